@@ -1,0 +1,115 @@
+// Decides where rows run and whose memory they use: executors, and the workspace a caller hands in.
+#pragma once
+
+#include <moeroute/core/group.hpp>
+#include <moeroute/core/status.hpp>
+#include <moeroute/core/view.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// Memory of the caller for the time of one call; what is in it before does not matter.
+struct workspace {
+  std::byte* data{};
+  offset_t bytes{};
+
+  constexpr workspace() = default;
+  constexpr workspace(void* p, offset_t n) : data(static_cast<std::byte*>(p)), bytes(n) {}
+  template <class R>
+    requires(!std::same_as<std::remove_cvref_t<R>, workspace> && requires(R&& r) {
+      r.data();
+      r.size();
+      *r.data();
+    })
+  constexpr workspace(R&& r)
+      : workspace(detail::raw_pointer(r.data()),
+                  static_cast<offset_t>(r.size() * sizeof(*r.data()))) {}
+};
+
+inline constexpr offset_t workspace_alignment = 64;
+template <class T>
+MOEROUTE_HD constexpr offset_t aligned_bytes(offset_t count) {
+  offset_t const bytes = count * static_cast<offset_t>(sizeof(T));
+  return (bytes + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+}
+
+// Hands out arrays from a piece of memory, each aligned; sizes were asked for beforehand.
+struct scratch {
+  std::byte* at{};
+  template <class T>
+  MOEROUTE_HD T* take(offset_t count) {
+    auto* const p = reinterpret_cast<T*>(at);
+    at += aligned_bytes<T>(count);
+    return p;
+  }
+};
+// The first aligned byte of a workspace; its size bound counts one alignment more for this.
+inline scratch aligned_scratch(workspace w) {
+  auto const misfit = reinterpret_cast<std::uintptr_t>(w.data) % workspace_alignment;
+  return {w.data + (misfit == 0 ? 0 : workspace_alignment - static_cast<offset_t>(misfit))};
+}
+
+// A body is a small, trivially copyable functor: operator()(group, row, scratch) and the bytes of
+// scratch that one row needs.
+template <class B>
+concept row_body = requires(B const& b, serial_group g, offset_t r, scratch s) {
+  { b.scratch_bytes() } -> std::same_as<offset_t>;
+  b(g, r, s);
+};
+
+namespace detail {
+struct probe_body {
+  offset_t scratch_bytes() const { return 0; }
+  void operator()(lane_group auto const&, offset_t, scratch) const {}
+};
+}  // namespace detail
+
+// An executor runs a body once for every row. It owns no algorithm and, but for thread starts, allocates
+// nothing: `workspace_bytes` says what the caller must hand in.
+template <class X>
+concept executor = requires(X const& x, detail::probe_body b, workspace w) {
+  { x.run(offset_t{}, b, w) } noexcept -> std::same_as<status>;
+  { x.workspace_bytes(offset_t{}) } -> std::same_as<offset_t>;
+};
+
+inline constexpr status workspace_ok(workspace w, offset_t wanted) {
+  return checks{}.at_least("workspace bytes", w.bytes, wanted, errc::too_small).result();
+}
+
+// Rows in order, on the calling thread.
+struct serial {
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
+    return scratch_bytes == 0 ? 0 : scratch_bytes + workspace_alignment;
+  }
+  template <class Body>
+  status run(offset_t rows, Body const& body, workspace w) const noexcept {
+    if (status const s = workspace_ok(w, workspace_bytes(body.scratch_bytes())); !s.ok()) return s;
+    scratch const mine = w.data == nullptr ? scratch{} : aligned_scratch(w);
+    for (offset_t r = 0; r < rows; ++r) body(serial_group{}, r, mine);
+    return {};
+  }
+};
+static_assert(executor<serial>);
+
+// Rows [first, last) of the batch, for an engine that owns its threads and gives each a share. Only for
+// verbs whose rows do not meet (route, permute, combine and their backwards), each share with a
+// workspace of its own.
+struct row_range {
+  offset_t first = 0;
+  offset_t last = 0;
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
+    return serial::workspace_bytes(scratch_bytes);
+  }
+  template <class Body>
+  status run(offset_t rows, Body const& body, workspace w) const noexcept {
+    checks c;
+    c.at_least("row_range.first", first, 0).at_most("row_range.first", first, last);
+    c.at_most("row_range.last", last, rows).also(workspace_ok(w, workspace_bytes(body.scratch_bytes())));
+    if (!c.result().ok()) return c.result();
+    scratch const mine = w.data == nullptr ? scratch{} : aligned_scratch(w);
+    for (offset_t r = first; r < last; ++r) body(serial_group{}, r, mine);
+    return {};
+  }
+};
+static_assert(executor<row_range>);
+
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,70 @@
+// Decides every random draw: Philox4x32-10 (Salmon et al., SC 2011), keyed by (seed, step) and counted by
+// (token, expert), so a draw depends on nothing else: not the batch, the launch shape or the machine.
+#pragma once
+
+#include <moeroute/core/math.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+struct philox_block {
+  std::uint32_t word[4];
+};
+
+MOEROUTE_HD inline philox_block philox4x32(philox_block counter, std::uint32_t key0,
+                                           std::uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    std::uint64_t const a = std::uint64_t{0xD2511F53u} * counter.word[0];
+    std::uint64_t const b = std::uint64_t{0xCD9E8D57u} * counter.word[2];
+    counter = {{static_cast<std::uint32_t>(b >> 32) ^ counter.word[1] ^ key0,
+                static_cast<std::uint32_t>(b),
+                static_cast<std::uint32_t>(a >> 32) ^ counter.word[3] ^ key1,
+                static_cast<std::uint32_t>(a)}};
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+// A family of draws. `purpose` keeps the draws of different policies apart under one seed.
+struct draws {
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0;
+  std::uint32_t purpose = 0;
+
+  // 32 random bits for a (token, expert) pair. Counter words: token low and high, expert / 4, purpose;
+  // key: seed low, seed high xor step hashed by an odd constant.
+  MOEROUTE_HD std::uint32_t bits(offset_t token, index_t expert) const {
+    auto const t = static_cast<std::uint64_t>(token);
+    auto const e = static_cast<std::uint32_t>(expert);
+    philox_block const block = philox4x32(
+        {{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}},
+        static_cast<std::uint32_t>(seed),
+        static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u));
+    return block.word[e % 4];
+  }
+  // In (0, 1): the centre of one of 2^23 (float) or 2^32 (double) cells, so logarithms are finite.
+  template <class V = float>
+  MOEROUTE_HD V uniform(offset_t token, index_t expert) const {
+    std::uint32_t const b = bits(token, expert);
+    if constexpr (sizeof(V) == 4) return (static_cast<V>(b >> 9) + V(.5)) * V(0x1p-23);
+    else return (static_cast<V>(b) + V(.5)) * V(0x1p-32);
+  }
+  // Standard Gumbel: -log(-log(u)).
+  template <class V = float>
+  MOEROUTE_HD V gumbel(offset_t token, index_t expert) const {
+    return -math::log(-math::log(uniform<V>(token, expert)));
+  }
+  // Standard normal (Box-Muller on the pair of draws 2 e and 2 e + 1).
+  template <class V = float>
+  MOEROUTE_HD V normal(offset_t token, index_t expert) const {
+    V const radius = math::sqrt(V(-2) * math::log(uniform<V>(token, 2 * expert)));
+    V const turn = V(6.283185307179586) * uniform<V>(token, 2 * expert + 1);
+#if defined(__CUDA_ARCH__)
+    return radius * static_cast<V>(::cos(static_cast<double>(turn)));
+#else
+    return radius * static_cast<V>(std::cos(static_cast<double>(turn)));
+#endif
+  }
+};
+
+}  // namespace moeroute::inline MOEROUTE_ABI
