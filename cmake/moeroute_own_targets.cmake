@@ -1,0 +1,46 @@
+# How our own programs are compiled. Nothing here reaches a consumer.
+option(MOEROUTE_WERROR "Warnings are errors in our own targets" ${PROJECT_IS_TOP_LEVEL})
+set(MOEROUTE_MARCH "x86-64-v3" CACHE STRING "-march of our own targets on x86-64; empty: compiler's default")
+
+find_package(Threads REQUIRED)
+find_package(Eigen3 3.4 QUIET NO_MODULE)
+find_package(CLI11 QUIET)
+find_package(nlohmann_json QUIET)
+
+set(moeroute_warnings -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
+    -Wdouble-promotion -Wold-style-cast)
+if(MOEROUTE_WERROR)
+  list(APPEND moeroute_warnings -Werror)
+endif()
+
+# moeroute_own(<target>): our include path, our warnings, threads, and Eigen if it is there.
+function(moeroute_own target)
+  target_link_libraries(${target} PRIVATE moeroute::moeroute Threads::Threads)
+  if(TARGET Eigen3::Eigen)
+    target_link_libraries(${target} PRIVATE Eigen3::Eigen)
+  endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_warnings}>")
+  if(MOEROUTE_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-march=${MOEROUTE_MARCH}>)
+  endif()
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# moeroute_missing(<out> <source>...): the packages these sources include and this machine lacks.
+function(moeroute_missing out)
+  set(missing "")
+  foreach(source IN LISTS ARGN)
+    file(STRINGS ${source} lines REGEX "^ *# *include *[<\"](Eigen/|moeroute/cpu/eigen\\.hpp|CLI/|nlohmann/)")
+    if(lines MATCHES "Eigen/|cpu/eigen" AND NOT TARGET Eigen3::Eigen)
+      list(APPEND missing Eigen3)
+    endif()
+    if(lines MATCHES "CLI/" AND NOT TARGET CLI11::CLI11)
+      list(APPEND missing CLI11)
+    endif()
+    if(lines MATCHES "nlohmann/" AND NOT TARGET nlohmann_json::nlohmann_json)
+      list(APPEND missing nlohmann_json)
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES missing)
+  set(${out} "${missing}" PARENT_SCOPE)
+endfunction()
