@@ -26,6 +26,16 @@ function(moeroute_own target)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
+# moeroute_own_cuda(<target>): the same for the .cu files of a target.
+function(moeroute_own_cuda target)
+  target_link_libraries(${target} PRIVATE moeroute::cuda)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow>")
+  if(MOEROUTE_WERROR)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+  endif()
+  set_target_properties(${target} PROPERTIES CUDA_EXTENSIONS OFF)
+endfunction()
+
 # moeroute_missing(<out> <source>...): the packages these sources include and this machine lacks.
 function(moeroute_missing out)
   set(missing "")

@@ -1,0 +1,28 @@
+# Every public header include/moeroute/<path>/<name>.hpp has tests/<path>/<name>_test.cpp, names no
+# header that costs every user compile time, and starts with the sentence that says what it decides.
+# usage: cmake -DSOURCE_DIR=<repository> -P mirror.cmake
+file(GLOB_RECURSE headers RELATIVE ${SOURCE_DIR}/include/moeroute ${SOURCE_DIR}/include/moeroute/*.hpp)
+set(failures "")
+list(LENGTH headers count)
+foreach(header IN LISTS headers)
+  if(NOT header MATCHES "(^|/)detail/")
+    string(REGEX REPLACE "\\.hpp$" "_test.cpp" test ${header})
+    if(NOT EXISTS ${SOURCE_DIR}/tests/${test})
+      list(APPEND failures "${header}: no tests/${test}")
+    endif()
+  endif()
+  file(STRINGS ${SOURCE_DIR}/include/moeroute/${header} costly
+    REGEX "^ *# *include *<(iostream|ostream|istream|sstream|fstream|random|functional|ranges|string|regex|filesystem)>")
+  if(costly)
+    list(APPEND failures "${header}: ${costly} in a public header")
+  endif()
+  file(STRINGS ${SOURCE_DIR}/include/moeroute/${header} first LIMIT_COUNT 1)
+  if(NOT first MATCHES "^// (Decides|Everything) ")
+    list(APPEND failures "${header}: line 1 does not say what the file decides (\"// Decides ...\")")
+  endif()
+endforeach()
+if(failures)
+  list(JOIN failures "\n  " text)
+  message(FATAL_ERROR "headers without their mirror:\n  ${text}\n")
+endif()
+message("${count} headers, each with its test")

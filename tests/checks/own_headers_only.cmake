@@ -1,0 +1,30 @@
+# <moeroute/moeroute.hpp> pulls in our headers, the compiler's and the C library's, and nobody else's.
+# usage: cmake -DCOMPILER=<c++> -DSOURCE_DIR=<repository> -P own_headers_only.cmake
+set(unit ${SOURCE_DIR}/include/moeroute/moeroute.hpp)
+execute_process(COMMAND ${COMPILER} -std=c++20 -x c++ -M -I${SOURCE_DIR}/include ${unit}
+  OUTPUT_VARIABLE rule RESULT_VARIABLE code ERROR_VARIABLE errors)
+if(code)
+  message(FATAL_ERROR "cannot list the dependencies of moeroute.hpp\n${errors}")
+endif()
+string(REGEX REPLACE "^[^:]*:" "" rule "${rule}")
+string(REGEX REPLACE "[ \\\n]+" ";" files "${rule}")
+set(others "")
+set(count 0)
+foreach(file IN LISTS files)
+  if(file STREQUAL "")
+    continue()
+  endif()
+  math(EXPR count "${count} + 1")
+  get_filename_component(path ${file} REALPATH)
+  if(path MATCHES "^${SOURCE_DIR}/include/moeroute/"
+      OR path MATCHES "/(c\\+\\+|lib/gcc|lib/clang|lib/llvm-[0-9]+|bits|sys|asm|asm-generic|linux|gnu)/"
+      OR path MATCHES "^/usr/include/[a-z0-9_-]+\\.h$")
+    continue()
+  endif()
+  list(APPEND others ${path})
+endforeach()
+if(others OR count LESS 20)
+  list(JOIN others "\n  " text)
+  message(FATAL_ERROR "moeroute.hpp pulls in headers that are not ours (${count} files seen):\n  ${text}")
+endif()
+message("moeroute.hpp: ${count} files, all of them ours, the compiler's or the C library's")
