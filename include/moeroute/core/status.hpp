@@ -83,14 +83,16 @@ class checks {
   // Inner stride 1 and, for more than one row, a stride that holds a row.
   template <class M>
   constexpr checks& strided(char const* what, M const& m) {
-    return fail_unless(m.rows <= 1 || m.stride >= m.cols,
-                       {errc::bad_stride, what, "(row stride) must be at least", m.stride, m.cols});
+    offset_t const stride = m.stride, cols = m.cols;
+    return fail_unless(m.rows <= 1 || stride >= cols,
+                       {errc::bad_stride, what, "(row stride) must be at least", stride, cols});
   }
   // An optional row: absent, or one entry a row.
   template <class R>
   constexpr checks& empty_or(char const* what, R const& r, offset_t size) {
-    return fail_unless(r.size == 0 || r.size == size,
-                       {errc::bad_shape, what, "must be 0 or", r.size, size});
+    offset_t const found = r.size;
+    return fail_unless(found == 0 || found == size,
+                       {errc::bad_shape, what, "must be 0 or", found, size});
   }
   constexpr checks& also(status s) { return fail_unless(s.ok(), s); }
   constexpr status result() const { return first_; }
