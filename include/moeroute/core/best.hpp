@@ -20,7 +20,7 @@ MOEROUTE_HD index_t insert_best(Row const& keys, row_view<Id> out, Allowed const
   using V = typename Row::value_type;
   index_t const k = static_cast<index_t>(out.size);
   index_t filled = 0;
-  key_t<V> worst = std::numeric_limits<key_t<V>>::min();
+  key_t<V> worst = least<key_t<V>>;
   keys.each(serial_group{}, [&](index_t e, auto const& x) {
     if (k == 0 || !allowed(e)) return;
     key_t<V> const key = order_key<V>(x);
@@ -50,7 +50,7 @@ MOEROUTE_HD index_t take_best(G const& g, Row const& keys, row_view<Id> out, All
   if constexpr (is_serial<G>) {
     filled = detail::insert_best(keys, out, allowed);
   } else {
-    ranked<key_t<V>> last{std::numeric_limits<key_t<V>>::max(), -1};
+    ranked<key_t<V>> last{largest<key_t<V>>, -1};
     for (; filled < k; ++filled) {
       ranked<key_t<V>> mine;
       keys.each(g, [&](index_t e, auto const& x) {

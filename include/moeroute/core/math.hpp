@@ -171,7 +171,7 @@ MOEROUTE_HD inline V log(V x) {
   using C = constants<V>;
   using B = bits_of<V>;
   using I = typename B::type;
-  if (!(x > 0)) return x == 0 ? -infinity<V> : std::numeric_limits<V>::quiet_NaN();
+  if (!(x > 0)) return x == 0 ? -infinity<V> : not_a_number<V>;
   if (x == infinity<V>) return x;
   bool const tiny = x < C::smallest_normal;
   I const bits = as<I>(tiny ? x * C::into_normal : x);

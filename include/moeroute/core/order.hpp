@@ -13,23 +13,23 @@ using key_t = typename math::bits_of<V>::type;
 template <class V>
 MOEROUTE_HD inline key_t<V> order_key(V x) {
   using I = key_t<V>;
-  if (x != x) return std::numeric_limits<I>::min();
+  if (x != x) return least<I>;
   I const bits = math::as<I>(x + V(0));
-  return bits < 0 ? I(bits ^ std::numeric_limits<I>::max()) : bits;
+  return bits < 0 ? I(bits ^ largest<I>) : bits;
 }
 // The number an order key stands for; the least key gives NaN back.
 template <class V>
 MOEROUTE_HD inline V from_order_key(key_t<V> k) {
   using I = key_t<V>;
-  if (k == std::numeric_limits<I>::min()) return std::numeric_limits<V>::quiet_NaN();
-  return math::as<V>(k < 0 ? I(k ^ std::numeric_limits<I>::max()) : k);
+  if (k == least<I>) return not_a_number<V>;
+  return math::as<V>(k < 0 ? I(k ^ largest<I>) : k);
 }
 
 // A candidate. The default one loses to everybody.
 template <class Key>
 struct ranked {
-  Key key = std::numeric_limits<Key>::min();
-  index_t id = std::numeric_limits<index_t>::max();
+  Key key = least<Key>;
+  index_t id = largest<index_t>;
 };
 template <class Key>
 MOEROUTE_HD constexpr bool beats(ranked<Key> a, ranked<Key> b) {

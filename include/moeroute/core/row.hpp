@@ -25,12 +25,19 @@ struct memory_row {
   }
 };
 
+namespace detail {
+struct probe_visitor {
+  template <class V>
+  MOEROUTE_HD void operator()(index_t, V const&) const {}
+};
+}  // namespace detail
+
 template <class R>
-concept row = requires(R const& r, serial_group g) {
+concept row = requires(R const& r, serial_group g, detail::probe_visitor visit) {
   typename R::value_type;
   { r.size() } -> std::convertible_to<index_t>;
   { r.at(index_t{}) } -> std::convertible_to<typename R::value_type>;
-  r.each(g, [](index_t, auto const&) {});
+  r.each(g, visit);
 };
 static_assert(row<memory_row<float>> && row<memory_row<double const>>);
 

@@ -66,33 +66,30 @@ class checks {
  public:
   constexpr checks& must_be(char const* what, offset_t found, offset_t wanted,
                             errc code = errc::bad_shape) {
-    return fail_unless(found == wanted, {code, what, "must be", found, wanted});
+    return fail_unless(found == wanted, status{code, what, "must be", found, wanted});
   }
   constexpr checks& at_most(char const* what, offset_t found, offset_t most,
                             errc code = errc::bad_value) {
-    return fail_unless(found <= most, {code, what, "must be at most", found, most});
+    return fail_unless(found <= most, status{code, what, "must be at most", found, most});
   }
   constexpr checks& at_least(char const* what, offset_t found, offset_t least,
                              errc code = errc::bad_value) {
-    return fail_unless(found >= least, {code, what, "must be at least", found, least});
+    return fail_unless(found >= least, status{code, what, "must be at least", found, least});
   }
   constexpr checks& divides(char const* what, offset_t divisor, offset_t number) {
-    return fail_unless(divisor > 0 && number % divisor == 0,
-                       {errc::bad_shape, what, "must be a divisor of", divisor, number});
+    return fail_unless(divisor > 0 && number % divisor == 0, status{errc::bad_shape, what, "must be a divisor of", divisor, number});
   }
   // Inner stride 1 and, for more than one row, a stride that holds a row.
   template <class M>
   constexpr checks& strided(char const* what, M const& m) {
     offset_t const stride = m.stride, cols = m.cols;
-    return fail_unless(m.rows <= 1 || stride >= cols,
-                       {errc::bad_stride, what, "(row stride) must be at least", stride, cols});
+    return fail_unless(m.rows <= 1 || stride >= cols, status{errc::bad_stride, what, "(row stride) must be at least", stride, cols});
   }
   // An optional row: absent, or one entry a row.
   template <class R>
   constexpr checks& empty_or(char const* what, R const& r, offset_t size) {
     offset_t const found = r.size;
-    return fail_unless(found == 0 || found == size,
-                       {errc::bad_shape, what, "must be 0 or", found, size});
+    return fail_unless(found == 0 || found == size, status{errc::bad_shape, what, "must be 0 or", found, size});
   }
   constexpr checks& also(status s) { return fail_unless(s.ok(), s); }
   constexpr status result() const { return first_; }

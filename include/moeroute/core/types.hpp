@@ -54,8 +54,15 @@ MOEROUTE_HD constexpr T store(V x) {
   return static_cast<T>(static_cast<compute_t<T>>(x));
 }
 
+// Names for limits: host constexpr functions may not be called on a device.
 template <class V>
 inline constexpr V infinity = std::numeric_limits<V>::infinity();
+template <class V>
+inline constexpr V not_a_number = std::numeric_limits<V>::quiet_NaN();
+template <class I>
+inline constexpr I largest = std::numeric_limits<I>::max();
+template <class I>
+inline constexpr I least = std::numeric_limits<I>::min();
 template <class V>
 MOEROUTE_HD constexpr bool is_nan(V x) {
   return x != x;

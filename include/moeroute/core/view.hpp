@@ -46,11 +46,9 @@ struct row_view {
     requires(!std::same_as<std::remove_cvref_t<R>, row_view> && detail::contiguous_of<R, T>)
   constexpr row_view(R&& r)
       : data(detail::raw_pointer(r.data())), size(static_cast<offset_t>(r.size())) {}
-  MOEROUTE_HD constexpr operator row_view<T const>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, size};
-  }
+  template <class U>
+    requires(std::same_as<U const, T> && !std::same_as<U, T>)
+  MOEROUTE_HD constexpr row_view(row_view<U> const& r) : data(r.data), size(r.size) {}
 
   MOEROUTE_HD constexpr T& operator[](offset_t i) const { return data[i]; }
   MOEROUTE_HD constexpr T* begin() const { return data; }
@@ -70,11 +68,10 @@ struct matrix_view {
       : data(p), rows(r), cols(c), stride(c) {}
   MOEROUTE_HD constexpr matrix_view(T* p, offset_t r, offset_t c, offset_t s)
       : data(p), rows(r), cols(c), stride(s) {}
-  MOEROUTE_HD constexpr operator matrix_view<T const>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, cols, stride};
-  }
+  template <class U>
+    requires(std::same_as<U const, T> && !std::same_as<U, T>)
+  MOEROUTE_HD constexpr matrix_view(matrix_view<U> const& m)
+      : data(m.data), rows(m.rows), cols(m.cols), stride(m.stride) {}
   template <class M>
     requires detail::mdspan_of<M, T>
   constexpr matrix_view(M const& m)  // inner stride other than 1: bad_stride at the verb

@@ -1,0 +1,12 @@
+// Everything for the CPU, in reading order. CUDA: <moeroute/cuda.cuh>.
+#pragma once
+
+#include <moeroute/concepts.hpp>
+#include <moeroute/prior.hpp>
+#include <moeroute/score.hpp>
+#include <moeroute/bias.hpp>
+#include <moeroute/select/top_k.hpp>
+#include <moeroute/select/group_limited_top_k.hpp>
+#include <moeroute/weigh.hpp>
+#include <moeroute/router.hpp>
+#include <moeroute/route.hpp>

@@ -1,0 +1,330 @@
+// Decides how one token is routed: logits to scores to keys to chosen experts to weights, and the gradient
+// back. One body for every executor; the verbs check shapes and run it.
+#pragma once
+
+#include <moeroute/router.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// What a NaN logit does. It never wins over a number, and never poisons the scores of the other experts.
+enum class nan_rule : std::uint8_t {
+  rank_last,  // the expert ranks behind all others, its score is that of -inf
+  propagate,  // as rank_last, and all weights of the row are NaN
+  drop_row,   // the row chooses nobody
+};
+
+// The tokens of one call. Views that are left out count as absent.
+template <element T = float, element H = float>
+struct batch {
+  matrix_view<T const> logits{};           // tokens x experts; or leave it out and give
+  matrix_view<H const> hidden{};           // tokens x width, for a router with a gate
+  row_view<offset_t const> token{};        // names of the tokens for random draws; default: the row number
+  row_view<index_t const> sequence{};      // tokens
+  row_view<index_t const> modality{};      // tokens
+  row_view<index_t const> group{};         // tokens: isolation group
+  row_view<std::uint8_t const> valid{};    // tokens: 0 = padding, chooses nobody
+  nan_rule nan = nan_rule::rank_last;
+
+  MOEROUTE_HD row_context context(offset_t t) const {
+    return {token.empty() ? t : token[t], sequence.empty() ? 0 : sequence[t],
+            modality.empty() ? 0 : modality[t], group.empty() ? 0 : group[t]};
+  }
+  MOEROUTE_HD bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
+};
+
+// Where a token-choice router writes: tokens x k, best first; places without an expert hold the sentinel
+// and weight 0. `scores` (tokens x experts) is written only if given.
+template <std::integral Id = index_t, class W = float>
+struct routing_view {
+  matrix_view<Id> ids{};
+  matrix_view<W> weights{};
+  matrix_view<W> scores{};
+};
+
+namespace detail {
+
+// The logits of one row after the prior, in scratch; NaN kept, for it must rank last.
+template <class R, class T, class H, class G, class V>
+MOEROUTE_HD memory_row<V> prepared_row(R const& r, batch<T, H> const& in, G const& g, offset_t t, V* x) {
+  memory_row<V> const row{x, static_cast<index_t>(in.logits.cols)};
+  row_view<T const> const from = in.logits[t];
+  row.each(g, [&](index_t e, V& z) { z = load(from[e]); });
+  if constexpr (!is_none<decltype(r.prior)>) r.prior(g, in.context(t), row);
+  return row;
+}
+struct nan_to_closed {
+  template <class V>
+  MOEROUTE_HD V operator()(index_t, V x) const {
+    return is_nan(x) ? -infinity<V> : x;
+  }
+};
+template <class V>
+MOEROUTE_HD constexpr V closed_if_nan(V x) {
+  return is_nan(x) ? -infinity<V> : x;
+}
+
+}  // namespace detail
+
+template <class R, class T, class H, class Id, class W>
+struct route_row {
+  using V = compute_t<T>;
+  R r;
+  batch<T, H> in;
+  routing_view<Id, W> out;
+
+  offset_t scratch_bytes() const {
+    return 2 * aligned_bytes<V>(in.logits.cols) + aligned_bytes<V>(r.select.experts_per_token());
+  }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
+    row_view<Id> const ids = out.ids[t];
+    row_view<W> const weights = out.weights[t];
+    if (!in.is_valid(t)) return nobody(g, t);
+
+    V* const x = s.take<V>(in.logits.cols);
+    V* const y = s.take<V>(in.logits.cols);
+    row_view<V> const chosen{s.take<V>(ids.size), ids.size};
+    auto const logits = detail::prepared_row(r, in, g, t, x);
+    bool bad = false;
+    if (in.nan != nan_rule::rank_last) {
+      logits.each(g, [&](index_t, V z) { bad = bad || is_nan(z); });
+      bad = g.any(bad);
+      if (bad && in.nan == nan_rule::drop_row) return nobody(g, t);
+    }
+    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
+    choose(g, t, m, logits, y, ids);
+
+    if (g.rank() == 0) {
+      for (offset_t j = 0; j < ids.size; ++j)
+        chosen[j] = ids[j] == no_expert_of<Id>
+                        ? V(absent_of<decltype(r.weigh)>)
+                        : score_of(r.score, m, detail::closed_if_nan(x[ids[j]]));
+      r.weigh(chosen);
+      for (offset_t j = 0; j < ids.size; ++j) {
+        V const w = ids[j] == no_expert_of<Id> ? V(0) : chosen[j];
+        weights[j] = static_cast<W>(bad ? not_a_number<V> : w);
+      }
+    }
+    if (!out.scores.empty())
+      logits.each(g, [&](index_t e, V z) {
+        out.scores[t][e] = static_cast<W>(score_of(r.score, m, detail::closed_if_nan(z)));
+      });
+    g.sync();
+  }
+
+ private:
+  template <class G, class M>
+  MOEROUTE_HD void choose(G const& g, offset_t t, M const& m, memory_row<V> logits, V* y,
+                          row_view<Id> ids) const {
+    row_context const c = in.context(t);
+    if constexpr (ranks_logits<R>) {
+      g.sync();
+      r.select(g, c, memory_row<V const>{logits.data, logits.count}, ids);
+    } else {
+      auto const b = r.bias.parameters(c);
+      logits.each(g, [&](index_t e, V z) {  // closed stays closed, NaN stays last, whatever the bias
+        V key = z;
+        if (!is_nan(z) && z != -infinity<V>) {
+          key = score_of(r.score, m, z);
+          if constexpr (!is_none<decltype(r.bias)>) key = r.bias(key, static_cast<V>(b[e]));
+        }
+        y[e] = key;
+      });
+      g.sync();
+      r.select(g, c, memory_row<V const>{y, logits.count}, ids);
+    }
+  }
+  template <class G>
+  MOEROUTE_HD void nobody(G const& g, offset_t t) const {
+    for (offset_t j = g.rank(); j < out.ids.cols; j += g.size()) {
+      out.ids[t][j] = no_expert_of<Id>;
+      out.weights[t][j] = W(0);
+    }
+    if (!out.scores.empty())
+      for (offset_t e = g.rank(); e < out.scores.cols; e += g.size()) out.scores[t][e] = W(0);
+    g.sync();
+  }
+};
+
+// The same walk backwards for fixed ids: from d weights to d logits. Scores are computed again; selection,
+// masks and biases pass no gradient. Needs no other row and no dense probabilities.
+template <class R, class T, class H, class Id, class W, class D>
+struct route_row_backward {
+  using V = compute_t<T>;
+  R r;
+  batch<T, H> in;
+  matrix_view<Id const> ids;
+  matrix_view<W const> d_weights;
+  matrix_view<D> d_logits;
+  bool accumulate;
+
+  offset_t scratch_bytes() const {
+    return 2 * aligned_bytes<V>(in.logits.cols) + 2 * aligned_bytes<V>(ids.cols);
+  }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
+    row_view<Id const> const id = ids[t];
+    row_view<D> const out = d_logits[t];
+    if (!in.is_valid(t)) {
+      if (!accumulate)
+        for (offset_t e = g.rank(); e < out.size; e += g.size()) out[e] = D(0);
+      return g.sync();
+    }
+    V* const x = s.take<V>(in.logits.cols);
+    V* const grad = s.take<V>(in.logits.cols);
+    row_view<V> const chosen{s.take<V>(id.size), id.size}, d{s.take<V>(id.size), id.size};
+    auto const logits = detail::prepared_row(r, in, g, t, x);
+    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
+    logits.each(g, [&](index_t e, V) { grad[e] = 0; });
+    g.sync();
+    if (g.rank() == 0) {
+      for (offset_t j = 0; j < id.size; ++j) {
+        bool const here = id[j] != no_expert_of<Id>;
+        chosen[j] = here ? score_of(r.score, m, detail::closed_if_nan(x[id[j]])) : V(absent_of<decltype(r.weigh)>);
+        d[j] = here ? static_cast<V>(d_weights[t][j]) : V(0);
+      }
+      r.weigh.backward(row_view<V const>(chosen), d);
+      for (offset_t j = 0; j < id.size; ++j)
+        if (id[j] != no_expert_of<Id>) grad[id[j]] += d[j];
+    }
+    g.sync();
+    V dot = 0;  // every lane, in the order of the choices: the same bits for every group
+    for (offset_t j = 0; j < id.size; ++j) {
+      if (id[j] == no_expert_of<Id>) continue;
+      bool repeated = false;  // grad already holds the sum over equal ids
+      for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
+      if (!repeated) dot = math::fma(score_of(r.score, m, detail::closed_if_nan(x[id[j]])), grad[id[j]], dot);
+    }
+    row_context const c = in.context(t);
+    logits.each(g, [&](index_t e, V z0) {
+      V const z = detail::closed_if_nan(z0);
+      V dz = V(0);
+      if (z != -infinity<V>) {
+        dz = pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot);
+        if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
+      }
+      out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
+    });
+    g.sync();
+  }
+};
+
+// ---- checks -------------------------------------------------------------------------------------------------
+
+template <any_router R, class T, class H>
+status validate(R const& r, batch<T, H> const& in) {
+  offset_t const tokens = in.logits.rows;
+  checks c;
+  c.also(validate(r, static_cast<index_t>(in.logits.cols))).strided("batch.logits", in.logits);
+  c.empty_or("batch.token size", in.token, tokens).empty_or("batch.sequence size", in.sequence, tokens);
+  c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
+  c.empty_or("batch.valid size", in.valid, tokens);
+  return c.result();
+}
+template <token_choice_router R, class T, class H, class Id, class W>
+status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& out) {
+  offset_t const tokens = in.logits.rows, experts = in.logits.cols, k = r.select.experts_per_token();
+  checks c;
+  c.also(validate(r, in));
+  c.must_be("out.ids rows", out.ids.rows, tokens).must_be("out.ids columns", out.ids.cols, k);
+  c.must_be("out.weights rows", out.weights.rows, tokens).must_be("out.weights columns", out.weights.cols, k);
+  c.strided("out.ids", out.ids).strided("out.weights", out.weights).strided("out.scores", out.scores);
+  if (!out.scores.empty())
+    c.must_be("out.scores rows", out.scores.rows, tokens).must_be("out.scores columns", out.scores.cols, experts);
+  auto const most = static_cast<offset_t>(largest<Id>) + (std::is_signed_v<Id> ? 1 : 0);
+  c.at_most("experts for this id type", experts, most, errc::bad_shape);
+  return c.result();
+}
+
+// ---- the verbs ------------------------------------------------------------------------------------------------
+
+// Bytes of workspace `route` and `route_backward` need; grows with every argument.
+template <executor X, any_router R, class T = float>
+offset_t route_workspace_bytes(X const& x, R const& r, offset_t tokens, index_t experts) {
+  offset_t const k = r.select.experts_per_token();
+  offset_t bytes = x.workspace_bytes(2 * aligned_bytes<compute_t<T>>(experts) + 2 * aligned_bytes<compute_t<T>>(k));
+  if constexpr (has_gate<R>)
+    bytes += aligned_bytes<compute_t<T>>(tokens * experts) + workspace_alignment + r.gate.workspace_bytes(x, tokens);
+  else
+    static_cast<void>(tokens);
+  return bytes;
+}
+
+// Chooses experts and weights for every token of the batch. A router with a gate and a batch with hidden
+// states computes its logits first, in the workspace.
+template <executor X, token_choice_router R, class T, class H, class Id, class W>
+status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out, workspace w) noexcept {
+  if constexpr (has_gate<R>) {
+    if (in.logits.empty() && !in.hidden.empty()) {
+      index_t const experts = static_cast<index_t>(r.gate.experts());
+      offset_t const bytes = aligned_bytes<compute_t<T>>(in.hidden.rows * experts) + workspace_alignment;
+      if (status const s = workspace_ok(w, bytes); !s.ok()) return s;
+      if constexpr (std::same_as<T, compute_t<T>>) {
+        matrix_view<T> const logits{aligned_scratch(w).template take<T>(in.hidden.rows * experts), in.hidden.rows,
+                                    experts};
+        workspace const rest{w.data + bytes, w.bytes - bytes};
+        if (status const s = r.gate(x, in.hidden, logits, rest); !s.ok()) return s;
+        in.logits = logits;
+        w = rest;
+      } else {
+        return {errc::unsupported, "batch.logits bits (a gate writes float or double logits)", "must be at least", 16,
+                32};
+      }
+    }
+  }
+  if (status const s = validate(r, in, out); !s.ok()) return s;
+  return x.run(in.logits.rows, route_row<R, T, H, Id, W>{r, in, out}, w);
+}
+template <executor X, token_choice_router R, class Id, class W>
+status try_route(X const& x, R const& r, batch<> in, routing_view<Id, W> out, workspace w) noexcept {
+  return try_route<X, R, float, float, Id, W>(x, r, in, out, w);
+}
+
+template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
+status try_route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
+                          matrix_view<W> d_weights, matrix_view<D> d_logits, workspace w,
+                          bool accumulate = false) noexcept {
+  static_assert(differentiable_score<decltype(R::score)>,
+                "route_backward: router.score has no derivative (elementwise) or pull_back (summary)");
+  static_assert(differentiable_weigh<decltype(R::weigh)>,
+                "route_backward: router.weigh has no  void backward(chosen, d) const");
+  checks c;
+  c.also(validate(r, in)).must_be("ids rows", ids.rows, in.logits.rows);
+  c.must_be("d_weights rows", d_weights.rows, in.logits.rows).must_be("d_weights columns", d_weights.cols, ids.cols);
+  c.must_be("d_logits rows", d_logits.rows, in.logits.rows).must_be("d_logits columns", d_logits.cols, in.logits.cols);
+  c.strided("ids", ids).strided("d_weights", d_weights).strided("d_logits", d_logits);
+  if (!c.result().ok()) return c.result();
+  using I = std::remove_const_t<Id>;
+  using Wt = std::remove_const_t<W>;
+  return x.run(in.logits.rows, route_row_backward<R, T, H, I, Wt, D>{r, in, ids, d_weights, d_logits, accumulate}, w);
+}
+template <executor X, token_choice_router R, class Id, class W, class D>
+status try_route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                          matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
+  return try_route_backward<X, R, float, float, Id, W, D>(x, r, in, ids, d_weights, d_logits, w, accumulate);
+}
+
+template <executor X, token_choice_router R, class T, class H, class Id, class W>
+void route(X const& x, R const& r, batch<T, H> const& in, routing_view<Id, W> out, workspace w) {
+  throw_if_bad(try_route(x, r, in, out, w));
+}
+template <executor X, token_choice_router R, class Id, class W>
+void route(X const& x, R const& r, batch<> const& in, routing_view<Id, W> out, workspace w) {
+  throw_if_bad(try_route(x, r, in, out, w));
+}
+template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
+void route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
+  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
+}
+template <executor X, token_choice_router R, class Id, class W, class D>
+void route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
+  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI

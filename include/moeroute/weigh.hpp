@@ -1,0 +1,206 @@
+// Decides the combine weights: a function of the k chosen (unbiased) scores, with its backward.
+//
+// Empty places come in as `absent` and leave with weight 0, whatever the policy wrote there.
+#pragma once
+
+#include <moeroute/concepts.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// g_j = scale * s_j.
+struct keep_scores {
+  float scale = 1;
+  template <class V>
+  MOEROUTE_HD void operator()(row_view<V> w) const {
+    for (auto& x : w) x *= V(scale);
+  }
+  template <class V>
+  MOEROUTE_HD void backward(row_view<V const>, row_view<V> d) const {
+    for (auto& x : d) x *= V(scale);
+  }
+  void describe(text& t) const {
+    t.add("the score");
+    if (scale != 1) t.add(" times ").add(scale);
+  }
+};
+
+// g_j = scale * s_j / max(sum_i s_i + epsilon, floor). A zero denominator gives zero weights.
+// Sources: Mixtral (epsilon 0), DeepSeek-V3 and Megatron-LM (1e-20), ERNIE-4.5 (floor 1e-12).
+struct renormalize {
+  float scale = 1;
+  float epsilon = 1e-20f;
+  float floor = 0;
+  bool keep_single = false;  // k = 1: leave the score as it is (Megatron-LM, Transformer Engine)
+
+  template <class V>
+  MOEROUTE_HD void operator()(row_view<V> w) const {
+    V const factor = V(scale) * inverse(w);
+    for (auto& x : w) x *= factor;
+  }
+  template <class V>
+  MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
+    V const r = inverse(s);
+    V dot = 0;
+    if (!constant(s))
+      for (offset_t j = 0; j < s.size; ++j) dot += s[j] * d[j];
+    for (auto& x : d) x = V(scale) * r * (x - dot * r);
+  }
+  void describe(text& t) const {
+    t.add("scores divided by ");
+    if (floor > 0) t.add("max(");
+    t.add("their sum");
+    if (epsilon > 0) t.add(" + ").add(epsilon);
+    if (floor > 0) t.add(", ").add(floor).add(")");
+    if (scale != 1) t.add(", times ").add(scale);
+  }
+
+ private:
+  template <class W>
+  MOEROUTE_HD auto total(W const& s) const {
+    auto sum = std::remove_cvref_t<decltype(s[0])>(0);
+    for (auto x : s) sum += x;
+    return sum + static_cast<decltype(sum)>(epsilon);
+  }
+  template <class W>
+  MOEROUTE_HD bool constant(W const& s) const {  // the denominator does not move with the scores
+    return (keep_single && s.size == 1) || total(s) <= static_cast<decltype(total(s))>(floor);
+  }
+  template <class W>
+  MOEROUTE_HD auto inverse(W const& s) const {
+    auto const sum = total(s);
+    using V = std::remove_const_t<decltype(sum)>;
+    if (keep_single && s.size == 1) return V(1);
+    V const denominator = sum > V(floor) ? sum : V(floor);
+    return denominator > V(0) || denominator < V(0) ? V(1) / denominator : V(0);
+  }
+};
+
+// g_j = scale * s_j / (sum_i |s_i|^p)^(1/p); p = 0 keeps the scores. Sources: DBRX, MegaBlocks.
+struct p_norm {
+  float p = 2;
+  float scale = 1;
+
+  template <class V>
+  MOEROUTE_HD void operator()(row_view<V> w) const {
+    V const n = norm(w);
+    for (auto& x : w) x = n > V(0) ? V(scale) * x / n : V(0);
+  }
+  template <class V>
+  MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
+    V const n = norm(s);
+    if (!(n > V(0))) {
+      for (auto& x : d) x = 0;
+      return;
+    }
+    V dot = 0;
+    if (p != 0)
+      for (offset_t j = 0; j < s.size; ++j) dot += s[j] * d[j];
+    for (offset_t j = 0; j < s.size; ++j) {
+      V const a = s[j] < V(0) ? -s[j] : s[j];
+      V const pull = p == 0 || a == V(0) ? V(0) : power(a / n, V(p) - V(1)) * (s[j] < V(0) ? V(-1) : V(1));
+      d[j] = V(scale) / n * (d[j] - dot / n * pull);
+    }
+  }
+  status validate(index_t) const {
+    return p >= 0 ? status{} : status{errc::bad_value, "weigh.p", "must be at least", static_cast<std::int64_t>(p), 0};
+  }
+  void describe(text& t) const {
+    if (p == 0) t.add("the score");
+    else t.add("scores divided by their ").add(p).add("-norm");
+    if (scale != 1) t.add(", times ").add(scale);
+  }
+
+ private:
+  template <class V>
+  MOEROUTE_HD static V power(V x, V y) {
+    if (y == V(0)) return V(1);
+    if (y == V(1)) return x;
+    return x > V(0) ? math::exp(y * math::log(x)) : V(0);
+  }
+  template <class W>
+  MOEROUTE_HD auto norm(W const& s) const {
+    using V = std::remove_cvref_t<decltype(s[0])>;
+    if (p == 0) return V(1);
+    V top = 0;  // scaled, so that no power overflows or vanishes
+    for (auto x : s) top = math::max(x < V(0) ? -x : x, top);
+    if (!(top > V(0))) return V(0);
+    V sum = 0;
+    for (auto x : s) sum += power((x < V(0) ? -x : x) / top, V(p));
+    return top * power(sum, V(1) / V(p));
+  }
+};
+
+// g_j = scale * exp(s_j - max s) / sum_i exp(s_i - max s); with score identity, "top-k then softmax".
+// Sources: gpt-oss, JetMoE.
+struct softmax_over_chosen {
+  float scale = 1;
+  static constexpr float absent = -infinity<float>;
+
+  template <class V>
+  MOEROUTE_HD void operator()(row_view<V> w) const {
+    V top = -infinity<V>, sum = 0;
+    for (auto x : w) top = math::max(x, top);
+    if (top == -infinity<V>) {
+      for (auto& x : w) x = 0;
+      return;
+    }
+    for (auto& x : w) sum += x = math::where(x == top, V(1), math::exp(x - top));
+    for (auto& x : w) x = V(scale) * (x / sum);
+  }
+  template <class V>
+  MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
+    V top = -infinity<V>, sum = 0, dot = 0;
+    for (auto x : s) top = math::max(x, top);
+    auto const e = [&](V x) { return math::where(x == top, V(1), math::exp(x - top)); };
+    if (top == -infinity<V>) {
+      for (auto& x : d) x = 0;
+      return;
+    }
+    for (auto x : s) sum += e(x);
+    for (offset_t j = 0; j < s.size; ++j) dot += e(s[j]) / sum * d[j];
+    for (offset_t j = 0; j < s.size; ++j) d[j] = V(scale) * (e(s[j]) / sum) * (d[j] - dot);
+  }
+  void describe(text& t) const {
+    t.add("softmax over the chosen");
+    if (scale != 1) t.add(", times ").add(scale);
+  }
+};
+
+// g_j = scale * sigmoid(s_j); with score identity, "top-k on logits, sigmoid after". Source: Llama-4.
+struct sigmoid_of_chosen {
+  float scale = 1;
+  static constexpr float absent = -infinity<float>;
+  template <class V>
+  MOEROUTE_HD void operator()(row_view<V> w) const {
+    for (auto& x : w) x = V(scale) * math::sigmoid(x);
+  }
+  template <class V>
+  MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
+    for (offset_t j = 0; j < s.size; ++j) {
+      V const y = math::sigmoid(s[j]);
+      d[j] *= V(scale) * y * (V(1) - y);
+    }
+  }
+  void describe(text& t) const {
+    t.add("sigmoid of the chosen logit");
+    if (scale != 1) t.add(", times ").add(scale);
+  }
+};
+
+// The weight multiplies what the expert reads, not what it writes. Source: Llama-4.
+template <class W>
+struct on_input : W {
+  static constexpr weight_place place = weight_place::input;
+  void describe(text& t) const {
+    W::describe(t);
+    t.add(", applied to the expert's input");
+  }
+};
+template <class W>
+on_input(W) -> on_input<W>;
+
+static_assert(differentiable_weigh<keep_scores> && differentiable_weigh<renormalize>);
+static_assert(differentiable_weigh<p_norm> && differentiable_weigh<softmax_over_chosen>);
+static_assert(differentiable_weigh<sigmoid_of_chosen> && differentiable_weigh<on_input<keep_scores>>);
+
+}  // namespace moeroute::inline MOEROUTE_ABI
