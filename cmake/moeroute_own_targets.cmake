@@ -2,6 +2,16 @@
 option(MOEROUTE_WERROR "Warnings are errors in our own targets" ${PROJECT_IS_TOP_LEVEL})
 set(MOEROUTE_MARCH "x86-64-v3" CACHE STRING "-march of our own targets on x86-64; empty: compiler's default")
 
+# Our own builds are repeated often.
+find_program(MOEROUTE_CCACHE ccache)
+if(PROJECT_IS_TOP_LEVEL AND MOEROUTE_CCACHE)
+  foreach(language CXX CUDA)
+    if(NOT DEFINED CMAKE_${language}_COMPILER_LAUNCHER)
+      set(CMAKE_${language}_COMPILER_LAUNCHER ${MOEROUTE_CCACHE})
+    endif()
+  endforeach()
+endif()
+
 find_package(Threads REQUIRED)
 find_package(Eigen3 3.4 QUIET NO_MODULE)
 find_package(CLI11 QUIET)

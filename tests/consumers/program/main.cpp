@@ -1,0 +1,27 @@
+// A consumer's program: two translation units that both include everything and route the same token.
+#include "routes.hpp"
+
+#include <moeroute/moeroute.hpp>
+
+#include <cstdio>
+
+int main() {
+  float const logits[4] = {0.5f, 2.0f, -1.0f, 1.0f};
+  moeroute::index_t ids[2] = {};
+  float weights[2] = {};
+  moeroute::router const r{.score = moeroute::softmax{},
+                           .select = moeroute::top_k{.k = moeroute::fixed<2>},
+                           .weigh = moeroute::renormalize{}};
+  char work[4096];
+  moeroute::status const s = moeroute::try_route(
+      moeroute::serial{}, r, moeroute::batch<>{.logits = {logits, 1, 4}},
+      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}},
+      moeroute::workspace{work, sizeof work});
+  if (!s.ok()) {
+    std::printf("%s\n", moeroute::message(s).c_str());
+    return 1;
+  }
+  std::printf("experts %d %d, weights %.6f %.6f\n", ids[0], ids[1], double(weights[0]), double(weights[1]));
+  bool const same = weights[0] == first_weight(2);
+  return same && ids[0] == 1 && ids[1] == 3 ? 0 : 1;
+}
