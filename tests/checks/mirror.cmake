@@ -1,6 +1,7 @@
 # Every public header include/moeroute/<path>/<name>.hpp has tests/<path>/<name>_test.cpp, names no
 # header that costs every user compile time, and starts with the sentence that says what it decides.
 # usage: cmake -DSOURCE_DIR=<repository> -P mirror.cmake
+cmake_minimum_required(VERSION 3.25)
 file(GLOB_RECURSE headers RELATIVE ${SOURCE_DIR}/include/moeroute ${SOURCE_DIR}/include/moeroute/*.hpp)
 set(failures "")
 list(LENGTH headers count)

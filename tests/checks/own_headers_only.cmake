@@ -1,5 +1,6 @@
 # <moeroute/moeroute.hpp> pulls in our headers, the compiler's and the C library's, and nobody else's.
 # usage: cmake -DCOMPILER=<c++> -DSOURCE_DIR=<repository> -P own_headers_only.cmake
+cmake_minimum_required(VERSION 3.25)
 set(unit ${SOURCE_DIR}/include/moeroute/moeroute.hpp)
 execute_process(COMMAND ${COMPILER} -std=c++20 -x c++ -M -I${SOURCE_DIR}/include ${unit}
   OUTPUT_VARIABLE rule RESULT_VARIABLE code ERROR_VARIABLE errors)

@@ -1,4 +1,5 @@
 # usage: cmake -DCOMPILER=<c++> -DSOURCE=<file> -DINCLUDE=<folder> -P twice.cmake
+cmake_minimum_required(VERSION 3.25)
 if(COMPILER MATCHES "nvcc$")
   set(flags -std=c++20 -x cu -arch=sm_90 -c -o /dev/null)
 else()

@@ -1,6 +1,7 @@
 # Configures, builds and runs one consumer project in a fresh folder.
 # usage: cmake -DSOURCE=<consumer> -DBINARY=<folder> -DCOMPILER=<c++> -DMOEROUTE_SOURCE=<repository>
 #              [-DPREFIX=<install prefix> -DMOEROUTE_BUILD=<build folder>] -P consumer.cmake
+cmake_minimum_required(VERSION 3.25)
 function(must what)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out)
   if(code)

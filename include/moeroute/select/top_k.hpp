@@ -6,6 +6,7 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
+// No deduction guide: with one, nvcc refuses designated initializers.
 template <class K = index_t>
 struct top_k {
   [[no_unique_address]] K k{};
@@ -20,8 +21,6 @@ struct top_k {
   }
   void describe(text& t) const { t.add("top ").add(static_cast<index_t>(k)); }
 };
-template <class K>
-top_k(K) -> top_k<K>;
 
 // The k experts of largest |key|. Source: FlyLoRA (S067), frozen sparse projections.
 template <class K = index_t>
@@ -38,8 +37,6 @@ struct magnitude_top_k {
   }
   void describe(text& t) const { t.add("top ").add(static_cast<index_t>(k)).add(" by magnitude"); }
 };
-template <class K>
-magnitude_top_k(K) -> magnitude_top_k<K>;
 
 static_assert(token_choice<top_k<>> && token_choice<top_k<fixed_index<8>>>);
 static_assert(token_choice<magnitude_top_k<>>);

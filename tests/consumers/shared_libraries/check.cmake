@@ -1,6 +1,7 @@
 # Two shared libraries, one built for sm_80 and one for sm_90, in one program: no function of ours may
 # be exported by both, or the loader would give both libraries the launcher (and kernels) of the first.
 # usage: cmake -DNVCC=<nvcc> -DSOURCE=<this folder> -DBINARY=<folder> -DINCLUDE=<include> -P check.cmake
+cmake_minimum_required(VERSION 3.25)
 if(NOT NVCC)
   message("SKIPPED: no nvcc here, two shared libraries for two architectures were not built")
   return()
@@ -16,8 +17,12 @@ foreach(arch 80 90)
   endif()
   execute_process(COMMAND nm -DC --defined-only ${BINARY}/liba${arch}.so
     OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX REPLACE "[][;]" "_" symbols "${symbols}")
   string(REGEX MATCHALL "moeroute::[^\n]*" names_${arch} "${symbols}")
   list(LENGTH names_${arch} count)
+  if(count EQUAL 0)
+    message(FATAL_ERROR "sm_${arch}: no name of ours is exported, so nothing was compared")
+  endif()
   message("sm_${arch}: ${count} exported names of ours")
 endforeach()
 set(shared "")
