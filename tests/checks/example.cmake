@@ -1,0 +1,18 @@
+# An example runs, and prints what its page says it prints.
+# usage: cmake -DPROGRAM=<example> -DEXPECTED=<file, may be absent> -P example.cmake
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
+if(code EQUAL 77)
+  message("SKIPPED: no CUDA device for ${PROGRAM}")
+  return()
+endif()
+message("${out}${err}")
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "exit ${code}")
+endif()
+if(EXISTS ${EXPECTED})
+  file(READ ${EXPECTED} wanted)
+  if(NOT out STREQUAL wanted)
+    message(FATAL_ERROR "the output differs from ${EXPECTED}:\n${wanted}")
+  endif()
+endif()
