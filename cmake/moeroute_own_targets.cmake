@@ -17,8 +17,10 @@ find_package(Eigen3 3.4 QUIET NO_MODULE)
 find_package(CLI11 QUIET)
 find_package(nlohmann_json QUIET)
 
-set(moeroute_warnings -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
-    -Wdouble-promotion -Wold-style-cast)
+set(moeroute_warnings -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND moeroute_warnings -Wdouble-promotion)  # clang reports it for the C library's NAN
+endif()
 if(MOEROUTE_WERROR)
   list(APPEND moeroute_warnings -Werror)
 endif()
