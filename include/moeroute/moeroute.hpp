@@ -10,3 +10,7 @@
 #include <moeroute/weigh.hpp>
 #include <moeroute/router.hpp>
 #include <moeroute/route.hpp>
+#include <moeroute/presets.hpp>
+#include <moeroute/gate/linear.hpp>
+#include <moeroute/gate/cosine.hpp>
+#include <moeroute/gate/gru.hpp>

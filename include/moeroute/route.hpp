@@ -219,7 +219,7 @@ template <any_router R, class T, class H>
 status validate(R const& r, batch<T, H> const& in) {
   offset_t const tokens = in.logits.rows;
   checks c;
-  c.also(validate(r, static_cast<index_t>(in.logits.cols))).strided("batch.logits", in.logits);
+  c.also(validate(r, static_cast<index_t>(in.logits.cols))).readable("batch.logits", in.logits);
   c.empty_or("batch.token size", in.token, tokens).empty_or("batch.sequence size", in.sequence, tokens);
   c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
   c.empty_or("batch.valid size", in.valid, tokens);
@@ -296,7 +296,7 @@ status try_route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_
   c.also(validate(r, in)).must_be("ids rows", ids.rows, in.logits.rows);
   c.must_be("d_weights rows", d_weights.rows, in.logits.rows).must_be("d_weights columns", d_weights.cols, ids.cols);
   c.must_be("d_logits rows", d_logits.rows, in.logits.rows).must_be("d_logits columns", d_logits.cols, in.logits.cols);
-  c.strided("ids", ids).strided("d_weights", d_weights).strided("d_logits", d_logits);
+  c.readable("ids", ids).readable("d_weights", d_weights).strided("d_logits", d_logits);
   if (!c.result().ok()) return c.result();
   using I = std::remove_const_t<Id>;
   using Wt = std::remove_const_t<W>;

@@ -79,7 +79,14 @@ class checks {
   constexpr checks& divides(char const* what, offset_t divisor, offset_t number) {
     return fail_unless(divisor > 0 && number % divisor == 0, status{errc::bad_shape, what, "must be a divisor of", divisor, number});
   }
-  // Inner stride 1 and, for more than one row, a stride that holds a row.
+  // For reading: inner stride 1 (adapters mark another one by -1); rows may overlap or repeat.
+  template <class M>
+  constexpr checks& readable(char const* what, M const& m) {
+    offset_t const stride = m.stride;
+    return fail_unless(m.rows <= 1 || stride >= 0,
+                       status{errc::bad_stride, what, "(row stride; inner stride not 1) must be at least", stride, 0});
+  }
+  // For writing: inner stride 1 and, for more than one row, a stride that holds a row.
   template <class M>
   constexpr checks& strided(char const* what, M const& m) {
     offset_t const stride = m.stride, cols = m.cols;

@@ -31,7 +31,8 @@ concept row_major_of = requires(R&& r) {
   { r.rows() } -> std::convertible_to<offset_t>;
   { r.cols() } -> std::convertible_to<offset_t>;
   { r.outerStride() } -> std::convertible_to<offset_t>;
-  requires std::remove_cvref_t<R>::IsRowMajor || std::remove_cvref_t<R>::ColsAtCompileTime == 1;
+  requires bool(std::remove_cvref_t<R>::IsRowMajor) ||
+      int(std::remove_cvref_t<R>::ColsAtCompileTime) == 1;
 };
 }  // namespace detail
 
