@@ -94,11 +94,11 @@ struct p_norm {
     }
     V dot = 0;
     if (p != 0)
-      for (offset_t j = 0; j < s.size; ++j) dot += s[j] * d[j];
+      for (offset_t j = 0; j < s.size; ++j) dot += s[j] / n * d[j];  // k = 1: exactly d, gradient 0
     for (offset_t j = 0; j < s.size; ++j) {
       V const a = s[j] < V(0) ? -s[j] : s[j];
       V const pull = p == 0 || a == V(0) ? V(0) : power(a / n, V(p) - V(1)) * (s[j] < V(0) ? V(-1) : V(1));
-      d[j] = V(scale) / n * (d[j] - dot / n * pull);
+      d[j] = V(scale) / n * (d[j] - dot * pull);
     }
   }
   status validate(index_t) const {
