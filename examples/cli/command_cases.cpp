@@ -7,8 +7,10 @@
 #include "cli/commands.hpp"
 #include "cli/names.hpp"
 #include "cli/output_folder.hpp"
+#include "cli/preset.hpp"
 #include "support/compare.hpp"
 #include "support/progress.hpp"
+#include "support/table.hpp"
 
 namespace moeroute_examples {
 
@@ -52,7 +54,8 @@ void find_cases(fs::path const& where, std::set<fs::path>& found) {
 
 }  // namespace
 
-int command_check(std::vector<std::string> const& where, double tolerance_scale, any_executor const& x, bool quiet) {
+int command_check(std::vector<std::string> const& where, double tolerance_scale, any_executor const& x, bool quiet,
+                  bool complete) {
   std::set<fs::path> cases;
   for (auto const& w : where) find_cases(w, cases);
   if (cases.empty()) throw input_error(where.front(), "folder", "at least one case.json below it", "none");
@@ -80,12 +83,29 @@ int command_check(std::vector<std::string> const& where, double tolerance_scale,
       line = "FAIL  " + name + "  " + e.what();
     }
     bar.clear();
-    if (!quiet || line.starts_with("FAIL")) std::printf("%s\n", line.c_str());
+    if (!quiet || line.starts_with("FAIL") || (complete && line.starts_with("----"))) std::printf("%s\n", line.c_str());
     bar.step();
   }
   bar.clear();
   std::printf("%d passed, %d failed, %d unsupported\n", passed, failed, unsupported);
-  return failed == 0 ? 0 : 1;
+  return failed == 0 && (!complete || unsupported == 0) ? 0 : 1;
+}
+
+int command_schemes(bool as_json) {
+  table t({"name", "kind", "id", "formula"});
+  auto j = nlohmann::ordered_json::array();
+  auto const add = [&](std::string const& name, char const* kind, std::string const& id, std::string const& formula) {
+    t.add({name, kind, id, formula});
+    j.push_back({{"name", name}, {"kind", kind}, {"id", id}, {"formula", formula}});
+  };
+  auto schemes = all_schemes();
+  std::sort(schemes.begin(), schemes.end(), [](auto const& a, auto const& b) { return std::string(a.name) < b.name; });
+  for (auto const& s : schemes) add(s.name, "scheme", s.id, s.formula);
+  auto presets = all_presets();
+  std::sort(presets.begin(), presets.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+  for (auto const& p : presets) add(p.name, "preset", p.id, p.describe());
+  std::printf("%s", as_json ? (j.dump(2) + "\n").c_str() : t.words().c_str());
+  return 0;
 }
 
 }  // namespace moeroute_examples

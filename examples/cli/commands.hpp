@@ -21,7 +21,8 @@ struct preset_files {
 int command_route_case(std::string const& where, std::string const& out, any_executor const& x);
 int command_route_preset(std::string const& preset, preset_files const& files, std::string const& out,
                          any_executor const& x);
-int command_check(std::vector<std::string> const& where, double tolerance_scale, any_executor const& x, bool quiet);
+int command_check(std::vector<std::string> const& where, double tolerance_scale, any_executor const& x, bool quiet,
+                  bool complete);
 int command_schemes(bool as_json);
 int command_stats(std::string const& trace);
 int command_plot(std::string const& trace, std::string const& out);

@@ -10,11 +10,11 @@ int main(int argc, char** argv) {
   using namespace moeroute_examples;
   CLI::App app{"moeroute: mixture-of-experts routing, checked and looked at from the command line"};
   app.require_subcommand(1);
-  std::string executor = "serial", place, out, preset, trace, other;
+  std::string executor = "serial", place, out, preset;
   std::vector<std::string> places;
   preset_files files;
   double tolerance_scale = 1;
-  bool quiet = false, as_json = false;
+  bool quiet = false, complete = false, as_json = false;
   char const* const executors = "serial, threads:N, lockstep:N or cuda";
 
   auto* const route = app.add_subcommand("route", "Route a case folder, or logits through a preset");
@@ -36,18 +36,11 @@ int main(int argc, char** argv) {
   check->add_option("--tolerance-scale", tolerance_scale, "Multiplies every tolerance")->capture_default_str();
   check->add_option("--executor", executor, executors)->capture_default_str();
   check->add_flag("--quiet", quiet, "Only failures and the summary");
+  check->add_flag("--complete", complete, "An unsupported scheme counts as failed");
 
   auto* const schemes = app.add_subcommand("schemes", "Every scheme and preset: name, catalogue id, formula");
   schemes->add_flag("--json", as_json, "As JSON");
 
-  auto* const stats = app.add_subcommand("stats", "Load, margins, modality split of saved routes, per layer");
-  stats->add_option("trace", trace, "A folder with trace.jsonl, the file itself, or the result of route")->required();
-  auto* const plot = app.add_subcommand("plot", "Expert load per layer as SVG");
-  plot->add_option("trace", trace, "As for stats")->required();
-  plot->add_option("--out", out, "File to write")->required();
-  auto* const diff = app.add_subcommand("diff", "Agreement of two traces, per layer");
-  diff->add_option("a", trace, "A trace")->required();
-  diff->add_option("b", other, "A trace of the same tokens")->required();
   auto* const info = app.add_subcommand("info", "Version, compiler, vector level, threads, GPU, CCCL");
 
   try {
@@ -65,11 +58,8 @@ int main(int argc, char** argv) {
                           preset.empty() ? "neither" : "both");
       return preset.empty() ? command_route_case(place, out, x) : command_route_preset(preset, files, out, x);
     }
-    if (check->parsed()) return command_check(places, tolerance_scale, any_executor::named(executor), quiet);
+    if (check->parsed()) return command_check(places, tolerance_scale, any_executor::named(executor), quiet, complete);
     if (schemes->parsed()) return command_schemes(as_json);
-    if (stats->parsed()) return command_stats(trace);
-    if (plot->parsed()) return command_plot(trace, out);
-    if (diff->parsed()) return command_diff(trace, other);
     if (info->parsed()) return command_info();
   } catch (input_error const& e) {
     std::fprintf(stderr, "moeroute: %s\n", e.what());

@@ -1,0 +1,40 @@
+// Decides whether the command line reproduces every golden vector: one test case a folder, through the
+// program itself, so that reading, routing and comparing are all part of what is proved.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#if defined(MOEROUTE_CLI) && defined(MOEROUTE_GOLDEN_DIR)
+
+namespace {
+
+// Exit code 0 and nothing unsupported: a scheme that vanished is a failure, not a pass.
+void check(std::string const& folder) {
+  std::string const where = std::string(MOEROUTE_GOLDEN_DIR) + "/" + folder;
+  REQUIRE(std::filesystem::is_directory(where));
+  for (std::string const executor : {"serial", "threads:3", "lockstep:4"}) {
+    CAPTURE(executor);
+    std::string const command = std::string("\"") + MOEROUTE_CLI + "\" check --complete --quiet --executor " +
+                                executor + " \"" + where + "\"";
+    CHECK(std::system(command.c_str()) == 0);
+  }
+}
+
+}  // namespace
+
+#define MOEROUTE_GOLDEN(folder) \
+  TEST_CASE("golden: " folder) { check(folder); }
+
+MOEROUTE_GOLDEN("01_softmax_topk")
+MOEROUTE_GOLDEN("02_softmax_topk_renorm")
+MOEROUTE_GOLDEN("03_topk_softmax")
+MOEROUTE_GOLDEN("04_deepseek_v3")
+MOEROUTE_GOLDEN("05_deepseek_v2")
+MOEROUTE_GOLDEN("06_llama4_sigmoid_top1")
+MOEROUTE_GOLDEN("07_sqrtsoftplus_bias")
+MOEROUTE_GOLDEN("08_megatron_group_limited")
+MOEROUTE_GOLDEN("14_megablocks_pnorm")
+
+#endif
