@@ -20,6 +20,9 @@ find_package(nlohmann_json QUIET)
 set(moeroute_warnings -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND moeroute_warnings -Wdouble-promotion)  # clang reports it for the C library's NAN
+  if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    list(APPEND moeroute_warnings -Wno-restrict)  # false alarms inside std::string, GCC bug 105651
+  endif()
 endif()
 if(MOEROUTE_WERROR)
   list(APPEND moeroute_warnings -Werror)
