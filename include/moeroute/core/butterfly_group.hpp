@@ -61,10 +61,13 @@ struct butterfly_group {
   }
   template <class Key>
   MOEROUTE_HD ranked<Key> best(ranked<Key> c) const {
-    if constexpr (integer_reduction<P>) return best_by_reduction(c);
-    for (index_t d = static_lanes / 2; d > 0; d /= 2)
-      if (ranked<Key> const o{exchange(c.key, d), exchange(c.id, d)}; beats(o, c)) c = o;
-    return c;
+    if constexpr (integer_reduction<P>) {
+      return best_by_reduction(c);
+    } else {
+      for (index_t d = static_lanes / 2; d > 0; d /= 2)
+        if (ranked<Key> const o{exchange(c.key, d), exchange(c.id, d)}; beats(o, c)) c = o;
+      return c;
+    }
   }
   // The sum over the lanes below this one.
   template <class T>

@@ -18,7 +18,7 @@ enum class errc : std::uint8_t {
   missing,       // an array that the policy needs was not given
   too_small,     // workspace or output smaller than needed
   unsupported,   // a legal wish that this build or policy does not serve
-  device,        // the CUDA runtime refused; `found` is its error code
+  device,        // the CUDA runtime refused; `found` is its error code, `relation` its words
 };
 
 // found/wanted are the two numbers; `relation` reads between them ("must be", "must be at most").
@@ -35,6 +35,8 @@ struct [[nodiscard]] status {
 constexpr text message(status const& s) {
   text t;
   if (s.ok()) return t.add("ok");
+  if (s.code == errc::device)
+    return t.add("moeroute: ").add(s.argument).add(": ").add(s.relation).add(" (CUDA error ").add(s.found).add(")");
   t.add("moeroute: ").add(s.argument).add(" = ").add(s.found).add(" ").add(s.relation);
   return t.add(" ").add(s.wanted);
 }

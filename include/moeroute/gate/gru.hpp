@@ -143,9 +143,12 @@ struct gru_gate {
     c.must_be("gate.w2 columns", w2.cols, size).must_be("gate.state rows", state.rows, tokens);
     c.must_be("gate.state columns", state.cols, size).must_be("gate.next rows", next.rows, tokens);
     c.must_be("gate.next columns", next.cols, size);
-    for (matrix_view<W const> m : {cell.w_ir, cell.w_hr, cell.w_iz, cell.w_hz, cell.w_in, cell.w_hn})
+    // Arrays by name: nvcc loses the members of a braced list in a for.
+    matrix_view<W const> const weights[] = {cell.w_ir, cell.w_hr, cell.w_iz, cell.w_hz, cell.w_in, cell.w_hn};
+    for (matrix_view<W const> m : weights)
       c.must_be("gate.cell weight rows", m.rows, size).must_be("gate.cell weight columns", m.cols, size);
-    for (row_view<W const> v : {cell.b_ir, cell.b_hr, cell.b_iz, cell.b_hz, cell.b_in, cell.b_hn})
+    row_view<W const> const biases[] = {cell.b_ir, cell.b_hr, cell.b_iz, cell.b_hz, cell.b_in, cell.b_hn};
+    for (row_view<W const> v : biases)
       c.empty_or("gate.cell bias size", v, size);
     c.at_least("workspace bytes", w.bytes, workspace_bytes(x, tokens), errc::too_small);
     if (!c.result().ok()) return c.result();

@@ -1,0 +1,118 @@
+// Decides how rows run on a GPU: a warp a row, or a block for a long row, with scratch in shared memory
+// where it fits. One kernel for every body of the library; a launch is all that happens.
+#pragma once
+
+#include <moeroute/core/executor.hpp>
+#include <moeroute/cuda/error.cuh>
+#include <moeroute/cuda/warp_group.cuh>
+
+// A launcher is never merged with that of another shared library.
+#define MOEROUTE_HIDDEN __attribute__((visibility("hidden")))
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// A body may say that a warp is too few for its rows:  static constexpr bool long_rows = true.
+template <class Body>
+inline constexpr bool has_long_rows = false;
+template <class Body>
+  requires requires { Body::long_rows; }
+inline constexpr bool has_long_rows<Body> = Body::long_rows;
+
+namespace detail {
+
+struct warp_a_row {
+  static constexpr int threads = 128, blocks = 6;  // at least so many an SM: at most 80 registers
+};
+struct block_a_row {
+  static constexpr int threads = 256, blocks = 3;
+};
+
+// Rows first, first + step, ... of the grid; `bytes` of scratch a row, in `spill` if it is not null.
+template <class Lanes, class Body>
+__global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
+    row_kernel(offset_t rows, offset_t bytes, std::byte* spill, __grid_constant__ Body const body) {
+  extern __shared__ __align__(64) unsigned char moeroute_shared[];
+  auto* const shared = reinterpret_cast<std::byte*>(moeroute_shared);
+  auto const block = static_cast<offset_t>(blockIdx.x), blocks = static_cast<offset_t>(gridDim.x);
+  if constexpr (std::same_as<Lanes, warp_a_row>) {
+    auto const warps = static_cast<offset_t>(blockDim.x / 32), warp = static_cast<offset_t>(threadIdx.x / 32);
+    warp_group const g{};
+    scratch const mine{shared + warp * bytes};
+    for (offset_t r = block * warps + warp; r < rows; r += blocks * warps) {
+      body(g, r, mine);
+      g.sync();  // the scratch is used again
+    }
+  } else {
+    __shared__ joint_slot slots[block_group_slots];
+    block_group const g{.slots = slots,
+                        .index = static_cast<index_t>(threadIdx.x / 32),
+                        .parts = static_cast<index_t>(blockDim.x / 32)};
+    scratch const mine{spill == nullptr ? shared : spill + block * bytes};
+    for (offset_t r = block; r < rows; r += blocks) {
+      body(g, r, mine);
+      g.sync();
+    }
+  }
+}
+
+// Launches `kernel`, asking for more than 48 KB of shared memory where `bytes` wants it. The error of
+// this launch is read here; errors of the running kernel show at the caller's next synchronization.
+template <class... Parameters, class... Arguments>
+MOEROUTE_HIDDEN inline status launch(char const* what, void (*kernel)(Parameters...), offset_t blocks,
+                                     int threads, offset_t bytes, cudaStream_t stream,
+                                     Arguments const&... arguments) noexcept {
+  auto const* const f = reinterpret_cast<void const*>(kernel);
+  if (bytes > 48 * 1024) {
+    auto const e = cudaFuncSetAttribute(f, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+    if (e != cudaSuccess) return device_status(e, "more than 48 KB of shared memory for a block");
+  }
+  void* list[] = {const_cast<void*>(static_cast<void const*>(&arguments))...};
+  return device_status(cudaLaunchKernel(f, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)),
+                                        list, static_cast<std::size_t>(bytes), stream),
+                       what);
+}
+
+}  // namespace detail
+
+// Rows on the device of the calling thread, in order of the stream. Never synchronizes or allocates; may
+// be captured in a graph. Views and workspace are device memory. Sizes do not depend on the device, so
+// a workspace measured on one machine serves on another.
+struct on_cuda {
+  cudaStream_t stream{};
+  offset_t shared_limit = 96 * 1024;  // bytes a block may take; a row that needs more lies in the workspace
+
+  static constexpr offset_t most_blocks = 1 << 16;      // of a grid; rows beyond are walked in strides
+  static constexpr offset_t blocks_in_workspace = 264;  // rows at work at a time when scratch is there
+  static constexpr offset_t long_row_bytes = 16 * 1024; // of scratch: from here on a row gets a block
+
+  offset_t workspace_bytes(offset_t scratch_bytes) const {
+    offset_t const bytes = aligned_bytes<std::byte>(scratch_bytes);
+    return bytes <= shared_limit ? 0 : blocks_in_workspace * bytes + workspace_alignment;
+  }
+
+  template <class Body>
+  MOEROUTE_HIDDEN status run(offset_t rows, Body const& body, workspace w) const noexcept {
+    static_assert(std::is_trivially_copyable_v<Body>, "a body travels to the device by value");
+    static_assert(sizeof(Body) <= 4000, "a body must fit in the parameters of a kernel");
+    offset_t const bytes = aligned_bytes<std::byte>(body.scratch_bytes());
+    if (status const s = workspace_ok(w, workspace_bytes(bytes)); !s.ok()) return s;
+    if (rows <= 0) return {};
+    std::byte* spill = nullptr;
+    if constexpr (!has_long_rows<Body>) {
+      if (bytes <= long_row_bytes) {
+        offset_t const warps = bytes <= long_row_bytes / 2 ? 4 : 2, blocks = (rows + warps - 1) / warps;
+        return detail::launch("launch of rows", detail::row_kernel<detail::warp_a_row, Body>,
+                              blocks < most_blocks ? blocks : most_blocks, static_cast<int>(32 * warps), warps * bytes,
+                              stream, rows, bytes, spill, body);
+      }
+    }
+    bool const fits = bytes <= shared_limit;
+    offset_t const most = fits ? most_blocks : blocks_in_workspace;
+    if (!fits) spill = aligned_scratch(w).at;
+    return detail::launch("launch of long rows", detail::row_kernel<detail::block_a_row, Body>, rows < most ? rows : most,
+                          detail::block_a_row::threads, fits ? bytes : 0, stream, rows, bytes, spill, body);
+  }
+};
+static_assert(executor<on_cuda>);
+
+}  // namespace moeroute::inline MOEROUTE_ABI
