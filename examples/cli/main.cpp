@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   using namespace moeroute_examples;
   CLI::App app{"moeroute: mixture-of-experts routing, checked and looked at from the command line"};
   app.require_subcommand(1);
-  std::string executor = "serial", place, out, preset;
+  std::string executor = "serial", place, out, preset, trace, other;
   std::vector<std::string> places;
   preset_files files;
   double tolerance_scale = 1;
@@ -41,6 +41,14 @@ int main(int argc, char** argv) {
   auto* const schemes = app.add_subcommand("schemes", "Every scheme and preset: name, catalogue id, formula");
   schemes->add_flag("--json", as_json, "As JSON");
 
+  auto* const stats = app.add_subcommand("stats", "Load, margins, modality split of saved routes, per layer");
+  stats->add_option("trace", trace, "A folder with trace.jsonl, the file itself, or the result of route")->required();
+  auto* const plot = app.add_subcommand("plot", "Expert load per layer as SVG");
+  plot->add_option("trace", trace, "As for stats")->required();
+  plot->add_option("--out", out, "File to write")->required();
+  auto* const diff = app.add_subcommand("diff", "Agreement of two traces, per layer");
+  diff->add_option("a", trace, "A trace")->required();
+  diff->add_option("b", other, "A trace of the same tokens")->required();
   auto* const info = app.add_subcommand("info", "Version, compiler, vector level, threads, GPU, CCCL");
 
   try {
@@ -60,6 +68,9 @@ int main(int argc, char** argv) {
     }
     if (check->parsed()) return command_check(places, tolerance_scale, any_executor::named(executor), quiet, complete);
     if (schemes->parsed()) return command_schemes(as_json);
+    if (stats->parsed()) return command_stats(trace);
+    if (plot->parsed()) return command_plot(trace, out);
+    if (diff->parsed()) return command_diff(trace, other);
     if (info->parsed()) return command_info();
   } catch (input_error const& e) {
     std::fprintf(stderr, "moeroute: %s\n", e.what());

@@ -1,0 +1,113 @@
+// Decides what `moeroute stats`, `plot` and `diff` say of saved routes.
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "support/load_statistics.hpp"
+#include "support/svg.hpp"
+#include "support/table.hpp"
+#include "support/trace.hpp"
+
+namespace moeroute_examples {
+namespace {
+
+// Gap between the weakest chosen and the strongest other logit of each token; small: near a tie.
+std::vector<double> margins(trace_layer const& l) {
+  std::vector<double> out;
+  if (l.logits.empty()) return out;
+  for (std::int64_t t = 0; t < l.tokens(); ++t) {
+    double weakest = 1e300, strongest = -1e300;
+    for (std::int64_t e = 0; e < l.experts; ++e) {
+      double const z = l.logits[static_cast<std::size_t>(t * l.experts + e)];
+      auto const first = l.ids.begin() + t * l.k;
+      if (std::find(first, first + l.k, e) != first + l.k) weakest = std::min(weakest, z);
+      else strongest = std::max(strongest, z);
+    }
+    if (weakest < 1e299 && strongest > -1e299) out.push_back(weakest - strongest);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+std::string percent(double part) { return fixed_digits(100 * part, 1) + " %"; }
+
+}  // namespace
+
+int command_stats(std::string const& trace) {
+  auto const layers = load_trace(trace);
+  table t({"layer", "tokens", "experts", "k", "empty", "max/mean", "variation", "entropy", "unused", "top weight",
+           "modality split", "margin median", "margin 1 %"});
+  for (auto const& l : layers) {
+    auto const s = statistics_of(l.ids, l.weights, l.modality, l.k, l.experts);
+    auto const m = margins(l);
+    auto const quantile = [&](double q) {
+      return m.empty() ? std::string("-") : short_number(m[static_cast<std::size_t>(q * static_cast<double>(m.size() - 1))]);
+    };
+    double const all = s.places + s.empty;
+    t.add({std::to_string(l.layer), std::to_string(l.tokens()), std::to_string(l.experts), std::to_string(l.k),
+           percent(all > 0 ? s.empty / all : 0), fixed_digits(s.max_over_mean, 3), fixed_digits(s.variation, 3),
+           fixed_digits(s.entropy, 4), std::to_string(s.unused), l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
+           l.modality.empty() ? "-" : fixed_digits(s.modality_split, 3), quantile(.5), quantile(.01)});
+  }
+  std::printf("%s", t.words().c_str());
+  return 0;
+}
+
+int command_plot(std::string const& trace, std::string const& out) {
+  auto const layers = load_trace(trace);
+  std::vector<panel> panels;
+  for (auto const& l : layers) {
+    auto const s = statistics_of(l.ids, l.weights, l.modality, l.k, l.experts);
+    panel p{"layer " + std::to_string(l.layer), "max/mean " + fixed_digits(s.max_over_mean, 2) + ", unused " + std::to_string(s.unused), {}};
+    auto other = s.load;
+    for (std::size_t e = 0; e < other.size(); ++e) other[e] -= s.load_text[e];
+    p.stack.push_back({.name = l.modality.empty() ? "tokens" : "vision", .y = other});
+    if (!l.modality.empty()) p.stack.push_back({.name = "text", .y = s.load_text});
+    panels.push_back(std::move(p));
+  }
+  try {
+    write_text(out, small_multiples({.title = "Expert load by layer", .subtitle = one_line(trace), .x_label = "expert", .y_label = "chosen places"},
+                                    panels, 4, false));
+  } catch (std::runtime_error const&) {
+    throw input_error(out, "--out", "a file that can be written", "an error");
+  }
+  return 0;
+}
+
+int command_diff(std::string const& a, std::string const& b) {
+  auto const x = load_trace(a), y = load_trace(b);
+  table t({"layer", "tokens", "same set", "same first", "overlap", "weight difference"});
+  for (auto const& l : x) {
+    auto const it = std::find_if(y.begin(), y.end(), [&](auto const& o) { return o.layer == l.layer; });
+    if (it == y.end()) {
+      t.add({std::to_string(l.layer), std::to_string(l.tokens()), "only in the first"});
+      continue;
+    }
+    if (it->tokens() != l.tokens())
+      throw input_error(b, "layer " + std::to_string(l.layer), std::to_string(l.tokens()) + " tokens as in " + a, std::to_string(it->tokens()));
+    std::int64_t equal = 0, first = 0;
+    double difference = 0;
+    bool const weights = !l.weights.empty() && !it->weights.empty() && l.k == it->k;
+    for (std::int64_t r = 0; r < l.tokens(); ++r) {
+      std::vector<std::int64_t> p(l.ids.begin() + r * l.k, l.ids.begin() + (r + 1) * l.k);
+      std::vector<std::int64_t> q(it->ids.begin() + r * it->k, it->ids.begin() + (r + 1) * it->k);
+      first += !p.empty() && !q.empty() && p[0] == q[0] ? 1 : 0;
+      if (weights)
+        for (std::int64_t j = 0; j < l.k; ++j) {
+          auto const at = std::find(q.begin(), q.end(), p[static_cast<std::size_t>(j)]);
+          double const other = at == q.end() ? 0 : it->weights[static_cast<std::size_t>(r * l.k + (at - q.begin()))];
+          difference = std::max(difference, std::fabs(l.weights[static_cast<std::size_t>(r * l.k + j)] - other));
+        }
+      std::sort(p.begin(), p.end()), std::sort(q.begin(), q.end());
+      equal += p == q ? 1 : 0;
+    }
+    auto const share = [&](std::int64_t n) { return percent(l.tokens() > 0 ? static_cast<double>(n) / static_cast<double>(l.tokens()) : 1); };
+    t.add({std::to_string(l.layer), std::to_string(l.tokens()), share(equal), share(first),
+           percent(agreement(l.ids, l.k, it->ids, it->k)), weights ? in_words(difference) : "-"});
+  }
+  for (auto const& l : y)
+    if (std::none_of(x.begin(), x.end(), [&](auto const& o) { return o.layer == l.layer; }))
+      t.add({std::to_string(l.layer), std::to_string(l.tokens()), "only in the second"});
+  std::printf("%s", t.words().c_str());
+  return 0;
+}
+
+}  // namespace moeroute_examples
