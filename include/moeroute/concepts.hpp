@@ -104,6 +104,7 @@ enum class key_kind : std::uint8_t { rank, value, logit };
 //   index_t experts_per_token() const                   columns of the ids; places may stay no_expert
 //   void operator()(group, row_context, row keys, row_view<Id> out) const
 //   static constexpr key_kind keys; static constexpr cross_token_dependence dependence (none if left out)
+//   bool weighs(index_t id, index_t experts) const      optional: false keeps the id but gives it weight 0
 template <class P>
 concept token_choice = requires(P const& p, probe::group g, row_context c, probe::row keys, probe::ids out) {
   { p.experts_per_token() } -> std::convertible_to<index_t>;
@@ -126,6 +127,16 @@ inline constexpr cross_token_dependence dependence_of = expert_choice<P> ? cross
 template <class P>
   requires requires { P::dependence; }
 inline constexpr cross_token_dependence dependence_of<P> = P::dependence;
+
+// Whether a place of the ids takes part in the weights: it holds an expert, and the selector lets it.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class P, class Id>
+MOEROUTE_HD constexpr bool carries_weight(P const& select, Id id, offset_t experts) {
+  if (id == no_expert_of<Id>) return false;
+  if constexpr (requires { select.weighs(index_t{}, index_t{}); })
+    return select.weighs(static_cast<index_t>(id), static_cast<index_t>(experts));
+  else return true;
+}
 
 // ---- weigh ---------------------------------------------------------------------------------------------
 //   void operator()(row w) const                        chosen scores in, weights out, in place

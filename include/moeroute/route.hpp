@@ -98,12 +98,12 @@ struct route_row {
 
     if (g.rank() == 0) {
       for (offset_t j = 0; j < ids.size; ++j)
-        chosen[j] = ids[j] == no_expert_of<Id>
-                        ? V(absent_of<decltype(r.weigh)>)
-                        : score_of(r.score, m, detail::closed_if_nan(x[ids[j]]));
+        chosen[j] = carries_weight(r.select, ids[j], in.logits.cols)
+                        ? score_of(r.score, m, detail::closed_if_nan(x[ids[j]]))
+                        : V(absent_of<decltype(r.weigh)>);
       r.weigh(chosen);
       for (offset_t j = 0; j < ids.size; ++j) {
-        V const w = ids[j] == no_expert_of<Id> ? V(0) : chosen[j];
+        V const w = carries_weight(r.select, ids[j], in.logits.cols) ? chosen[j] : V(0);
         weights[j] = static_cast<W>(bad ? not_a_number<V> : w);
       }
     }
@@ -183,13 +183,13 @@ struct route_row_backward {
     g.sync();
     if (g.rank() == 0) {
       for (offset_t j = 0; j < id.size; ++j) {
-        bool const here = id[j] != no_expert_of<Id>;
+        bool const here = carries_weight(r.select, id[j], in.logits.cols);
         chosen[j] = here ? score_of(r.score, m, detail::closed_if_nan(x[id[j]])) : V(absent_of<decltype(r.weigh)>);
         d[j] = here ? static_cast<V>(d_weights[t][j]) : V(0);
       }
       r.weigh.backward(row_view<V const>(chosen), d);
       for (offset_t j = 0; j < id.size; ++j)
-        if (id[j] != no_expert_of<Id>) grad[id[j]] += d[j];
+        if (carries_weight(r.select, id[j], in.logits.cols)) grad[id[j]] += d[j];
     }
     g.sync();
     V dot = 0;  // every lane, in the order of the choices: the same bits for every group
