@@ -27,7 +27,7 @@ struct batch {
 
   MOEROUTE_HD row_context context(offset_t t) const {
     return {token.empty() ? t : token[t], sequence.empty() ? 0 : sequence[t],
-            modality.empty() ? 0 : modality[t], group.empty() ? 0 : group[t]};
+            modality.empty() ? 0 : modality[t], group.empty() ? 0 : group[t], t};
   }
   MOEROUTE_HD bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
 };

@@ -25,6 +25,24 @@ MOEROUTE_HD inline philox_block philox4x32(philox_block counter, std::uint32_t k
   return counter;
 }
 
+namespace detail {
+// cos(2 pi u) for 0 < u < 1, with the same bits on every machine.
+template <class V>
+MOEROUTE_HD V cosine_of_turn(V u) {
+  V const v = u < V(.5) ? V(.5) - u : u - V(.5);  // in [0, 1/2]; cos(2 pi u) = -cos(2 pi v)
+  bool const far = v > V(.25);
+  V const x = math::mul(V(3.14159265358979323846), far ? V(.5) - v : v), z = math::mul(x, x);
+  V const s = math::fma(math::mul(x, z),
+                        math::horner(z, V(-1.6666666666666666e-1), V(8.3333333333333333e-3),
+                                     V(-1.9841269841269841e-4), V(2.7557319223985891e-6),
+                                     V(-2.5052108385441719e-8), V(1.6059043836821614e-10),
+                                     V(-7.6471637318198165e-13)),
+                        x);
+  V const c = math::fma(V(-2) * s, s, V(1));
+  return far ? c : -c;
+}
+}  // namespace detail
+
 // A family of draws. `purpose` keeps the draws of different policies apart under one seed.
 struct draws {
   std::uint64_t seed = 0;
@@ -58,12 +76,7 @@ struct draws {
   template <class V = float>
   MOEROUTE_HD V normal(offset_t token, index_t expert) const {
     V const radius = math::sqrt(V(-2) * math::log(uniform<V>(token, 2 * expert)));
-    V const turn = V(6.283185307179586) * uniform<V>(token, 2 * expert + 1);
-#if defined(__CUDA_ARCH__)
-    return radius * static_cast<V>(::cos(static_cast<double>(turn)));
-#else
-    return radius * static_cast<V>(std::cos(static_cast<double>(turn)));
-#endif
+    return math::mul(radius, detail::cosine_of_turn(uniform<V>(token, 2 * expert + 1)));
   }
 };
 
