@@ -147,7 +147,7 @@ TEST_CASE("P7 long rows: a block a row, scratch in shared memory and in the work
   check_equal<float>("a block a row", plain, 9, 3000);
   check_equal<float>("more than 48 KB of shared memory", plain, 9, 9000);
   check_equal<float>("workspace", plain, 9, 20000);
-  check_equal<float>("workspace, because nothing may be taken", plain, 600, 3000, nan_rule::rank_last, {.shared_limit = 0});
+  check_equal<float>("workspace, because nothing may be taken", plain, 600, 3000, nan_rule::rank_last, on_cuda{.shared_limit = 0});
 }
 
 TEST_CASE("P12 more rows than a grid holds at a time") {

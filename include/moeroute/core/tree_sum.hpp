@@ -6,32 +6,47 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
-// Sum over i in [0, count) of term(i). Every lane calls it and receives it.
+// Folds i in [0, count) class by class with part = step(part, i), then adds the classes. Every lane calls
+// it and receives it.
 MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, lane_group G, class Term>
-MOEROUTE_HD V tree_sum(G const& g, offset_t count, Term const& term) {
-  if constexpr (requires { G::static_lanes; }) {  // a power of two: the upper half of the tree lies in each lane,
-    constexpr std::size_t lanes = G::static_lanes, own = 32 / lanes;  // the lower half is the butterfly
+template <class V, lane_group G, class Step>
+MOEROUTE_HD V tree_fold(G const& g, offset_t count, Step const& step) {
+  if constexpr (requires { G::static_lanes; }) {  // a power of two: the upper half of the tree lies in each
+    constexpr std::size_t lanes = G::static_lanes, own = 32 / lanes;  // lane, the lower is the butterfly
     V part[own] = {};
     for (std::size_t c = 0; c < own; ++c)
-      for (offset_t i = static_cast<offset_t>(c * lanes) + g.rank(); i < count; i += 32) part[c] += term(i);
+      for (offset_t i = static_cast<offset_t>(c * lanes) + g.rank(); i < count; i += 32) part[c] = step(part[c], i);
     for (std::size_t half = own / 2; half > 0; half /= 2)
       for (std::size_t c = 0; c < half; ++c) part[c] += part[c + half];
     return g.sum(part[0]);
-  } else if constexpr (requires { g.of_first_part(V{}); }) {
-    return g.of_first_part(g.index == 0 ? moeroute::tree_sum<V>(g.part, count, term) : V(0));
+  } else if constexpr (requires { g.of_first_part(V{}); }) {  // a block: its first warp does it
+    return g.of_first_part(g.index == 0 ? moeroute::tree_fold<V>(g.part, count, step) : V(0));
   } else {
     V part[32];
-    for (index_t c = 0; c < 32; ++c) {
-      part[c] = 0;
-      if (c % g.size() == g.rank())
-        for (offset_t i = c; i < count; i += 32) part[c] += term(i);
-      if constexpr (!is_serial<G>) part[c] = g.sum(part[c]);  // one lane's value, the others add 0
+    for (index_t c = 0; c < 32; ++c) part[c] = 0;
+    if constexpr (is_serial<G>) {  // all classes side by side: the row is read once, in order
+      offset_t const whole = count / 32 * 32;
+      for (offset_t first = 0; first < whole; first += 32)
+        for (index_t c = 0; c < 32; ++c) part[c] = step(part[c], first + c);
+      for (offset_t i = whole; i < count; ++i) part[i - whole] = step(part[i - whole], i);
+    } else {
+      for (index_t c = 0; c < 32; ++c) {
+        if (c % g.size() == g.rank())
+          for (offset_t i = c; i < count; i += 32) part[c] = step(part[c], i);
+        part[c] = g.sum(part[c]);  // one lane's value, the others add 0
+      }
     }
     for (index_t half = 16; half > 0; half /= 2)
       for (index_t c = 0; c < half; ++c) part[c] += part[c + half];
     return part[0];
   }
+}
+
+// Sum over i in [0, count) of term(i).
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, lane_group G, class Term>
+MOEROUTE_HD V tree_sum(G const& g, offset_t count, Term const& term) {
+  return moeroute::tree_fold<V>(g, count, [&](V sum, offset_t i) { return sum + term(i); });
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -78,6 +78,7 @@ MOEROUTE_HIDDEN inline status launch(char const* what, void (*kernel)(Parameters
 // be captured in a graph. Views and workspace are device memory. Sizes do not depend on the device, so
 // a workspace measured on one machine serves on another.
 struct on_cuda {
+  static constexpr bool on_device = true;  // arrays are not read by the host
   cudaStream_t stream{};
   offset_t shared_limit = 96 * 1024;  // bytes a block may take; a row that needs more lies in the workspace
 
