@@ -1,2 +1,17 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "support/allocations.hpp"
+
+std::atomic<long> allocations::count{0};
+
+void* operator new(std::size_t n) {
+  ++allocations::count;
+  if (void* const p = std::malloc(n == 0 ? 1 : n)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
