@@ -1,6 +1,7 @@
 // Decides the usual gate: logits = hidden W^T + b, with W experts x width, and its backward.
 #pragma once
 
+#include <moeroute/core/tree_sum.hpp>
 #include <moeroute/gate/gemm.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -18,17 +19,14 @@ struct add_row {  // a[i] += b
   }
 };
 template <class V, class D>
-struct sum_columns {  // out[j] (+)= sum_i a[i][j], in row order
+struct sum_columns {  // out[j] (+)= sum_i a[i][j], in the order of tree_sum
   matrix_view<V const> a;
   row_view<D> out;
   bool accumulate;
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_HD void operator()(lane_group auto const& g, offset_t j, scratch) const {
-    if (g.rank() == 0) {
-      V sum = 0;
-      for (offset_t i = 0; i < a.rows; ++i) sum += a[i][j];
-      out[j] = accumulate ? static_cast<D>(out[j] + sum) : static_cast<D>(sum);
-    }
+    V const sum = tree_sum<V>(g, a.rows, [&](offset_t i) { return a[i][j]; });
+    if (g.rank() == 0) out[j] = accumulate ? static_cast<D>(out[j] + sum) : static_cast<D>(sum);
     g.sync();
   }
 };
