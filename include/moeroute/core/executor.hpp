@@ -71,6 +71,22 @@ concept executor = requires(X const& x, detail::probe_body b, workspace w) {
   { x.workspace_bytes(offset_t{}) } -> std::same_as<offset_t>;
 };
 
+// How many runs of rows an executor works on at once; 1 unless it says so. Verbs that count in several
+// tables at once ask for it; the result never depends on it.
+template <class X>
+offset_t shares_of(X const& x) {
+  if constexpr (requires { x.shares(); }) return x.shares() < 1 ? 1 : static_cast<offset_t>(x.shares());
+  else return 1;
+}
+
+// Whether a verb may read the arrays themselves, not only their shapes. An executor whose arrays live on a
+// device says  static constexpr bool on_device = true.
+template <class X>
+inline constexpr bool runs_on_host = true;
+template <class X>
+  requires requires { X::on_device; }
+inline constexpr bool runs_on_host<X> = !X::on_device;
+
 inline constexpr status workspace_ok(workspace w, offset_t wanted) {
   return checks{}.at_least("workspace bytes", w.bytes, wanted, errc::too_small).result();
 }

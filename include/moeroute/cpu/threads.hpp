@@ -27,6 +27,7 @@ inline workspace part_of(workspace w, offset_t i, offset_t bytes) {
 struct threads {
   index_t n = 2;
 
+  index_t shares() const { return n; }
   offset_t workspace_bytes(offset_t scratch_bytes) const {
     return (n < 1 ? 1 : n) * serial::workspace_bytes(scratch_bytes);
   }
@@ -74,6 +75,7 @@ class thread_team {
   thread_team& operator=(thread_team const&) = delete;
 
   index_t size() const { return n_; }
+  index_t shares() const { return n_; }
   offset_t workspace_bytes(offset_t scratch_bytes) const {
     return n_ * serial::workspace_bytes(scratch_bytes);
   }
