@@ -17,6 +17,9 @@
 #include <moeroute/weigh.hpp>
 #include <moeroute/router.hpp>
 #include <moeroute/route.hpp>
+#include <moeroute/plan.hpp>
+#include <moeroute/permute.hpp>
+#include <moeroute/combine.hpp>
 #include <moeroute/presets.hpp>
 #include <moeroute/gate/linear.hpp>
 #include <moeroute/gate/cosine.hpp>

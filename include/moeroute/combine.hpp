@@ -1,0 +1,232 @@
+// Decides how the experts' rows come back to their token, and the backward with the gradient of the weights.
+//
+//   y[t] = sum_j w_j rows[slot_j] + sum_{identity} w_j x[t] + gate_t shared[t]
+//   d_rows[slot_j] = w_j d_y[t],  d_w_j = <d_y[t], rows[slot_j]>,  d_shared = gate d_y, d_gate = <d_y, shared>
+//
+// The sum runs in the order of the token's choices, then the shared experts: a token's result has the same
+// bits alone, in any batch, for any executor.
+#pragma once
+
+#include <moeroute/plan/move_rows.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// What becomes of a token none of whose choices fitted: nothing (the residual stream carries it), or its
+// own row (MoEC).
+enum class overflow : std::uint8_t { drop, pass_through };
+// Whether shared experts are gated by the number given or by its sigmoid (Qwen2-MoE gives logits).
+enum class gate_kind : std::uint8_t { value, sigmoid };
+
+// What a token's result is made of. Leave out what a model does not have.
+template <element T, element W = float>
+struct combine_terms {
+  matrix_view<T const> rows{};      // rows x width: what the experts made of the grouped rows
+  matrix_view<W const> weights{};   // tokens x k; empty: the weight was on the input, or is 1
+  matrix_view<T const> x{};         // tokens x width: for identity experts and pass_through
+  matrix_view<T const> shared{};    // tokens x width: the shared experts
+  row_view<W const> gate{};         // tokens: scalar gate of the shared experts; empty: 1
+  gate_kind gated_by = gate_kind::value;
+  overflow when_full = overflow::drop;
+  float identity_scale = 1;         // times the weight of identity experts (LongCat-Flash: 1; 1/6 leaves them unscaled)
+};
+// Where their gradients go; an array left out is not computed. All are overwritten; padding rows get 0.
+template <element T, element D = float>
+struct combine_gradients {
+  matrix_view<T> rows{};
+  matrix_view<D> weights{};
+  matrix_view<T> x{};
+  matrix_view<T> shared{};
+  row_view<D> gate{};
+};
+
+namespace detail {
+
+template <class V, element T, element W, std::signed_integral Slot>
+struct combine_reader {
+  plan_view<Slot> const& plan;
+  combine_terms<T, W> const& in;
+  offset_t t;
+  offset_t first = plan.choices.first(t), n = plan.choices.last(t) - first;
+
+  MOEROUTE_HD offset_t slot(offset_t j) const { return plan.slot_of_choice[first + j]; }
+  MOEROUTE_HD V weight(offset_t j) const {
+    return in.weights.data == nullptr ? V(1) : widen<V>(values_of(in.weights, plan.choices, t)[j]);
+  }
+  MOEROUTE_HD V identity_weight(offset_t j) const { return math::mul(weight(j), static_cast<V>(in.identity_scale)); }
+  MOEROUTE_HD V gate() const {
+    if (in.gate.data == nullptr) return V(1);
+    V const z = widen<V>(in.gate[t]);
+    return in.gated_by == gate_kind::sigmoid ? math::sigmoid(z) : z;
+  }
+  // Some choice was dropped, and none has a row or is an identity expert.
+  MOEROUTE_HD bool passes() const {
+    if (in.when_full == overflow::drop) return false;
+    bool dropped = false;
+    for (offset_t j = 0; j < n; ++j) {
+      offset_t const s = slot(j);
+      if (s >= 0 || s == identity_slot) return false;
+      dropped = dropped || s == dropped_slot;
+    }
+    return dropped;
+  }
+};
+
+}  // namespace detail
+
+template <element T, element W, element O, std::signed_integral Slot>
+struct combine_row {
+  using V = detail::widest_t<T, W, O>;
+  plan_view<Slot> plan;
+  combine_terms<T, W> in;
+  matrix_view<O> y;  // tokens x width
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    detail::combine_reader<V, T, W, Slot> const r{plan, in, t};
+    bool const passes = r.passes();
+    V const gate = r.gate();
+    detail::sum_rows<V>(g, y[t].data, y.cols, [&](auto&& visit) {
+      for (offset_t j = 0; j < r.n; ++j) {
+        offset_t const slot = r.slot(j);
+        if (slot >= 0) visit(in.rows[slot].data, r.weight(j));
+        else if (slot == identity_slot) visit(in.x[t].data, r.identity_weight(j));
+      }
+      if (passes) visit(in.x[t].data, V(1));
+      if (in.shared.data != nullptr) visit(in.shared[t].data, gate);
+    });
+    g.sync();
+  }
+};
+
+// d_rows[slot_j] = w_j d_y, d_w_j = <d_y, rows[slot_j]>, and likewise for identity and shared experts.
+template <element T, element W, element O, element D, std::signed_integral Slot>
+struct combine_row_backward {
+  using V = detail::widest_t<T, W, O, D>;
+  plan_view<Slot> plan;
+  combine_terms<T, W> in;
+  matrix_view<O const> d_y;  // tokens x width
+  combine_gradients<T, D> out;
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    detail::combine_reader<V, T, W, Slot> const r{plan, in, t};
+    O const* const d = d_y[t].data;
+    offset_t const width = d_y.cols;
+    V const gate = r.gate();
+    for (offset_t j = 0; j < r.n; ++j) {
+      offset_t const slot = r.slot(j);
+      if (slot >= 0 && out.rows.data != nullptr)
+        detail::scale_row(g, r.weight(j), d, out.rows[slot].data, width);
+      if (out.weights.data == nullptr) continue;
+      V sum = 0;
+      if (slot >= 0) sum = detail::dot<V>(g, d, in.rows[slot].data, width);
+      else if (slot == identity_slot)
+        sum = static_cast<V>(in.identity_scale) * detail::dot<V>(g, d, in.x[t].data, width);
+      if (g.rank() == 0) values_of(out.weights, plan.choices, t)[j] = store<D>(sum);
+    }
+    if (out.x.data != nullptr) {
+      V through = r.passes() ? V(1) : V(0);
+      for (offset_t j = 0; j < r.n; ++j)
+        if (r.slot(j) == identity_slot) through += r.identity_weight(j);
+      detail::scale_row(g, through, d, out.x[t].data, width);
+    }
+    if (out.shared.data != nullptr) detail::scale_row(g, gate, d, out.shared[t].data, width);
+    if (out.gate.data != nullptr) {
+      V const sum = detail::dot<V>(g, d, in.shared[t].data, width);
+      V const slope = in.gated_by == gate_kind::sigmoid ? gate * (V(1) - gate) : V(1);
+      if (g.rank() == 0) out.gate[t] = store<D>(slope * sum);
+    }
+    g.sync();
+  }
+};
+
+// ---- the verbs -----------------------------------------------------------------------------------------------
+
+namespace detail {
+template <executor X, element T, element W, std::signed_integral Slot>
+checks check_terms(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in, offset_t width) {
+  checks c;
+  check_plan_in_use(ex, c, plan);
+  check_rows(ex, c, "rows rows", "rows columns", plan, in.rows, width);
+  check_weights(ex, c, "weights rows", "weights columns", plan, in.weights);
+  if (in.x.data != nullptr) check_tokens(c, "x rows", "x columns", plan, in.x, width);
+  if (in.shared.data != nullptr) check_tokens(c, "shared rows", "shared columns", plan, in.shared, width);
+  c.empty_or("gate size", in.gate, plan.choices.tokens);
+  if (in.gate.data != nullptr) c.must_be("shared rows (a gate needs shared experts)", in.shared.rows, plan.choices.tokens);
+  if (in.when_full == overflow::pass_through) c.must_be("x rows (pass_through needs x)", in.x.rows, plan.choices.tokens, errc::missing);
+  if constexpr (runs_on_host<X>)
+    if (c.result().ok() && in.x.data == nullptr)
+      for (Slot const slot : plan.slot_of_choice)
+        if (slot == static_cast<Slot>(identity_slot)) {
+          c.must_be("x rows (identity experts need x)", in.x.rows, plan.choices.tokens, errc::missing);
+          break;
+        }
+  return c;
+}
+}  // namespace detail
+
+template <executor X, element T, element W, element O, std::signed_integral Slot>
+status try_combine(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in, matrix_view<O> y) noexcept {
+  checks c = detail::check_terms(ex, plan, in, y.cols);
+  detail::check_tokens(c, "y rows", "y columns", plan, y, y.cols);
+  if (!c.result().ok()) return c.result();
+  return ex.run(plan.choices.tokens, combine_row<T, W, O, Slot>{plan, in, y}, {});
+}
+
+// The gradients of combine's terms for d_y. `in` as it was forward: in.rows is read for the weights.
+template <executor X, element T, element W, class O, element D, std::signed_integral Slot>
+status try_combine_backward(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in,
+                            matrix_view<O> d_y, combine_gradients<T, D> const& out) noexcept {
+  offset_t const width = d_y.cols;
+  checks c = detail::check_terms(ex, plan, in, width);
+  detail::check_tokens(c, "d_y rows", "d_y columns", plan, d_y, width);
+  if (out.rows.data != nullptr) detail::check_rows(ex, c, "d_rows rows", "d_rows columns", plan, out.rows, width);
+  detail::check_weights(ex, c, "d_weights rows", "d_weights columns", plan, out.weights);
+  if (out.x.data != nullptr) detail::check_tokens(c, "d_x rows", "d_x columns", plan, out.x, width);
+  if (out.shared.data != nullptr) detail::check_tokens(c, "d_shared rows", "d_shared columns", plan, out.shared, width);
+  c.empty_or("d_gate size", out.gate, plan.choices.tokens);
+  if (out.gate.data != nullptr) c.must_be("shared rows (d_gate needs shared)", in.shared.rows, plan.choices.tokens, errc::missing);
+  if (!c.result().ok()) return c.result();
+  combine_row_backward<T, W, std::remove_const_t<O>, D, Slot> const body{plan, in, d_y, out};
+  if (status const s = ex.run(plan.choices.tokens, body, {}); !s.ok()) return s;
+  if constexpr (!std::same_as<X, row_range>)
+    if (out.rows.data != nullptr) return try_zero_padding(ex, plan, out.rows);
+  return {};
+}
+
+// The common case: the experts' rows and the weights of the choices.
+template <executor X, class T, class W, element O, std::signed_integral Slot>
+status try_combine(X const& ex, plan_view<Slot> const& plan, matrix_view<T> rows, matrix_view<W> weights,
+                   matrix_view<O> y) noexcept {
+  combine_terms<std::remove_const_t<T>, std::remove_const_t<W>> const in{.rows = rows, .weights = weights};
+  return try_combine(ex, plan, in, y);
+}
+// Weights that were on the input, or are all 1.
+template <executor X, class T, element O, std::signed_integral Slot>
+status try_combine(X const& ex, plan_view<Slot> const& plan, matrix_view<T> rows, matrix_view<O> y) noexcept {
+  return try_combine(ex, plan, combine_terms<std::remove_const_t<T>>{.rows = rows}, y);
+}
+
+template <executor X, element T, element W, element O, std::signed_integral Slot>
+void combine(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in, matrix_view<O> y) {
+  throw_if_bad(try_combine(ex, plan, in, y));
+}
+template <executor X, class T, class W, element O, std::signed_integral Slot>
+void combine(X const& ex, plan_view<Slot> const& plan, matrix_view<T> rows, matrix_view<W> weights, matrix_view<O> y) {
+  throw_if_bad(try_combine(ex, plan, rows, weights, y));
+}
+template <executor X, class T, element O, std::signed_integral Slot>
+void combine(X const& ex, plan_view<Slot> const& plan, matrix_view<T> rows, matrix_view<O> y) {
+  throw_if_bad(try_combine(ex, plan, rows, y));
+}
+template <executor X, element T, element W, class O, element D, std::signed_integral Slot>
+void combine_backward(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in, matrix_view<O> d_y,
+                      combine_gradients<T, D> const& out) {
+  throw_if_bad(try_combine_backward(ex, plan, in, d_y, out));
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,142 @@
+// Decides how a token's row goes to the slots of its choices, and its backward. A row of work is a token:
+// its row is read once and written to every slot.
+//
+//   grouped[slot_j] = x[t]                                  or w_j x[t], where the weight is on the input
+//   d_x[t] = sum_j w_j d_grouped[slot_j],  d_w_j = <x[t], d_grouped[slot_j]>
+//
+// The way back, combine, is in combine.hpp.
+#pragma once
+
+#include <moeroute/plan/move_rows.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// One token: its row to the slot of every choice, times the choice's weight if weights are given.
+template <element T, element W, element O, std::signed_integral Slot>
+struct permute_row {
+  using V = detail::widest_t<T, W, O>;
+  plan_view<Slot> plan;
+  matrix_view<T const> x;         // tokens x width
+  matrix_view<W const> weights;   // tokens x k, or empty: the weight is on the output
+  matrix_view<O> grouped;         // rows x width
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
+    for (offset_t j = 0; j < n; ++j) {
+      offset_t const slot = plan.slot_of_choice[first + j];
+      if (slot < 0) continue;
+      if (weights.data == nullptr)
+        detail::copy_row<V>(g, x[t].data, grouped[slot].data, x.cols);
+      else
+        detail::scale_row(g, detail::widen<V>(values_of(weights, plan.choices, t)[j]), x[t].data, grouped[slot].data,
+                          x.cols);
+    }
+    g.sync();
+  }
+};
+
+// One token: d_x = sum_j w_j d_grouped[slot_j] and d_w_j = <x, d_grouped[slot_j]>.
+template <element T, element W, element O, element S, element D, std::signed_integral Slot>
+struct permute_row_backward {
+  using V = detail::widest_t<T, W, O, S, D>;
+  plan_view<Slot> plan;
+  matrix_view<T const> x;             // tokens x width; read for d_weights
+  matrix_view<W const> weights;       // tokens x k, or empty
+  matrix_view<O const> d_grouped;     // rows x width
+  matrix_view<S> d_x;                 // tokens x width, or empty
+  matrix_view<D> d_weights;           // tokens x k, or empty
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
+    if (d_x.data != nullptr)
+      detail::sum_rows<V>(g, d_x[t].data, d_x.cols, [&](auto&& visit) {
+        for (offset_t j = 0; j < n; ++j)
+          if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
+            visit(d_grouped[slot].data,
+                  weights.data == nullptr ? V(1) : detail::widen<V>(values_of(weights, plan.choices, t)[j]));
+      });
+    if (d_weights.data != nullptr)
+      for (offset_t j = 0; j < n; ++j) {
+        offset_t const slot = plan.slot_of_choice[first + j];
+        V const d = slot < 0 ? V(0) : detail::dot<V>(g, x[t].data, d_grouped[slot].data, x.cols);
+        if (g.rank() == 0) values_of(d_weights, plan.choices, t)[j] = store<D>(d);
+      }
+    g.sync();
+  }
+};
+
+// ---- the verbs -----------------------------------------------------------------------------------------------
+
+// grouped[slot] = x[t], or weights[t, j] * x[t] if weights are given. Padding rows become 0; rows beyond
+// the rows in use stay as they are.
+template <executor X, class T, class W, element O, std::signed_integral Slot>
+status try_permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights,
+                   matrix_view<O> grouped) noexcept {
+  checks c;
+  detail::check_plan_in_use(ex, c, plan);
+  detail::check_tokens(c, "x rows", "x columns", plan, x, x.cols);
+  detail::check_weights(ex, c, "weights rows", "weights columns", plan, weights);
+  detail::check_rows(ex, c, "grouped rows", "grouped columns", plan, grouped, x.cols);
+  if (!c.result().ok()) return c.result();
+  if (status const s = ex.run(plan.choices.tokens, 
+                        permute_row<std::remove_const_t<T>, std::remove_const_t<W>, O, Slot>{plan, x, weights, grouped}, {}); !s.ok())
+    return s;
+  if constexpr (std::same_as<X, row_range>) return {};
+  else return try_zero_padding(ex, plan, grouped);
+}
+
+// The transposed way: d_x[t] = sum_j w_j d_grouped[slot_j], d_weights[t, j] = <x[t], d_grouped[slot_j]>.
+// Arrays left empty (d_x, d_weights, weights) are left out; x is read only for d_weights.
+template <executor X, class T, class W, class O, element S, element D, std::signed_integral Slot>
+status try_permute_backward(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights,
+                            matrix_view<O> d_grouped, matrix_view<S> d_x, matrix_view<D> d_weights) noexcept {
+  checks c;
+  detail::check_plan_in_use(ex, c, plan);
+  detail::check_rows(ex, c, "d_grouped rows", "d_grouped columns", plan, d_grouped, d_grouped.cols);
+  if (d_x.data != nullptr) detail::check_tokens(c, "d_x rows", "d_x columns", plan, d_x, d_grouped.cols);
+  if (d_weights.data != nullptr) detail::check_tokens(c, "x rows", "x columns", plan, x, d_grouped.cols);
+  detail::check_weights(ex, c, "weights rows", "weights columns", plan, weights);
+  detail::check_weights(ex, c, "d_weights rows", "d_weights columns", plan, d_weights);
+  if (!c.result().ok()) return c.result();
+  permute_row_backward<std::remove_const_t<T>, std::remove_const_t<W>, std::remove_const_t<O>, S, D, Slot> const body{
+      plan, x, weights, d_grouped, d_x, d_weights};
+  return ex.run(plan.choices.tokens, body, {});
+}
+
+// Weights on the output: rows travel as they are.
+template <executor X, class T, element O, std::signed_integral Slot>
+status try_permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<O> grouped) noexcept {
+  return try_permute(ex, plan, x, matrix_view<float const>{}, grouped);
+}
+template <executor X, class O, element S, std::signed_integral Slot>
+status try_permute_backward(X const& ex, plan_view<Slot> const& plan, matrix_view<O> d_grouped,
+                            matrix_view<S> d_x) noexcept {
+  return try_permute_backward(ex, plan, matrix_view<S const>{}, matrix_view<float const>{}, d_grouped, d_x,
+                              matrix_view<float>{});
+}
+
+template <executor X, class T, class W, element O, std::signed_integral Slot>
+void permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights, matrix_view<O> grouped) {
+  throw_if_bad(try_permute(ex, plan, x, weights, grouped));
+}
+template <executor X, class T, element O, std::signed_integral Slot>
+void permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<O> grouped) {
+  throw_if_bad(try_permute(ex, plan, x, grouped));
+}
+template <executor X, class T, class W, class O, element S, element D, std::signed_integral Slot>
+void permute_backward(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights,
+                      matrix_view<O> d_grouped, matrix_view<S> d_x, matrix_view<D> d_weights) {
+  throw_if_bad(try_permute_backward(ex, plan, x, weights, d_grouped, d_x, d_weights));
+}
+template <executor X, class O, element S, std::signed_integral Slot>
+void permute_backward(X const& ex, plan_view<Slot> const& plan, matrix_view<O> d_grouped, matrix_view<S> d_x) {
+  throw_if_bad(try_permute_backward(ex, plan, d_grouped, d_x));
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,205 @@
+// Decides how choices are counted and placed: a table of counts for each share of the tokens, a prefix over
+// the tables, and one pass that hands out slots. Integers only, no atomics: the same plan for any executor.
+//
+// A lane owns the experts e = rank, rank + size, ... and walks all choices of its share.
+#pragma once
+
+#include <moeroute/plan/view.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// Which ids a plan knows: [0, experts) are experts; then come identity experts, then null experts; and
+// no_expert. Anything else is an error.
+struct id_ranges {
+  index_t experts = 0;
+  index_t identity = 0;
+  index_t null = 0;
+
+  MOEROUTE_HD constexpr offset_t known() const {
+    return static_cast<offset_t>(experts) + identity + null;
+  }
+  template <std::integral Id>
+  MOEROUTE_HD constexpr bool is_expert(Id id) const {
+    return static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(experts);
+  }
+  template <std::integral Id>
+  MOEROUTE_HD constexpr bool is_known(Id id) const {
+    return id == no_expert_of<Id> || static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(known());
+  }
+  // The slot of a choice that is no expert's.
+  template <std::integral Id>
+  MOEROUTE_HD constexpr offset_t special_slot(Id id) const {
+    return id != no_expert_of<Id> &&
+                   static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(experts) + static_cast<std::uint64_t>(identity)
+               ? identity_slot
+               : no_slot;
+  }
+};
+
+namespace detail {
+
+// Share s of n: [first, last), in order, sizes differ by at most one.
+struct share_range {
+  offset_t first, last;
+};
+MOEROUTE_HD constexpr share_range share_range_of(offset_t size, offset_t s, offset_t n) {
+  offset_t const base = size / n, extra = size % n, first = s * base + (s < extra ? s : extra);
+  return {first, first + base + (s < extra ? 1 : 0)};
+}
+
+template <class G>
+MOEROUTE_HD constexpr bool owns(G const& g, index_t e) {
+  if constexpr (is_serial<G>) return true;
+  else return e % g.size() == g.rank();
+}
+
+// Visits the choices of a share of tokens: visit(token, choice, id). Padding tokens show no_expert.
+struct token_major {
+  template <std::integral Id, class F>
+  MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
+    choice_shape const shape = in.shape();
+    share_range const mine = share_range_of(shape.tokens, s, shares);
+    for (offset_t t = mine.first; t < mine.last; ++t) {
+      Id const* const id = values_of(in.ids, shape, t);
+      offset_t const first = shape.first(t), n = shape.last(t) - first;
+      bool const valid = in.is_valid(t);
+      for (offset_t j = 0; j < n; ++j) visit(t, first + j, valid ? id[j] : no_expert_of<Id>);
+    }
+  }
+};
+
+}  // namespace detail
+
+// table[s]: experts + 1 counts, the last one for choices without an expert; odd[2 s] says that share s
+// met an id it does not know, odd[2 s + 1] which.
+template <std::integral Id>
+struct count_choices {
+  choices_view<Id> in;
+  id_ranges ids;
+  offset_t shares;
+  offset_t* table;  // shares x (experts + 1)
+  offset_t* odd;    // shares x 2
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
+    index_t const experts = ids.experts;
+    offset_t* const n = table + s * (experts + 1);
+    for (index_t e = g.rank(); e <= experts; e += g.size()) n[e] = 0;
+    g.sync();
+    detail::token_major{}.each(in, s, shares, [&](offset_t, offset_t, Id id) {
+      index_t const e = ids.is_expert(id) ? static_cast<index_t>(id) : experts;
+      if (detail::owns(g, e)) ++n[e];
+    });
+    g.sync();
+    if (g.rank() == 0) {
+      odd[2 * s] = 0;
+      if (n[experts] != 0)
+        detail::token_major{}.each(in, s, shares, [&](offset_t, offset_t, Id id) {
+          if (odd[2 * s] != 0 || ids.is_known(id)) return;
+          odd[2 * s] = 1;
+          odd[2 * s + 1] = static_cast<offset_t>(id);
+        });
+    }
+    g.sync();
+  }
+};
+
+// One row: counts of the shares become first slots, in place; counts, kept and offsets are written.
+template <std::signed_integral Slot>
+struct offsets_of_counts {
+  plan_view<Slot> plan;
+  offset_t align;
+  offset_t shares;
+  offset_t* table;
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
+    if (g.rank() == 0) {
+      index_t const experts = plan.experts();
+      offset_t slot = 0;
+      for (index_t e = 0; e < experts; ++e) {
+        offset_t const first = slot;
+        plan.offsets[e] = first;
+        for (offset_t s = 0; s < shares; ++s) {
+          offset_t& entry = table[s * (experts + 1) + e];
+          offset_t const n = entry;
+          entry = slot;
+          slot += n;
+        }
+        if (!plan.counts.empty()) plan.counts[e] = slot - first;
+        if (!plan.kept.empty()) plan.kept[e] = slot - first;
+        slot = first + round_up(slot - first, align);
+      }
+      plan.offsets[experts] = slot;
+    }
+    g.sync();
+  }
+};
+
+// table[s][e]: the slot of the next choice of e in share s; one past the last one afterwards.
+template <std::integral Id, std::signed_integral Slot>
+struct place_choices {
+  choices_view<Id> in;
+  id_ranges ids;
+  plan_view<Slot> plan;
+  offset_t shares;
+  offset_t* table;
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
+    index_t const experts = ids.experts;
+    offset_t* const next = table + s * (experts + 1);
+    Slot* const slot_of_choice = plan.slot_of_choice.data;
+    Slot* const token_of_slot = plan.token_of_slot.data;
+    Slot* const choice_of_slot = plan.choice_of_slot.data;
+    Slot* const rank_of_choice = plan.rank_of_choice.data;
+    detail::token_major{}.each(in, s, shares, [&](offset_t t, offset_t c, Id id) {
+      if (ids.is_expert(id)) {
+        index_t const e = static_cast<index_t>(id);
+        if (!detail::owns(g, e)) return;
+        offset_t const slot = next[e]++;
+        slot_of_choice[c] = static_cast<Slot>(slot);
+        if (token_of_slot != nullptr) token_of_slot[slot] = static_cast<Slot>(t);
+        if (choice_of_slot != nullptr) choice_of_slot[slot] = static_cast<Slot>(c);
+        if (rank_of_choice != nullptr) rank_of_choice[c] = static_cast<Slot>(slot - plan.offsets[e]);
+      } else if (detail::owns(g, experts)) {
+        slot_of_choice[c] = static_cast<Slot>(ids.special_slot(id));
+        if (rank_of_choice != nullptr) rank_of_choice[c] = Slot(-1);
+      }
+    });
+    g.sync();
+  }
+};
+
+// Row e: the padding of expert e, from its end on; row `experts`: what lies beyond the rows in use.
+template <std::signed_integral Slot>
+struct mark_padding {
+  plan_view<Slot> plan;
+  offset_t const* ends;  // experts: one past the last slot that is filled
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t e, scratch) const {
+    bool const beyond = e == plan.experts();
+    offset_t const first = beyond ? plan.offsets[e] : ends[e];
+    mark(g, plan.token_of_slot, first, beyond ? plan.token_of_slot.size : plan.offsets[e + 1]);
+    mark(g, plan.choice_of_slot, first, beyond ? plan.choice_of_slot.size : plan.offsets[e + 1]);
+    g.sync();
+  }
+
+ private:
+  template <class G>
+  MOEROUTE_HD static void mark(G const& g, row_view<Slot> map, offset_t first, offset_t last) {
+    if (map.empty()) return;
+    for (offset_t slot = first + g.rank(); slot < last; slot += g.size()) map[slot] = Slot(-1);
+  }
+};
+
+}  // namespace moeroute::inline MOEROUTE_ABI
