@@ -59,7 +59,7 @@ inline tokens<double> sample(offset_t n, index_t experts, index_t k, double tilt
     std::vector<index_t> order(static_cast<std::size_t>(experts));
     for (index_t e = 0; e < experts; ++e) order[static_cast<std::size_t>(e)] = e;
     double const* const z = t.logits.data() + i * experts;
-    std::stable_sort(order.begin(), order.end(), [&](index_t a, index_t b) { return z[a] > z[b]; });
+    std::sort(order.begin(), order.end(), [&](index_t a, index_t b) { return z[a] > z[b] || (z[a] == z[b] && a < b); });
     for (index_t j = 0; j < k; ++j) t.ids[static_cast<std::size_t>(i * k + j)] = order[static_cast<std::size_t>(j)];
   }
   return t;
