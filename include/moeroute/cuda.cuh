@@ -6,3 +6,4 @@
 #include <moeroute/cuda/error.cuh>
 #include <moeroute/cuda/warp_group.cuh>
 #include <moeroute/cuda/executor.cuh>
+#include <moeroute/cuda/plan.cuh>
