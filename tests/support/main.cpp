@@ -8,10 +8,11 @@
 
 std::atomic<long> allocations::count{0};
 
-void* operator new(std::size_t n) {
+// Not inlined: g++ would see new without its delete and warn of a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t n) {
   ++allocations::count;
   if (void* const p = std::malloc(n == 0 ? 1 : n)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
