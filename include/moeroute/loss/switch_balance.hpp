@@ -91,12 +91,14 @@ struct switch_balance {
     add_score_gradient(g, row, normalize, eps, [&](index_t e) { return price[e]; });
   }
 
-  // Loads from elsewhere (after capacity, all ranks, a plan), with load_source::given.
+  // Loads from elsewhere (after capacity, all ranks, a plan), with load_source::given: counts out of `slots`
+  // slots (tokens k). `unseen` tokens are counted but have no scores here: other ranks observe them.
   template <class Count>
   void give_counts(index_t experts, row_view<wide_sum> sums, row_view<Count> counts, offset_t slots,
-                   index_t segment = 0) const {
+                   offset_t unseen = 0, index_t segment = 0) const {
     segment_sums<wide_sum> const s{sums, experts, segment};
     s.slots() += slots;
+    s.base()[0] += unseen;
     for (index_t e = 0; e < experts; ++e) s.counts(e) += static_cast<std::int64_t>(counts[e]);
   }
 
