@@ -46,7 +46,7 @@ TEST_CASE("plan: counts of shares add up, under any lanes; an odd id is reported
   for (offset_t shares : {1, 2, 3, 7, 25})
     for (index_t lanes : {1, 2, 3, 5}) {
       auto table = poisoned<offset_t>(shares * 6), odd = poisoned<offset_t>(2 * shares);
-      count_choices<index_t> const body{in, {5, 0, 0}, shares, table.data(), odd.data()};
+      count_share<index_t> const body{in, {5, 0, 0}, shares, table.data(), odd.data()};
       REQUIRE(lockstep{lanes}.run(shares, body, {}).ok());
       for (int e = 0; e < 5; ++e) {
         offset_t sum = 0;
@@ -58,7 +58,7 @@ TEST_CASE("plan: counts of shares add up, under any lanes; an odd id is reported
   ids[40] = 99;  // token 13
   for (offset_t shares : {1, 4}) {
     auto table = poisoned<offset_t>(shares * 6), odd = poisoned<offset_t>(2 * shares);
-    REQUIRE(lockstep{2}.run(shares, count_choices<index_t>{in, {5, 0, 0}, shares, table.data(), odd.data()}, {}).ok());
+    REQUIRE(lockstep{2}.run(shares, count_share<index_t>{in, {5, 0, 0}, shares, table.data(), odd.data()}, {}).ok());
     for (offset_t s = 0; s < shares; ++s) {
       auto const r = detail::share_range_of(20, s, shares);
       bool const here = r.first <= 13 && 13 < r.last;

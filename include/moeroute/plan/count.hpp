@@ -73,7 +73,7 @@ struct token_major {
 // table[s]: experts + 1 counts, the last one for choices without an expert; odd[2 s] says that share s
 // met an id it does not know, odd[2 s + 1] which.
 template <std::integral Id>
-struct count_choices {
+struct count_share {
   choices_view<Id> in;
   id_ranges ids;
   offset_t shares;

@@ -98,7 +98,7 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
   auto* const odd = mine.take<offset_t>(2 * shares);
   workspace const rest{mine.at, w.data + w.bytes - mine.at};
 
-  if (status const s = x.run(shares, count_choices<Id>{in, ids, shares, table, odd}, rest); !s.ok()) return s;
+  if (status const s = x.run(shares, count_share<Id>{in, ids, shares, table, odd}, rest); !s.ok()) return s;
   if (status const s = detail::report_odd(odd, shares, ids.known()); !s.ok()) return s;
   offsets_of_counts<Slot> const prefix{plan, options.align, shares, table};
   prefix(serial_group{}, 0, scratch{});
