@@ -1,0 +1,122 @@
+// Decides how good an answer is against its group: one prompt, several answers.
+//
+//   A_i = (R_i - mean R) / (std R + epsilon)     deviation      (GRPO, Shao et al. 2024; MoE-GRPO)
+//   A_i = R_i - mean R                           mean_only      (Dr. GRPO)
+//   A_i = R_i - mean of the others               leave_one_out  (RLOO)
+//
+// Two passes, sums in one fixed order: the same bits for every lane group. Groups of equal rewards and groups
+// of one give exactly 0. epsilon stands here and nowhere else.
+#pragma once
+
+#include <moeroute/core/executor.hpp>
+#include <moeroute/core/tree_sum.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+enum class baseline : std::uint8_t { deviation, mean_only, leave_one_out };
+enum class nan_reward : std::uint8_t {
+  masked,  // left out of mean and deviation; its advantage is 0
+  named,   // an error that names its place; reads the rewards on the host
+};
+
+struct group_advantage {
+  baseline against = baseline::deviation;
+  bool sample = false;  // divide squares by n - 1 (true) or n
+  double epsilon = 1e-6;
+  nan_reward nan = nan_reward::masked;
+
+  status validate() const {
+    return epsilon >= 0 ? status{} : status{errc::bad_value, "advantage.epsilon", "must be at least", -1, 0};
+  }
+};
+
+// Groups are runs of one list: group i holds [offset[i], offset[i + 1]), or [i * size, ...) if all are equal.
+struct segments {
+  row_view<offset_t const> offset{};  // groups + 1
+  offset_t count = 0, size = 0;       // used if offset is empty
+
+  constexpr segments() = default;
+  constexpr segments(offset_t groups, offset_t each) : count(groups), size(each) {}
+  constexpr explicit segments(row_view<offset_t const> o) : offset(o), count(o.size - 1) {}
+
+  MOEROUTE_HD offset_t first(offset_t i) const { return offset.empty() ? i * size : offset[i]; }
+  MOEROUTE_HD offset_t last(offset_t i) const { return offset.empty() ? (i + 1) * size : offset[i + 1]; }
+  // For regular groups all of it is checked, for ragged ones what needs no reading of device memory.
+  status validate(char const* what, offset_t total) const {
+    if (offset.empty()) return checks{}.must_be(what, count * size, total).result();
+    return checks{}.at_least("segments.offset size", offset.size, 1, errc::bad_shape).result();
+  }
+};
+
+template <class R, class A>
+struct group_advantage_row {
+  using V = std::conditional_t<std::same_as<R, double>, double, float>;
+  group_advantage policy;
+  row_view<R const> rewards;
+  segments groups;
+  row_view<A> out;
+
+  offset_t scratch_bytes() const { return 0; }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
+    offset_t const first = groups.first(i), n = groups.last(i) - first;
+    R const* const r = rewards.data + first;
+    A* const a = out.data + first;
+    V most = -infinity<V>, minus_least = -infinity<V>;
+    index_t missing = 0;
+    for (offset_t j = g.rank(); j < n; j += g.size()) {
+      auto const x = static_cast<V>(r[j]);
+      missing += is_nan(x);
+      most = math::max(x, most);
+      minus_least = math::max(-x, minus_least);
+    }
+    most = g.max(most);
+    minus_least = g.max(minus_least);
+    offset_t const members = n - g.sum(std::int64_t{missing});
+    if (members < 2 || !(most > -minus_least)) {
+      for (offset_t j = g.rank(); j < n; j += g.size()) a[j] = A(0);
+      return g.sync();
+    }
+    auto const count = static_cast<V>(members);
+    V const mean = tree_sum<V>(g, n, [&](offset_t j) { return is_nan(r[j]) ? V(0) : static_cast<V>(r[j]); }) / count;
+    V factor = 1;
+    if (policy.against == baseline::deviation) {
+      V const squares = tree_sum<V>(g, n, [&](offset_t j) {
+        V const d = static_cast<V>(r[j]) - mean;
+        return is_nan(d) ? V(0) : math::mul(d, d);
+      });
+      V const variance = squares / (policy.sample ? count - V(1) : count);
+      factor = V(1) / (math::sqrt(variance) + static_cast<V>(policy.epsilon));
+    } else if (policy.against == baseline::leave_one_out) {
+      factor = count / (count - V(1));
+    }
+    for (offset_t j = g.rank(); j < n; j += g.size()) {
+      V const d = static_cast<V>(r[j]) - mean;
+      a[j] = static_cast<A>(is_nan(d) ? V(0) : math::mul(d, factor));
+    }
+    g.sync();
+  }
+};
+
+// out[i] for rewards[i]; both hold all groups one after the other.
+template <executor X, class R, class A>
+status try_group_advantages(X const& x, group_advantage const& policy, row_view<R> rewards, segments groups,
+                            row_view<A> out, workspace w = {}) noexcept {
+  using Reward = std::remove_const_t<R>;
+  checks c;
+  c.also(policy.validate()).must_be("out size", out.size, rewards.size);
+  c.also(groups.validate("rewards size", rewards.size));
+  if (!c.result().ok()) return c.result();
+  if (policy.nan == nan_reward::named)
+    for (offset_t i = 0; i < rewards.size; ++i)
+      if (is_nan(rewards[i])) return {errc::bad_value, "rewards: place of a NaN", "must not be", i, i};
+  return x.run(groups.count, group_advantage_row<Reward, A>{policy, rewards, groups, out}, w);
+}
+template <executor X, class R, class A>
+void group_advantages(X const& x, group_advantage const& policy, row_view<R> rewards, segments groups,
+                      row_view<A> out, workspace w = {}) {
+  throw_if_bad(try_group_advantages(x, policy, rewards, groups, out, w));
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI
