@@ -187,17 +187,17 @@ struct policy_term_row : policy_body<P, D> {
     bool clipped = false;
   };
   MOEROUTE_HD term term_at(typename policy_body<P, D>::place p, double a, double mean_log_ratio) const {
-    policy_surrogate const& s = this->s;
+    policy_surrogate const& form = this->s;
     term t;
-    t.ratio = math::exp(s.level == ratio_level::sequence ? mean_log_ratio : this->log_ratio_at(p));
-    auto const v = surrogate_term(s, t.ratio, a);
+    t.ratio = math::exp(form.level == ratio_level::sequence ? mean_log_ratio : this->log_ratio_at(p));
+    auto const v = surrogate_term(form, t.ratio, a);
     t.loss = v.loss, t.slope = v.slope, t.clipped = v.clipped;
     auto const now = static_cast<double>(this->in.log_prob[p.layer][p.position]);
-    if (s.kl != kl_estimator::none) {
-      auto const k = kl_term(s.kl, log_ratio(static_cast<double>(this->in.reference[p.layer][p.position]), now));
+    if (form.kl != kl_estimator::none) {
+      auto const k = kl_term(form.kl, log_ratio(static_cast<double>(this->in.reference[p.layer][p.position]), now));
       t.kl = k.loss;
-      t.loss = math::fma(s.kl_weight, k.loss, t.loss);
-      t.slope = math::fma(s.kl_weight, k.slope, t.slope);
+      t.loss = math::fma(form.kl_weight, k.loss, t.loss);
+      t.slope = math::fma(form.kl_weight, k.slope, t.slope);
     } else {
       t.kl = kl_term(kl_estimator::k3, -this->log_ratio_at(p)).loss;
     }
