@@ -3,6 +3,7 @@
 
 #include <moeroute/concepts.hpp>
 #include <moeroute/prior.hpp>
+#include <moeroute/prior/noise.hpp>
 #include <moeroute/score.hpp>
 #include <moeroute/bias.hpp>
 #include <moeroute/select/top_k.hpp>
@@ -14,6 +15,10 @@
 #include <moeroute/select/null_experts.hpp>
 #include <moeroute/select/ratio_threshold.hpp>
 #include <moeroute/select/top_p.hpp>
+#include <moeroute/select/gumbel_top_k.hpp>
+#include <moeroute/select/multinomial.hpp>
+#include <moeroute/select/noisy_top_k.hpp>
+#include <moeroute/select/replay.hpp>
 #include <moeroute/weigh.hpp>
 #include <moeroute/router.hpp>
 #include <moeroute/route.hpp>
@@ -24,3 +29,11 @@
 #include <moeroute/gate/linear.hpp>
 #include <moeroute/gate/cosine.hpp>
 #include <moeroute/gate/gru.hpp>
+#include <moeroute/grpo/guidance.hpp>
+#include <moeroute/grpo/log_prob.hpp>
+#include <moeroute/grpo/entropy.hpp>
+#include <moeroute/grpo/advantage.hpp>
+#include <moeroute/grpo/objective.hpp>
+#include <moeroute/grpo/trace.hpp>
+#include <moeroute/grpo/drift.hpp>
+#include <moeroute/grpo/diversity.hpp>
