@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/names.hpp"
 #include "cli/output_folder.hpp"
-#include "cli/preset.hpp"
+#include "cli/preset_list.hpp"
 
 namespace moeroute_examples {
 
@@ -11,7 +11,7 @@ int command_route_preset(std::string const& name, preset_files const& files, std
                          any_executor const& x) {
   static_cast<void>(files), static_cast<void>(out), static_cast<void>(x);
   std::vector<std::string> names;
-  for (auto const& p : all_presets()) names.push_back(p.name);
+  for (auto const& p : preset_list()) names.push_back(p.name);
   throw unknown_name("preset '" + one_line(name) + "' is not known; nearest: " + joined(nearest(name, names)));
 }
 

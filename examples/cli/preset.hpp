@@ -1,7 +1,5 @@
 // Decides how a preset is offered to the command line: a name, its catalogue id, its source, and a function
-// that routes logits with it. Namespace: moeroute_examples.
-//
-// To add presets: register_preset_list in any file examples/cli/*.cpp, one line a preset; see presets.cpp.
+// that routes logits with it. The list is in preset_list.hpp. Namespace: moeroute_examples.
 #pragma once
 
 #include "cli/routed.hpp"
@@ -27,11 +25,6 @@ struct preset {
   std::string (*describe)();
   preset_routes (*run)(preset_request const&);
 };
-inline std::vector<preset>& all_presets() {
-  static std::vector<preset> all;
-  return all;
-}
-
 // Routes the request with any token-choice router.
 template <class R>
 preset_routes route_request(R const& r, preset_request const& q) {

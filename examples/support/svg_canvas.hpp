@@ -33,14 +33,14 @@ inline rgb category(std::size_t i) { return categories[i % categories.size()]; }
 
 enum class color_map {
   sequential,  // viridis: dark is little, bright is much
-  diverging,   // orange, white, blue: two ends and a neutral middle
+  diverging,   // blue, white, orange: two ends and a neutral middle
 };
 inline rgb color_of(color_map m, double x) {
   static constexpr std::array<rgb, 9> viridis{{{68, 1, 84}, {72, 40, 120}, {62, 73, 137}, {49, 104, 142}, {38, 130, 142},
                                                {31, 158, 137}, {53, 183, 121}, {144, 215, 67}, {253, 231, 37}}};
-  static constexpr std::array<rgb, 9> orange_blue{{{179, 88, 6}, {224, 130, 20}, {253, 184, 99}, {254, 224, 182}, {247, 247, 247},
-                                                   {199, 221, 240}, {125, 180, 219}, {58, 130, 190}, {8, 81, 156}}};
-  auto const& stops = m == color_map::sequential ? viridis : orange_blue;
+  static constexpr std::array<rgb, 9> blue_orange{{{8, 81, 156}, {58, 130, 190}, {125, 180, 219}, {199, 221, 240}, {247, 247, 247},
+                                                   {254, 224, 182}, {253, 184, 99}, {224, 130, 20}, {179, 88, 6}}};
+  auto const& stops = m == color_map::sequential ? viridis : blue_orange;
   if (!(x > 0)) x = 0;
   x = std::min(x, 1.) * 8;
   auto const i = std::min<std::size_t>(static_cast<std::size_t>(x), 7);

@@ -1,25 +1,31 @@
 // Decides which presets the command line offers. To add one, add a line: name, catalogue id, source, whether
-// it takes a bias, and how it is made from a bias row and k (0: the preset's own).
+// it takes a bias, and how it is made from a bias row and k (0: the preset's own). Namespace: moeroute_examples.
+#pragma once
+
 #include <moeroute/presets.hpp>
 
 #include "cli/preset.hpp"
 
 namespace moeroute_examples {
-namespace {
 
-using namespace moeroute;
-using presets::bias_row;
+namespace preset_detail {
 
-constexpr index_t or_own(index_t k, index_t own) { return k > 0 ? k : own; }
+constexpr moeroute::index_t or_own(moeroute::index_t k, moeroute::index_t own) { return k > 0 ? k : own; }
 
 template <auto Make>
 preset made(char const* name, char const* id, char const* source, bool takes_bias) {
-  return {name, id, source, takes_bias, [] { return std::string(describe(Make(bias_row{}, 0)).c_str()); },
+  using moeroute::presets::bias_row;
+  return {name, id, source, takes_bias, [] { return std::string(moeroute::describe(Make(bias_row{}, 0)).c_str()); },
           [](preset_request const& q) { return route_request(Make(q.bias.row(), as_index(q.k)), q); }};
 }
-constexpr bool plain = false, biased = true;
 
-std::vector<preset> list() {
+}  // namespace preset_detail
+
+inline std::vector<preset> preset_list() {
+  using namespace moeroute;
+  using namespace preset_detail;
+  using presets::bias_row;
+  constexpr bool plain = false, biased = true;
   return {
       made<[](bias_row, index_t) { return presets::switch_top1(); }>("switch", "S077", "Switch Transformer", plain),
       made<[](bias_row, index_t k) { return presets::mixtral(or_own(k, 2)); }>("mixtral", "P01", "Mixtral", plain),
@@ -52,11 +58,5 @@ std::vector<preset> list() {
       made<[](bias_row, index_t) { return presets::st_moe(); }>("st_moe", "P32", "ST-MoE", plain),
   };
 }
-bool const registered = [] {
-  auto some = list();
-  all_presets().insert(all_presets().end(), some.begin(), some.end());
-  return true;
-}();
 
-}  // namespace
 }  // namespace moeroute_examples
