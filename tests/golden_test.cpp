@@ -36,5 +36,7 @@ MOEROUTE_GOLDEN("06_llama4_sigmoid_top1")
 MOEROUTE_GOLDEN("07_sqrtsoftplus_bias")
 MOEROUTE_GOLDEN("08_megatron_group_limited")
 MOEROUTE_GOLDEN("14_megablocks_pnorm")
-
+MOEROUTE_GOLDEN("09_flashinfer_plan")
+MOEROUTE_GOLDEN("13_permute")
+MOEROUTE_GOLDEN("17_xmoe_cosine")
 #endif

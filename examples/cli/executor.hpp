@@ -29,6 +29,8 @@ struct any_executor {
     if (what == kind::threads) return moeroute::threads{n}.workspace_bytes(scratch_bytes);
     return moeroute::serial::workspace_bytes(scratch_bytes);
   }
+  // Tables that a verb may fill at once.
+  moeroute::index_t shares() const { return what == kind::threads ? n : 1; }
   std::string name() const {
     if (what == kind::serial) return "serial";
     return (what == kind::threads ? "threads:" : "lockstep:") + std::to_string(n);

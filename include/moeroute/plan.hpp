@@ -4,3 +4,4 @@
 #include <moeroute/plan/view.hpp>
 #include <moeroute/plan/count.hpp>
 #include <moeroute/plan/make.hpp>
+#include <moeroute/plan/routing_map.hpp>
