@@ -8,13 +8,6 @@
 #include <moeroute/bias.hpp>
 #include <moeroute/select/top_k.hpp>
 #include <moeroute/select/group_limited_top_k.hpp>
-#include <moeroute/select/above.hpp>
-#include <moeroute/select/entropy_switch.hpp>
-#include <moeroute/select/hash.hpp>
-#include <moeroute/select/hash_tables.hpp>
-#include <moeroute/select/null_experts.hpp>
-#include <moeroute/select/ratio_threshold.hpp>
-#include <moeroute/select/top_p.hpp>
 #include <moeroute/select/gumbel_top_k.hpp>
 #include <moeroute/select/multinomial.hpp>
 #include <moeroute/select/noisy_top_k.hpp>
@@ -22,6 +15,7 @@
 #include <moeroute/weigh.hpp>
 #include <moeroute/router.hpp>
 #include <moeroute/route.hpp>
+#include <moeroute/choices.hpp>
 #include <moeroute/plan.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/combine.hpp>

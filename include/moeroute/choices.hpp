@@ -1,0 +1,14 @@
+// Everything beyond top-k that chooses: selectors of variable count, hashing, expert choice and what belongs to it.
+#pragma once
+
+#include <moeroute/select/above.hpp>
+#include <moeroute/select/entropy_switch.hpp>
+#include <moeroute/select/hash.hpp>
+#include <moeroute/select/hash_tables.hpp>
+#include <moeroute/select/null_experts.hpp>
+#include <moeroute/select/ratio_threshold.hpp>
+#include <moeroute/select/top_p.hpp>
+#include <moeroute/select/take_many.hpp>
+#include <moeroute/select/top_tokens.hpp>
+#include <moeroute/route_experts.hpp>
+#include <moeroute/select/picks_by_token.hpp>

@@ -1,0 +1,144 @@
+// Decides how many of a long row are taken at once: a threshold by bisection of the order keys, then the members
+// in order. Same result as take_best (key descending, then lower id), for hundreds of winners among thousands.
+#pragma once
+
+#include <moeroute/core/row.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// How the winners are written: best first, or by position.
+enum class pick_order : std::uint8_t { best_first, position };
+
+namespace detail {
+
+// The largest cut with at least `wanted` elements of [low, high] at or above it. `count(cut)` counts them.
+template <class I, class Count>
+MOEROUTE_HD I bisect_cut(I low, I high, offset_t wanted, Count const& count) {
+  while (low < high) {
+    // middle of (low, high], without overflow: the keys may span the whole integer range
+    using U = std::make_unsigned_t<I>;
+    U const span = static_cast<U>(high) - static_cast<U>(low);
+    I const cut = static_cast<I>(static_cast<U>(low) + span / 2 + span % 2);
+    offset_t const n = count(cut);
+    if (n >= wanted) low = cut;
+    else high = static_cast<I>(cut - 1);
+    if (n == wanted) break;
+  }
+  return low;
+}
+
+// Sorts places [0, n) so that earlier(a, b) holds along them: a network with one direction, so that any n works.
+template <class G, class T, class Earlier>
+MOEROUTE_HD void sort_in_place(G const& g, T* x, offset_t n, Earlier const& earlier) {
+  if constexpr (is_serial<G>) {
+    for (offset_t gap : {701, 301, 132, 57, 23, 10, 4, 1})  // Shell sort
+      for (offset_t i = gap; i < n; ++i) {
+        T const mine = x[i];
+        offset_t j = i;
+        for (; j >= gap && earlier(mine, x[j - gap]); j -= gap) x[j] = x[j - gap];
+        x[j] = mine;
+      }
+  } else {
+    auto const order = [&](offset_t i, offset_t j) {
+      if (j < n && earlier(x[j], x[i])) {
+        T const t = x[i];
+        x[i] = x[j];
+        x[j] = t;
+      }
+    };
+    for (offset_t size = 2; size / 2 < n; size *= 2) {
+      for (offset_t i = g.rank(); i < n; i += g.size())
+        if (offset_t const j = i ^ (size - 1); j > i) order(i, j);
+      g.sync();
+      for (offset_t half = size / 4; half > 0; half /= 2) {
+        for (offset_t i = g.rank(); i < n; i += g.size())
+          if (offset_t const j = i ^ half; j > i) order(i, j);
+        g.sync();
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+// Writes the ids of the best elements (those above -inf) and returns how many there were; places left over get
+// -1. Every lane receives the count and sees `out` written.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <lane_group G, class Row>
+MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> out,
+                               pick_order order = pick_order::best_first) {
+  using V = typename Row::value_type;
+  using I = key_t<V>;
+  I const closed = order_key(-infinity<V>);
+  I low = largest<I>, high = closed;
+  std::int64_t open = 0;
+  keys.each(g, [&](index_t, V const& x) {
+    I const k = order_key<V>(x);
+    high = k > high ? k : high;
+    low = k > closed && k < low ? k : low;
+    open += k > closed;
+  });
+  if constexpr (!is_serial<G>) {
+    open = g.sum(open);
+    high = g.best(ranked<I>{high, g.rank()}).key;
+    low = static_cast<I>(~g.best(ranked<I>{static_cast<I>(~low), g.rank()}).key);
+  }
+  offset_t const n = open < out.size ? open : out.size;
+  if (n > 0) {
+    auto const count = [&](I cut) {
+      std::int64_t c = 0;
+      keys.each(g, [&](index_t, V const& x) { c += order_key<V>(x) >= cut; });
+      return static_cast<offset_t>(g.sum(c));
+    };
+    I const cut = n == open ? low : detail::bisect_cut(low, high, n, count);
+    std::int64_t better = 0, equal = 0;
+    keys.each(g, [&](index_t, V const& x) {
+      I const k = order_key<V>(x);
+      better += k > cut;
+      equal += k == cut;
+    });
+    better = g.sum(better);
+    equal = g.sum(equal);
+    // Of the equal ones the lower ids: the last id that is still in.
+    index_t last_equal = keys.size() - 1;
+    if (better + equal > n) {
+      auto const equal_up_to = [&](index_t negative) {
+        std::int64_t c = 0;
+        keys.each(g, [&](index_t i, V const& x) { c += order_key<V>(x) == cut && -i >= negative; });
+        return static_cast<offset_t>(g.sum(c));
+      };
+      last_equal = -detail::bisect_cut(static_cast<index_t>(-last_equal), index_t{0}, n - better, equal_up_to);
+    }
+    auto const chosen = [&](index_t i, V const& x) {
+      I const k = order_key<V>(x);
+      return k > cut || (k == cut && i <= last_equal);
+    };
+    offset_t next = 0;
+    if constexpr (!is_serial<G>) {  // lanes write one behind the other
+      std::int64_t mine = 0;
+      keys.each(g, [&](index_t i, V const& x) { mine += chosen(i, x); });
+      for (index_t lane = 0; lane < g.size(); ++lane) {
+        auto const theirs = g.sum(lane == g.rank() ? mine : std::int64_t{0});
+        if (lane < g.rank()) next += theirs;
+      }
+    }
+    keys.each(g, [&](index_t i, V const& x) {
+      if (chosen(i, x) && next < n) out[next++] = i;
+    });
+    g.sync();
+    if (order == pick_order::position) {
+      if constexpr (!is_serial<G>)
+        detail::sort_in_place(g, out.data, n, [](offset_t a, offset_t b) { return a < b; });
+    } else {
+      detail::sort_in_place(g, out.data, n, [&](offset_t a, offset_t b) {
+        I const ka = order_key<V>(keys.at(static_cast<index_t>(a))), kb = order_key<V>(keys.at(static_cast<index_t>(b)));
+        return ka > kb || (ka == kb && a < b);
+      });
+    }
+  }
+  for (offset_t j = n + g.rank(); j < out.size; j += g.size()) out[j] = -1;
+  g.sync();
+  return n;
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI
