@@ -12,3 +12,5 @@
 #include <moeroute/select/top_tokens.hpp>
 #include <moeroute/route_experts.hpp>
 #include <moeroute/select/picks_by_token.hpp>
+#include <moeroute/select/ranked_by.hpp>
+#include <moeroute/assign/sinkhorn.hpp>
