@@ -4,4 +4,8 @@
 #include <moeroute/plan/view.hpp>
 #include <moeroute/plan/count.hpp>
 #include <moeroute/plan/make.hpp>
+#include <moeroute/plan/capacity.hpp>
+#include <moeroute/plan/queue.hpp>
+#include <moeroute/plan/limited.hpp>
+#include <moeroute/plan/kept_weights.hpp>
 #include <moeroute/plan/routing_map.hpp>

@@ -48,13 +48,16 @@ MOEROUTE_HD constexpr share_range share_range_of(offset_t size, offset_t s, offs
 }
 
 template <class G>
-MOEROUTE_HD constexpr bool owns(G const& g, index_t e) {
+MOEROUTE_HD constexpr bool owns(G const& g, offset_t e) {
   if constexpr (is_serial<G>) return true;
   else return e % g.size() == g.rank();
 }
 
-// Visits the choices of a share of tokens: visit(token, choice, id). Padding tokens show no_expert.
+// The plainest line of choices, token by token: each() visits a share of it with visit(token, choice, id);
+// padding tokens show no_expert. A cell is what has a count of its own, here an expert.
 struct token_major {
+  MOEROUTE_HD constexpr offset_t cells(index_t experts) const { return experts; }
+  MOEROUTE_HD constexpr offset_t cell(offset_t, index_t e, index_t) const { return e; }
   template <std::integral Id, class F>
   MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
@@ -70,33 +73,34 @@ struct token_major {
 
 }  // namespace detail
 
-// table[s]: experts + 1 counts, the last one for choices without an expert; odd[2 s] says that share s
+// table[s]: a count for each cell, and last one for choices without an expert; odd[2 s] says that share s
 // met an id it does not know, odd[2 s + 1] which.
-template <std::integral Id>
+template <std::integral Id, class Line = detail::token_major>
 struct count_share {
   choices_view<Id> in;
   id_ranges ids;
   offset_t shares;
-  offset_t* table;  // shares x (experts + 1)
+  offset_t* table;  // shares x (cells + 1)
   offset_t* odd;    // shares x 2
+  Line line{};
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    index_t const experts = ids.experts;
-    offset_t* const n = table + s * (experts + 1);
-    for (index_t e = g.rank(); e <= experts; e += g.size()) n[e] = 0;
+    offset_t const cells = line.cells(ids.experts);
+    offset_t* const n = table + s * (cells + 1);
+    for (offset_t i = g.rank(); i <= cells; i += g.size()) n[i] = 0;
     g.sync();
-    detail::token_major{}.each(in, s, shares, [&](offset_t, offset_t, Id id) {
-      index_t const e = ids.is_expert(id) ? static_cast<index_t>(id) : experts;
-      if (detail::owns(g, e)) ++n[e];
+    line.each(in, s, shares, [&](offset_t t, offset_t, Id id) {
+      offset_t const i = ids.is_expert(id) ? line.cell(t, static_cast<index_t>(id), ids.experts) : cells;
+      if (detail::owns(g, i)) ++n[i];
     });
     g.sync();
     if (g.rank() == 0) {
       odd[2 * s] = 0;
-      if (n[experts] != 0)
-        detail::token_major{}.each(in, s, shares, [&](offset_t, offset_t, Id id) {
+      if (n[cells] != 0)
+        line.each(in, s, shares, [&](offset_t, offset_t, Id id) {
           if (odd[2 * s] != 0 || ids.is_known(id)) return;
           odd[2 * s] = 1;
           odd[2 * s + 1] = static_cast<offset_t>(id);
