@@ -35,8 +35,10 @@ MOEROUTE_GOLDEN("05_deepseek_v2")
 MOEROUTE_GOLDEN("06_llama4_sigmoid_top1")
 MOEROUTE_GOLDEN("07_sqrtsoftplus_bias")
 MOEROUTE_GOLDEN("08_megatron_group_limited")
-MOEROUTE_GOLDEN("14_megablocks_pnorm")
 MOEROUTE_GOLDEN("09_flashinfer_plan")
 MOEROUTE_GOLDEN("13_permute")
+MOEROUTE_GOLDEN("14_megablocks_pnorm")
 MOEROUTE_GOLDEN("17_xmoe_cosine")
+MOEROUTE_GOLDEN("28_replay")
+
 #endif
