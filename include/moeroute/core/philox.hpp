@@ -58,7 +58,8 @@ struct draws {
         {{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}},
         static_cast<std::uint32_t>(seed),
         static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u));
-    return block.word[e % 4];
+    std::uint32_t const* const w = block.word;  // chosen without an index: words stay in registers
+    return e % 4 < 2 ? (e % 4 == 0 ? w[0] : w[1]) : (e % 4 == 2 ? w[2] : w[3]);
   }
   // In (0, 1): the centre of one of 2^23 (float) or 2^32 (double) cells, so logarithms are finite.
   template <class V = float>
