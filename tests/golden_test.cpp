@@ -40,5 +40,6 @@ MOEROUTE_GOLDEN("13_permute")
 MOEROUTE_GOLDEN("14_megablocks_pnorm")
 MOEROUTE_GOLDEN("17_xmoe_cosine")
 MOEROUTE_GOLDEN("28_replay")
+MOEROUTE_GOLDEN("30_smoes")
 
 #endif

@@ -31,3 +31,4 @@
 #include <moeroute/grpo/trace.hpp>
 #include <moeroute/grpo/drift.hpp>
 #include <moeroute/grpo/diversity.hpp>
+#include <moeroute/smoes/smoes.hpp>

@@ -1,0 +1,279 @@
+// Decides the value and the gradient of an inter-bin term from the sums by modality and bin.
+//
+//   d I_b / d p[j, e] = sum_m f_m[i(e)] M[j, m] / sum_j' M[j', m],   f_m[i] = d I / d w_m[i]
+//     mutual information  f = (1/modalities) ln(w_m[i] / wb[i])
+//     symmetric KL        f = sum over n of ln(w_m / w_n) + 1 - w_n / w_m
+//
+// then through the softmax (detail/gate_rows.hpp). No gradient through M, the bins or the samples' choice. A sample
+// that lacks a modality (mass below min_mass) has value 0 and no gradient.
+#pragma once
+
+#include <moeroute/smoes/bin_sums.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// What the gradient of one batch needs. `totals` (3): sum of the kept samples' losses in ticks<double>, how
+// many were kept, how many there were; merges over shards with `merge` before the gradient is taken.
+template <class V>
+struct inter_bin_result {
+  row_view<double> value{};             // samples: I_b (or d), 0 if left out
+  row_view<std::uint8_t> kept{};        // samples
+  matrix_view<V> coefficient{};         // samples x modalities * (bins + experts): d loss_b / d p, by bin and by expert
+  row_view<std::int64_t> totals{};      // 3; added to
+};
+constexpr offset_t inter_bin_coefficients(index_t modalities, index_t bins, index_t experts) {
+  return static_cast<offset_t>(modalities) * (bins + experts);
+}
+// The loss these totals stand for.
+MOEROUTE_HD inline double inter_bin_scale(inter_bin_term const& term, std::int64_t const* totals) {
+  std::int64_t const n = term.mean == sample_mean::kept ? totals[1] : totals[2];
+  return n > 0 ? term.factor() / static_cast<double>(n) : 0.;
+}
+inline double inter_bin_loss(inter_bin_term const& term, row_view<std::int64_t const> totals) {
+  return static_cast<double>(totals[0]) / ticks<double>::unit * inter_bin_scale(term, totals.data);
+}
+
+namespace detail {
+
+template <class T>
+struct inter_bin_value_row {  // row: a sample
+  using V = compute_t<T>;
+  inter_bin_term term;
+  bin_batch<T> in;
+  index_t bins;
+  matrix_view<std::int64_t const> table;
+  inter_bin_result<V> out;
+  offset_t scratch_bytes() const { return aligned_bytes<double>(in.modality.count() * bins); }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t b, scratch s) const {
+    index_t const modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
+    double* const share = s.take<double>(modalities * bins);  // w_m[i]
+    std::int64_t const* const sum = table[b].data;
+    std::int64_t const* const mass = sum + modalities * bins;
+    bool kept = true;
+    for (index_t m = 0; m < modalities; ++m) {
+      std::int64_t whole = 0;
+      for (index_t i = 0; i < bins; ++i) whole += sum[m * bins + i];
+      kept = kept && whole > 0 && static_cast<double>(mass[m]) >= term.min_mass * ticks<V>::unit;
+      for (index_t i = g.rank(); i < bins; i += g.size())
+        share[m * bins + i] = whole > 0 ? static_cast<double>(sum[m * bins + i]) / static_cast<double>(whole) : 0.;
+    }
+    g.sync();
+    double const d = kept ? divergence(g, share, sum, mass) : 0.;
+    if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
+    V* const by_bin = out.coefficient[b].data;
+    V* const by_expert = by_bin + modalities * bins;
+    for (index_t m = 0; m < modalities; ++m) {
+      double const unit = kept ? term.slope(d) * ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
+      for (index_t i = g.rank(); i < bins; i += g.size())
+        by_bin[m * bins + i] = kept ? static_cast<V>(unit * derivative(share, m, i)) : V(0);
+    }
+    g.sync();
+    for (index_t m = 0; m < modalities; ++m)
+      for (index_t e = g.rank(); e < experts; e += g.size()) {
+        index_t const i = in.bin_of(e);
+        by_expert[m * experts + e] = i >= 0 && i < bins ? by_bin[m * bins + i] : V(0);
+      }
+    g.sync();
+  }
+
+ private:
+  static constexpr double tiny = 1e-18;  // below one tick: shares of 0 stay finite under the logarithm
+  MOEROUTE_HD static double ratio(double a, double b) { return math::max(a, tiny) / math::max(b, tiny); }
+  MOEROUTE_HD double mean_share(double const* share, index_t i) const {
+    double sum = 0;
+    index_t const modalities = in.modality.count();
+    for (index_t m = 0; m < modalities; ++m) sum += share[m * bins + i];
+    return sum / modalities;
+  }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G>
+  MOEROUTE_HD double divergence(G const& g, double const* share, std::int64_t const* sum, std::int64_t const* mass) const {
+    index_t const modalities = in.modality.count();
+    if (term.divergence == bin_divergence::by_definition) return definition(g, sum, mass);
+    double const total = tree_sum<double>(g, modalities * bins, [&](offset_t c) {
+      auto const m = static_cast<index_t>(c / bins), i = static_cast<index_t>(c % bins);
+      double const w = share[c];
+      if (term.divergence == bin_divergence::jensen_shannon)
+        return w > 0 ? math::mul(w, math::log(ratio(w, mean_share(share, i)))) : 0.;
+      double pairs = 0;
+      for (index_t n = 0; n < m; ++n) {
+        double const v = share[n * bins + i];
+        pairs += math::mul(w - v, math::log(ratio(w, v)));
+      }
+      return pairs;
+    });
+    double const d = term.divergence == bin_divergence::jensen_shannon ? total / modalities : total;
+    return d > 0 ? d : 0;
+  }
+  // The paper's own words: S, the joint Pj, and both marginals. Bins are of equal size, so NB cancels.
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G>
+  MOEROUTE_HD double definition(G const& g, std::int64_t const* sum, std::int64_t const* mass) const {
+    index_t const modalities = in.modality.count();
+    auto const S = [&](offset_t c) { return static_cast<double>(sum[c]) / static_cast<double>(mass[c / bins]); };
+    double const all = tree_sum<double>(g, modalities * bins, S);
+    return tree_sum<double>(g, modalities * bins, [&](offset_t c) {
+      double const joint = S(c) / all;
+      double of_m = 0, of_i = 0;
+      for (index_t i = 0; i < bins; ++i) of_m += S(c / bins * bins + i) / all;
+      for (index_t m = 0; m < modalities; ++m) of_i += S(m * bins + c % bins) / all;
+      return joint > 0 ? math::mul(joint, math::log(joint / (of_m * of_i))) : 0.;
+    });
+  }
+  MOEROUTE_HD double derivative(double const* share, index_t m, index_t i) const {
+    index_t const modalities = in.modality.count();
+    double const w = share[m * bins + i];
+    if (term.divergence != bin_divergence::symmetric_kl) return math::log(ratio(w, mean_share(share, i))) / modalities;
+    double f = 0;
+    for (index_t n = 0; n < modalities; ++n)
+      if (n != m) f += math::log(ratio(w, share[n * bins + i])) + 1 - ratio(share[n * bins + i], w);
+    return f;
+  }
+};
+
+template <class V>
+struct inter_bin_totals_row {  // one row
+  inter_bin_term term;
+  inter_bin_result<V> out;
+  offset_t scratch_bytes() const { return 0; }
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
+    std::int64_t sum = 0, kept = 0;
+    for (offset_t b = g.rank(); b < out.value.size; b += g.size())
+      if (out.kept[b] != 0) sum += ticks<double>::of(term.loss(out.value[b])), ++kept;
+    sum = g.sum(sum), kept = g.sum(kept);
+    if (g.rank() == 0) out.totals[0] += sum, out.totals[1] += kept, out.totals[2] += out.value.size;
+    g.sync();
+  }
+};
+
+template <class T, class D>
+struct inter_bin_backward_row {  // row: a token
+  using V = compute_t<T>;
+  inter_bin_term term;
+  bin_batch<T> in;
+  index_t bins;
+  matrix_view<V const> token_mass;
+  inter_bin_result<V> result;
+  matrix_view<D> d_logits;
+  bool accumulate;
+  offset_t scratch_bytes() const { return 0; }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    index_t const b = in.sample_of(t), modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
+    bool const here = in.is_valid(t) && b >= 0 && b < in.samples && result.kept[b] != 0;
+    V const scale = here ? static_cast<V>(inter_bin_scale(term, result.totals.data)) : V(0);
+    if (scale == V(0)) return no_gradient(g, d_logits[t], accumulate);
+    V const* const by_bin = result.coefficient[b].data;
+    V const* const by_expert = by_bin + modalities * bins;
+    V const share = share_of_total<V>(term.gate, g, in.p[t]);
+    V const* const mass = token_mass[t].data;
+    if (modalities == 2) {
+      V const m0 = math::mul(scale, in.modality(t, 0)), m1 = math::mul(scale, in.modality(t, 1));
+      V const* const f1 = by_bin + bins;
+      V const* const g0 = by_expert;
+      V const* const g1 = by_expert + experts;
+      V dot = 0;
+      for (index_t i = 0; i < bins; ++i) dot = math::fma(mass[i], math::fma(m1, f1[i], math::mul(m0, by_bin[i])), dot);
+      add_gate_gradient(term.gate, g, in.p[t], share, dot, d_logits[t], accumulate,
+                        [=](offset_t e) { return math::fma(m1, g1[e], math::mul(m0, g0[e])); });
+    } else {
+      auto const a = [&](V const* f, offset_t i, index_t stride) {
+        V sum = 0;
+        for (index_t m = 0; m < modalities; ++m) sum = math::fma(in.modality(t, m), f[m * stride + i], sum);
+        return math::mul(scale, sum);
+      };
+      V dot = 0;
+      for (index_t i = 0; i < bins; ++i) dot = math::fma(mass[i], a(by_bin, i, bins), dot);
+      add_gate_gradient(term.gate, g, in.p[t], share, dot, d_logits[t], accumulate,
+                        [&](offset_t e) { return a(by_expert, e, experts); });
+    }
+  }
+};
+
+}  // namespace detail
+
+// From the (merged) sums: value, kept, coefficient of every sample; adds to totals.
+template <executor X, element T>
+status try_inter_bin_value(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
+                           matrix_view<std::int64_t const> table, inter_bin_result<compute_t<T>> const& out,
+                           workspace w) noexcept {
+  using V = compute_t<T>;
+  auto const experts = static_cast<index_t>(in.p.cols);
+  index_t const bins = term.bin_count(experts), modalities = in.modality.count();
+  checks c;
+  detail::bin_batch_fits(c, term, in).must_be("sums.table rows", table.rows, in.samples);
+  c.must_be("sums.table columns", table.cols, bin_sum_columns(modalities, bins));
+  c.must_be("result.value size", out.value.size, in.samples).must_be("result.kept size", out.kept.size, in.samples);
+  c.must_be("result.coefficient rows", out.coefficient.rows, in.samples).must_be("result.totals size", out.totals.size, 3);
+  c.must_be("result.coefficient columns", out.coefficient.cols, inter_bin_coefficients(modalities, bins, experts));
+  if (!c.result().ok()) return c.result();
+  if (status const s = x.run(in.samples, detail::inter_bin_value_row<T>{term, in, bins, table, out}, w); !s.ok()) return s;
+  return x.run(1, detail::inter_bin_totals_row<V>{term, out}, w);
+}
+// d_logits (+)= the gradient of inter_bin_loss for this batch's tokens.
+template <executor X, element T, class D>
+status try_inter_bin_backward(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
+                              matrix_view<compute_t<T> const> token_mass, inter_bin_result<compute_t<T>> const& result,
+                              matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
+  index_t const bins = term.bin_count(static_cast<index_t>(in.p.cols));
+  checks c;
+  detail::bin_batch_fits(c, term, in).must_be("token_mass rows", token_mass.rows, in.p.rows);
+  c.must_be("token_mass columns", token_mass.cols, bins).must_be("d_logits rows", d_logits.rows, in.p.rows);
+  c.must_be("d_logits columns", d_logits.cols, in.p.cols).strided("d_logits", d_logits);
+  if (!c.result().ok()) return c.result();
+  return x.run(in.p.rows, detail::inter_bin_backward_row<T, D>{term, in, bins, token_mass, result, d_logits, accumulate}, w);
+}
+
+// ---- all at once, for one machine --------------------------------------------------------------------------
+
+template <class T = float, executor X>
+offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offset_t tokens, index_t experts,
+                                   index_t modalities, offset_t samples) {
+  using V = compute_t<T>;
+  index_t const bins = term.bin_count(experts);
+  offset_t const body = aligned_bytes<double>(static_cast<offset_t>(modalities) * (bins + 1));
+  offset_t const sums = bin_sums_workspace_bytes<X, T>(x, term, experts, modalities);
+  return workspace_alignment + aligned_bytes<std::int64_t>(samples * bin_sum_columns(modalities, bins)) +
+         aligned_bytes<V>(tokens * bins) + aligned_bytes<V>(samples * inter_bin_coefficients(modalities, bins, experts)) +
+         aligned_bytes<std::int64_t>(3) + (sums > x.workspace_bytes(body) ? sums : x.workspace_bytes(body));
+}
+
+// Value per sample, kept, totals (overwritten), and, unless empty, d_logits (+)= gradient.
+template <executor X, element T, class D>
+status try_inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in, row_view<double> value,
+                     row_view<std::uint8_t> kept, row_view<std::int64_t> totals, matrix_view<D> d_logits,
+                     workspace w, bool accumulate = false) noexcept {
+  using V = compute_t<T>;
+  auto const experts = static_cast<index_t>(in.p.cols);
+  index_t const bins = term.bin_count(experts), modalities = in.modality.count();
+  checks c;
+  c.also(term.validate(experts)).must_be("totals size", totals.size, 3);
+  c.also(workspace_ok(w, inter_bin_workspace_bytes<T>(x, term, in.p.rows, experts, modalities, in.samples)));
+  if (!c.result().ok()) return c.result();
+  scratch s = aligned_scratch(w);
+  offset_t const columns = bin_sum_columns(modalities, bins), coefficients = inter_bin_coefficients(modalities, bins, experts);
+  bin_sums<V> const sums{{s.take<std::int64_t>(in.samples * columns), in.samples, columns},
+                         {s.take<V>(in.p.rows * bins), in.p.rows, bins}};
+  inter_bin_result<V> const result{value, kept, {s.take<V>(in.samples * coefficients), in.samples, coefficients}, totals};
+  workspace const rest{s.at, w.bytes - (s.at - w.data)};
+  if (status const e = x.run(1, detail::clear_row{{sums.table.data, in.samples * columns}, totals}, rest); !e.ok()) return e;
+  if (status const e = try_bin_sums(x, term, in, sums, rest); !e.ok()) return e;
+  if (status const e = try_inter_bin_value<X, T>(x, term, in, sums.table, result, rest); !e.ok()) return e;
+  if (d_logits.empty()) return {};
+  return try_inter_bin_backward<X, T, D>(x, term, in, sums.token_mass, result, d_logits, rest, accumulate);
+}
+template <executor X, element T, class D>
+double inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in, row_view<double> value,
+                 row_view<std::uint8_t> kept, row_view<std::int64_t> totals, matrix_view<D> d_logits, workspace w,
+                 bool accumulate = false) {
+  throw_if_bad(try_inter_bin(x, term, in, value, kept, totals, d_logits, w, accumulate));
+  return inter_bin_loss(term, totals);
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI
