@@ -149,6 +149,13 @@ TEST_CASE("command line: a preset routes logits and writes a plan") {
     CHECK(tokens[static_cast<std::size_t>(slots[c])] == static_cast<std::int64_t>(c / 6));
   }
   for (auto const o : offsets) CHECK(o % 4 == 0);
+  REQUIRE(ask(f, "route --preset qwen3_moe --k 6 --capacity-factor 0.5 --logits \"" + logits + "\" --out \"" + f.at("few") + "\"").code == 0);
+  auto const few = nlohmann::json::parse(words_in(f.path / "few/result.json"))["values"];
+  CHECK(few["rows"].get<int>() + few["dropped"].get<int>() == 33 * 6);
+  CHECK(few["dropped"].get<int>() > 0);
+  auto const weights = read_npy(f.at("few") + "/weights.npy").values<float>();
+  auto const kept = read_npy(f.at("few") + "/slot_of_choice.npy").values<int>();
+  for (std::size_t c = 0; c < kept.size(); ++c) CHECK((kept[c] == -2) == (weights[c] == 0));
   CHECK(ask(f, "stats \"" + out + "\"").code == 0);
   CHECK(mentions(ask(f, "diff \"" + out + "\" \"" + out + "\"").out, "100.0 %"));
   CHECK(ask(f, "plot \"" + out + "\" --out \"" + f.at("x.svg") + "\"").code == 0);

@@ -2,6 +2,8 @@
 // and writes ids, weights, counts, offsets, slot_of_choice, token_of_slot and load statistics.
 #include <algorithm>
 
+#include <moeroute/plan/kept_weights.hpp>
+
 #include "cli/commands.hpp"
 #include "cli/names.hpp"
 #include "cli/output_folder.hpp"
@@ -23,6 +25,17 @@ struct option_arrays {
     if (!file.empty()) c.inputs[name] = std::filesystem::absolute(file).string();
   }
 };
+
+// Isolation groups as 0, 1, 2, ... in ascending order.
+std::vector<moeroute::index_t> numbered(std::vector<moeroute::index_t> const& groups, moeroute::index_t& count) {
+  auto names = groups;
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (!names.empty()) count = as_index(std::ssize(names));
+  std::vector<moeroute::index_t> out;
+  for (auto const g : groups) out.push_back(as_index(std::lower_bound(names.begin(), names.end(), g) - names.begin()));
+  return out;
+}
 
 preset const& preset_named(std::vector<preset> const& all, std::string const& name) {
   for (auto const& p : all)
@@ -70,8 +83,15 @@ int command_route_preset(std::string const& name, preset_files const& files, std
   auto const k = routes.ids.extent(1);
   if (files.k > 0 && k != files.k)
     throw input_error("command line", "--k", std::to_string(k) + ", fixed in " + p.name, std::to_string(files.k));
-  planned plan(x, moeroute::choices_view<moeroute::index_t>{.ids = routes.ids.matrix(), .valid = q.valid}, experts,
-               moeroute::plan_options{.align = files.align});
+  moeroute::choices_view<moeroute::index_t> const choices{.ids = routes.ids.matrix(), .valid = q.valid};
+  moeroute::plan_options const rows{.align = files.align};
+  moeroute::index_t segments = 1;
+  auto const segment = numbered(q.group, segments);
+  moeroute::capacity_options<> limit{.rule = {.formula = moeroute::capacity_formula::megatron, .factor = files.capacity_factor},
+                                     .segment = segment, .segments = segments};
+  if (files.capacity_factor == 0) limit.rule.formula = moeroute::capacity_formula::unlimited;
+  planned const plan(x, choices, experts, rows, limit);
+  moeroute::throw_if_bad(moeroute::try_keep_weights(x, moeroute::kept_weights{}, plan.view, routes.weights.matrix(), routes.weights.matrix()));
   out.describe = routes.describe;
   out.add("ids", routes.ids);
   out.add("weights", routes.weights);
@@ -83,6 +103,14 @@ int command_route_preset(std::string const& name, preset_files const& files, std
   if (!q.modality.empty()) out.add("modality", q.modality, {tokens});
   auto const s = statistics_of(routes.ids.values, routes.weights.values, q.modality, k, experts);
   out.integer("tokens", tokens), out.integer("experts", experts), out.integer("k", k);
+  std::int64_t dropped = 0;
+  for (auto const slot : plan.slot_of_choice.values) dropped += slot == moeroute::dropped_slot ? 1 : 0;
+  out.integer("dropped", dropped);
+  if (files.capacity_factor > 0) {
+    moeroute::text words;
+    limit.rule.describe(words);
+    out.describe += std::string("; ") + words.c_str() + (segments > 1 ? ", in each group" : "");
+  }
   out.integer("rows", plan.rows()), out.integer("unused_experts", s.unused);
   out.number("max_over_mean", s.max_over_mean), out.number("variation", s.variation), out.number("entropy", s.entropy);
   out.number("top_weight", s.top_weight);

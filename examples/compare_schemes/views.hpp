@@ -2,6 +2,7 @@
 // show all of them. Namespace: moeroute_examples.
 #pragma once
 
+#include "cli/planned.hpp"
 #include "compare_schemes/contender.hpp"
 #include "support/load_statistics.hpp"
 #include "support/svg.hpp"
@@ -20,8 +21,10 @@ struct shown {
 inline shown look_at(contender const& c, world const& w, shown const* first) {
   shown s{c.name, c.id, c.run(w), {}, 0, 1};
   s.load = statistics_of(s.routes.ids.values, s.routes.weights.values, w.tokens.modality, s.k(), w.experts());
-  double const slots = std::ceil(1.25 * s.load.places / static_cast<double>(w.experts()));
-  for (double const n : s.load.load) s.dropped += std::max(0., n - slots) / std::max(1., s.load.places);
+  moeroute::capacity_rule const rule{.formula = moeroute::capacity_formula::given,
+                                     .slots = static_cast<std::int64_t>(std::ceil(1.25 * s.load.places / static_cast<double>(w.experts())))};
+  planned const plan(w.executor, moeroute::choices_view<moeroute::index_t>{.ids = s.routes.ids.matrix()}, w.experts(), {}, {.rule = rule});
+  for (auto const slot : plan.slot_of_choice.values) s.dropped += slot == moeroute::dropped_slot ? 1 / std::max(1., s.load.places) : 0;
   if (first != nullptr)
     s.agreement = agreement(s.routes.ids.values, s.k(), first->routes.ids.values, first->k());
   return s;
