@@ -14,3 +14,4 @@
 #include <moeroute/select/picks_by_token.hpp>
 #include <moeroute/select/ranked_by.hpp>
 #include <moeroute/assign/sinkhorn.hpp>
+#include <moeroute/assign/balanced.hpp>
