@@ -15,3 +15,4 @@
 #include <moeroute/select/ranked_by.hpp>
 #include <moeroute/assign/sinkhorn.hpp>
 #include <moeroute/assign/balanced.hpp>
+#include <moeroute/estimate/sparsemixer.hpp>
