@@ -63,6 +63,37 @@ struct choices_view {
   MOEROUTE_HD constexpr bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
 };
 
+// The slots of one expert, for  for (auto [expert, rows] : plan.runs()) ... grouped.middle_rows(rows.first, rows.count).
+struct slot_range {
+  offset_t first = 0;
+  offset_t count = 0;  // padding included
+};
+struct expert_run {
+  index_t expert = 0;
+  slot_range rows{};
+};
+// The experts that have slots, ascending.
+struct expert_runs {
+  row_view<offset_t const> offsets{};  // experts + 1
+
+  struct iterator {
+    row_view<offset_t const> offsets{};
+    index_t expert = 0;
+    constexpr expert_run operator*() const { return {expert, {offsets[expert], offsets[expert + 1] - offsets[expert]}}; }
+    constexpr iterator& operator++() {
+      ++expert;
+      return skip_empty();
+    }
+    constexpr bool operator!=(iterator const& other) const { return expert != other.expert; }
+    constexpr iterator& skip_empty() {
+      while (expert + 1 < offsets.size && offsets[expert] == offsets[expert + 1]) ++expert;
+      return *this;
+    }
+  };
+  constexpr iterator begin() const { return iterator{offsets, 0}.skip_empty(); }
+  constexpr iterator end() const { return {offsets, offsets.size == 0 ? 0 : static_cast<index_t>(offsets.size - 1)}; }
+};
+
 // Slot is offset_t, or a narrower signed type where its numbers fit. Arrays left empty are not written.
 template <std::signed_integral Slot = offset_t>
 struct plan_view {
@@ -76,6 +107,7 @@ struct plan_view {
   row_view<Slot> rank_of_choice{};      // choices: place in its expert's queue, also over capacity; -1 without expert
 
   MOEROUTE_HD constexpr index_t experts() const { return static_cast<index_t>(offsets.size - 1); }
+  constexpr expert_runs runs() const { return {offsets}; }
 };
 
 MOEROUTE_HD constexpr offset_t round_up(offset_t n, offset_t multiple) {
