@@ -19,6 +19,7 @@
 #include <moeroute/plan.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/combine.hpp>
+#include <moeroute/routing.hpp>
 #include <moeroute/presets.hpp>
 #include <moeroute/gate/linear.hpp>
 #include <moeroute/gate/cosine.hpp>
