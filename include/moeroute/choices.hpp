@@ -16,3 +16,5 @@
 #include <moeroute/assign/sinkhorn.hpp>
 #include <moeroute/assign/balanced.hpp>
 #include <moeroute/estimate/sparsemixer.hpp>
+#include <moeroute/soft/slot_logits.hpp>
+#include <moeroute/soft/soft_moe.hpp>
