@@ -100,6 +100,7 @@ struct score_columns {
 // Rows: (segment, expert). Chooses tokens and weighs them.
 template <class R, class T, class H, class W>
 struct choose_tokens {
+  static constexpr bool long_rows = true;  // an executor may give such a row more lanes
   using V = compute_t<T>;
   expert_choice_state<R, T, H> s;
   expert_routing_view<W> out;
@@ -150,6 +151,7 @@ struct choose_tokens {
 // Rows: (segment, expert). The column becomes the gradient of its scores (axis experts) or logits (axis tokens).
 template <class R, class T, class H, class W>
 struct choose_tokens_backward {
+  static constexpr bool long_rows = true;
   using V = compute_t<T>;
   expert_choice_state<R, T, H> s;
   matrix_view<offset_t const> tokens;

@@ -83,6 +83,36 @@ TEST_CASE("a plan by blocks: row stride, padding tokens, ragged choices, identit
   compare<8, 3>({{.ids = {ids.data(), 1, all}, .offsets = offsets, .valid = some}, 12, {.align = 2}, all});
 }
 
+TEST_CASE("P10 a limited plan by blocks equals the limited plan of one lane") {
+  auto const ids = some_ids(1800, 9, 8);
+  choices_view<int> const in{.ids = {ids.data(), 600, 3}};
+  for (auto const rows : {row_layout::compact, row_layout::fixed})
+    for (auto const formula : {capacity_formula::given, capacity_formula::megatron, capacity_formula::tutel})
+      for (offset_t align : {1, 8}) {
+        capacity_options<> const limit{.rule = {.formula = formula, .factor = .7, .slots = 100}, .rows = rows};
+        CAPTURE(align);
+        plan_options const options{.align = align, .identity = 1};
+        offset_t const bound = limited_rows_bound(limit.rule, rows, {600, 1800, 8, 0}, 1, align);
+        plan_arrays<std::int32_t> one(1800, 8, bound), many(1800, 8, bound);
+        std::vector<std::byte> memory(static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, 8, 600, 1800)));
+        make_plan(serial{}, in, 8, options, limit, one.view, workspace(memory));
+        lockstep_lanes::block<8, 3> const x{};
+        std::vector<std::byte> blocks(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, 8, 3)), std::byte{0xff});
+        REQUIRE(limited_plan_by_blocks(x, 3, in, 8, options, limit, many.view, workspace(blocks), nullptr).ok());
+        CHECK(many.counts == one.counts);
+        CHECK(many.kept == one.kept);
+        CHECK(many.offsets == one.offsets);
+        CHECK(many.slot_of_choice == one.slot_of_choice);
+        CHECK(many.token_of_slot == one.token_of_slot);
+        CHECK(many.choice_of_slot == one.choice_of_slot);
+        CHECK(many.rank_of_choice == one.rank_of_choice);
+      }
+  capacity_options<> const shuffled{.queue = {.order = queue_order::shuffled}};
+  plan_arrays<std::int32_t> a(1800, 8, 1800);
+  CHECK(limited_plan_by_blocks(lockstep_lanes::block<8, 3>{}, 3, in, 8, {}, shuffled, a.view, workspace{}, nullptr).code ==
+        errc::unsupported);
+}
+
 TEST_CASE("an id that nobody knows is told, not followed") {
   auto ids = some_ids(1600, 8, 6);
   ids[1501] = 8;

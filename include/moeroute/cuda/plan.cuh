@@ -30,4 +30,17 @@ void make_plan(on_cuda const& x, choices_view<Id> const& in, index_t experts, pl
   throw_if_bad(try_make_plan(x, in, experts, options, plan, w, odd_choice));
 }
 
+// Under a capacity: one queue an expert, in the order of the tokens; other queues and segments are errc::unsupported.
+template <std::integral Id, element P, std::signed_integral Slot>
+status try_make_plan(on_cuda const& x, choices_view<Id> const& in, index_t experts, plan_options const& options,
+                     capacity_options<P> const& limit, plan_view<Slot>& plan, workspace w,
+                     offset_t* odd_choice = nullptr) noexcept {
+  return limited_plan_by_blocks(x, detail::plan_warps, in, experts, options, limit, plan, w, odd_choice);
+}
+template <std::integral Id, element P, std::signed_integral Slot>
+void make_plan(on_cuda const& x, choices_view<Id> const& in, index_t experts, plan_options const& options,
+               capacity_options<P> const& limit, plan_view<Slot>& plan, workspace w, offset_t* odd_choice = nullptr) {
+  throw_if_bad(try_make_plan(x, in, experts, options, limit, plan, w, odd_choice));
+}
+
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -9,7 +9,7 @@
 
 #include <moeroute/core/butterfly_group.hpp>
 #include <moeroute/core/joined_group.hpp>
-#include <moeroute/plan/make.hpp>
+#include <moeroute/plan/limited.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -131,6 +131,8 @@ struct place_block {
   offset_t const* odd;          // shares
   plan_view<Slot> plan;         // slot_of_choice holds the ranks of count_block
   offset_t* odd_choice;         // one number or null: the first choice with an id that nobody knows, or -1
+  offset_t capacity = largest<offset_t>;  // choices of an expert that get a row: the first of its queue
+  bool fixed_rows = false;                // every expert has rows for its capacity
 
   offset_t scratch_bytes() const {
     offset_t const experts = share.ids.experts;
@@ -158,7 +160,7 @@ struct place_block {
     if (g.index == 0) scan(g.part, experts, total, start);
     g.sync();
     if (s == 0) summary(g, experts, total, start);
-    for (offset_t e = s; e < experts; e += shares) clear(g, start[e] + total[e], start[e + 1]);
+    for (offset_t e = s; e < experts; e += shares) clear(g, start[e] + kept(total[e]), start[e + 1]);
     clear_beyond(g, s, start[experts]);
 
     offset_t const first = share.first(s), last = first + share.count(s);
@@ -167,6 +169,8 @@ struct place_block {
   }
 
  private:
+  MOEROUTE_HD offset_t kept(std::uint32_t count) const { return count < capacity ? count : capacity; }
+  MOEROUTE_HD offset_t rows(std::uint32_t count) const { return round_up(fixed_rows ? capacity : kept(count), align); }
   // A run of experts a lane; one scan over the lanes.
   template <class W>
   MOEROUTE_HD void scan(W const& warp, offset_t experts, std::uint32_t const* total, offset_t* start) const {
@@ -174,11 +178,11 @@ struct place_block {
     offset_t const from = warp.rank() * run < experts ? warp.rank() * run : experts;
     offset_t const to = from + run < experts ? from + run : experts;
     offset_t own = 0;
-    for (offset_t e = from; e < to; ++e) own += round_up(total[e], align);
+    for (offset_t e = from; e < to; ++e) own += rows(total[e]);
     offset_t at = warp.sum_before(own);
     for (offset_t e = from; e < to; ++e) {
       start[e] = at;
-      at += round_up(total[e], align);
+      at += rows(total[e]);
     }
     if (warp.rank() == W::static_lanes - 1) start[experts] = at;
   }
@@ -186,7 +190,7 @@ struct place_block {
   MOEROUTE_HD void summary(G const& g, offset_t experts, std::uint32_t const* total, offset_t const* start) const {
     for (offset_t e = g.rank(); e < experts; e += g.size()) {
       if (!plan.counts.empty()) plan.counts[e] = total[e];
-      if (!plan.kept.empty()) plan.kept[e] = total[e];
+      if (!plan.kept.empty()) plan.kept[e] = kept(total[e]);
       plan.offsets[e] = start[e];
     }
     if (g.rank() != 0) return;
@@ -218,8 +222,10 @@ struct place_block {
       return;
     }
     offset_t const rank = static_cast<offset_t>(before[e]) + plan.slot_of_choice[c], slot = start[e] + rank;
-    plan.slot_of_choice[c] = static_cast<Slot>(slot);
+    bool const fits = rank < capacity;
+    plan.slot_of_choice[c] = static_cast<Slot>(fits ? slot : dropped_slot);
     if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = static_cast<Slot>(rank);
+    if (!fits) return;
     if (!plan.token_of_slot.empty()) plan.token_of_slot[slot] = static_cast<Slot>(share.token_of(c));
     if (!plan.choice_of_slot.empty()) plan.choice_of_slot[slot] = static_cast<Slot>(c);
   }
@@ -260,10 +266,11 @@ offset_t plan_by_blocks_workspace_bytes(X const& x, index_t experts, index_t war
 
 // make_plan for an executor that gives every row a joined group of `warps_of_block` parts. Nothing is read
 // on the host. An id that nobody knows counts as no expert; `odd_choice` (one number, or null) receives
-// the first such choice, or -1.
+// the first such choice, or -1. With a capacity, choices beyond it in the order of the tokens are dropped.
 template <executor X, std::integral Id, std::signed_integral Slot>
 status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const& in, index_t experts,
-                      plan_options const& options, plan_view<Slot>& plan, workspace w, offset_t* odd_choice) noexcept {
+                      plan_options const& options, plan_view<Slot>& plan, workspace w, offset_t* odd_choice,
+                      offset_t capacity = largest<offset_t>, bool fixed_rows = false) noexcept {
   id_ranges const ids{experts, options.identity, options.null};
   plan.choices = in.shape();
   bool const ragged = plan.choices.ragged();
@@ -275,7 +282,12 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   if (ragged) c.must_be("choices.ids rows of ragged choices", in.ids.rows, 1);
   c.at_most("choices of a plan on a device", choices, largest<index_t>, errc::unsupported);
   if (!c.result().ok()) return c.result();
-  c.also(detail::check_plan(plan, choices, experts, plan_rows_bound(choices, experts, options.align)));
+  offset_t const all_rows = plan_rows_bound(choices, experts, options.align);
+  offset_t const most = fixed_rows || capacity < choices ? capacity : choices;
+  if (fixed_rows) c.at_most("capacity (of fixed rows)", capacity, (offset_t{1} << 60) / experts);
+  if (!c.result().ok()) return c.result();
+  offset_t const limited = experts * round_up(most, options.align);
+  c.also(detail::check_plan(plan, choices, experts, fixed_rows || limited < all_rows ? limited : all_rows));
   c.also(workspace_ok(w, plan_by_blocks_workspace_bytes(x, experts, warps_of_block)));
   if (!c.result().ok()) return c.result();
 
@@ -287,8 +299,38 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   detail::choice_shares<Id> const share{in, ids, choices, cut.per_share};
   count_block<Id, Slot> const count{share, cut.warps, counts, odd, plan.slot_of_choice.data};
   if (status const s = x.run(cut.shares, count, rest); !s.ok()) return s;
-  place_block<Id, Slot> const place{share, cut.shares, options.align, counts, odd, plan, odd_choice};
+  place_block<Id, Slot> const place{share, cut.shares, options.align, counts, odd, plan, odd_choice, capacity, fixed_rows};
   return x.run(cut.shares, place, rest);
+}
+
+// make_plan under a capacity, for what blocks serve: one queue an expert, in the order of the tokens, and a
+// formula whose numbers are known on the host.
+template <executor X, std::integral Id, element P, std::signed_integral Slot>
+status limited_plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const& in, index_t experts,
+                              plan_options const& options, capacity_options<P> const& limit, plan_view<Slot>& plan,
+                              workspace w, offset_t* odd_choice) noexcept {
+  auto const formula = limit.rule.formula;
+  checks c;
+  c.also(limit.rule.validate()).at_least("experts", experts, 1);
+  c.must_be("capacity.queue.order on a device", static_cast<offset_t>(limit.queue.order),
+            static_cast<offset_t>(queue_order::position), errc::unsupported);
+  c.must_be("capacity.segments on a device", limit.segments, 1, errc::unsupported);
+  c.must_be("capacity.segment size on a device", limit.segment.size, 0, errc::unsupported);
+  c.must_be("capacity.before size on a device", limit.before.size, 0, errc::unsupported);
+  bool const without = formula == capacity_formula::unlimited;
+  if (formula != capacity_formula::given && !without)
+    c.must_be("choices.valid size on a device (with a formula; count the tokens and give the slots)", in.valid.size, 0,
+              errc::unsupported);
+  if (formula == capacity_formula::tutel && !(limit.rule.factor > 0))
+    c.must_be("capacity.factor on a device is above 0 (0: no, 1: yes)", 0, 1, errc::unsupported);
+  bool const fixed_rows = limit.rows == row_layout::fixed;
+  if (fixed_rows && without) c.must_be("capacity.formula (fixed rows need a capacity)", 0, 1, errc::bad_value);
+  if (!c.result().ok()) return c.result();
+  bool const ragged = in.offsets.size != 0;
+  capacity_sizes const sizes{ragged ? in.offsets.size - 1 : in.ids.rows, ragged ? in.ids.cols : in.ids.rows * in.ids.cols,
+                             experts, 0};
+  return plan_by_blocks(x, warps_of_block, in, experts, options, plan, w, odd_choice, capacity(limit.rule, sizes),
+                        fixed_rows);
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -108,9 +108,13 @@ status try_group_advantages(X const& x, group_advantage const& policy, row_view<
   c.also(policy.validate()).must_be("out size", out.size, rewards.size);
   c.also(groups.validate("rewards size", rewards.size));
   if (!c.result().ok()) return c.result();
-  if (policy.nan == nan_reward::named)
-    for (offset_t i = 0; i < rewards.size; ++i)
-      if (is_nan(rewards[i])) return {errc::bad_value, "rewards: place of a NaN", "must not be", i, i};
+  if (policy.nan == nan_reward::named) {
+    if constexpr (!runs_on_host<X>)
+      return {errc::unsupported, "advantage.nan = named on a device: nan", "must be", 1, 0};
+    else
+      for (offset_t i = 0; i < rewards.size; ++i)
+        if (is_nan(rewards[i])) return {errc::bad_value, "rewards: place of a NaN", "must not be", i, i};
+  }
   return x.run(groups.count, group_advantage_row<Reward, A>{policy, rewards, groups, out}, w);
 }
 template <executor X, class R, class A>
