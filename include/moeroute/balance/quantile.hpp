@@ -72,6 +72,7 @@ struct row_cutoff {
 };
 template <class T, class P>
 struct column_cutoff {
+  static constexpr bool long_rows = true;  // as long as the batch
   index_t k;
   matrix_view<T const> scores;
   row_view<P const> cutoff;

@@ -19,6 +19,7 @@ struct threshold_update {
 namespace detail {
 template <class T, class P>
 struct threshold_column {
+  static constexpr bool long_rows = true;  // as long as the batch
   threshold_update rule;
   matrix_view<T const> scores;
   row_view<std::uint8_t const> valid;

@@ -54,6 +54,7 @@ struct dirichlet_scores {
 
 // Row e: sorts the column, and leaves dL/dp in it.
 struct dirichlet_column {
+  static constexpr bool long_rows = true;  // as long as the batch
   dirichlet_prior term;
   matrix_view<double> p;             // experts x tokens, in: probabilities, out: gradients
   matrix_view<double> sorted;        // experts x padded tokens
