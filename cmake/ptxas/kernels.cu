@@ -1,0 +1,57 @@
+// The kernels of docs/cuda.md, by the name they have there: ./dev ptxas compiles this file and reads what
+// ptxas and the disassembler say. A body gets a short name by deriving from it.
+#include <moeroute/balance/bias_update.hpp>
+#include <moeroute/cuda.cuh>
+#include <moeroute/loss/observe.hpp>
+#include <moeroute/loss/switch_balance.hpp>
+#include <moeroute/loss/z_loss.hpp>
+#include <moeroute/route_experts.hpp>
+
+#include <cuda_bf16.h>
+
+using namespace moeroute;
+using bf16 = __nv_bfloat16;
+
+#define MOEROUTE_KERNEL(rows, name, ...)                                                              \
+  namespace kernels {                                                                                 \
+  struct name : __VA_ARGS__ {};                                                                       \
+  }                                                                                                   \
+  template __global__ void moeroute::detail::row_kernel<detail::rows, kernels::name>(offset_t, offset_t, \
+                                                                                     std::byte*,      \
+                                                                                     __grid_constant__ kernels::name const)
+#define WARP(name, ...) MOEROUTE_KERNEL(warp_a_row, name, __VA_ARGS__)
+#define BLOCK(name, ...) MOEROUTE_KERNEL(block_a_row, name, __VA_ARGS__)
+
+using plain = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
+using late = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
+using v3 = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
+using explore = router<no_gate, no_prior, softmax, no_bias, gumbel_top_k<>, renormalize>;
+using columns = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
+using balance = terms<switch_balance, z_loss>;
+
+WARP(route_softmax_fp32, route_row<plain, float, float, index_t, float>);
+WARP(route_softmax_bf16, route_row<plain, bf16, float, index_t, float>);
+WARP(route_softmax_over_chosen_fp32, route_row<late, float, float, index_t, float>);
+WARP(route_deepseek_v3_fp32, route_row<v3, float, float, index_t, float>);
+WARP(route_deepseek_v3_bf16, route_row<v3, bf16, float, index_t, float>);
+WARP(route_gumbel_fp32, route_row<explore, float, float, index_t, float>);
+BLOCK(route_softmax_fp32_long_row, route_row<plain, float, float, index_t, float>);
+WARP(route_backward_softmax_fp32, route_row_backward<plain, float, float, index_t, float, float>);
+WARP(route_backward_deepseek_v3_fp32, route_row_backward<v3, float, float, index_t, float, float>);
+BLOCK(expert_choice_columns, detail::choose_tokens<columns, float, float, float>);
+
+BLOCK(plan_count, count_block<index_t, std::int32_t>);
+BLOCK(plan_place, place_block<index_t, std::int32_t>);
+WARP(permute_bf16, permute_row<bf16, float, bf16, std::int32_t>);
+WARP(permute_backward_bf16, permute_row_backward<bf16, float, bf16, bf16, float, std::int32_t>);
+WARP(combine_bf16, combine_row<bf16, float, bf16, std::int32_t>);
+WARP(combine_backward_bf16, combine_row_backward<bf16, float, bf16, float, std::int32_t>);
+
+WARP(loss_observe, detail::sum_chunk<wide_sum, detail::observe_token<plain, balance, float, float, index_t>>);
+WARP(loss_finish, detail::finish_term<balance>);
+WARP(loss_gradient, detail::add_gradient_token<plain, balance, float, float, index_t, float>);
+WARP(bias_update, detail::update_bias_row<sign_update, std::int64_t, float>);
+WARP(route_log_prob, route_log_prob_row<no_prior, float, float, index_t, float>);
+WARP(route_log_prob_backward, route_log_prob_backward_row<no_prior, float, float, index_t, float, float>);
+WARP(group_advantages, group_advantage_row<float, float>);
+WARP(policy_terms, detail::policy_term_row<float, float>);
