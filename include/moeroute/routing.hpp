@@ -109,6 +109,7 @@ struct dispatch_plan {
   std::vector<offset_t> counts, kept;    // experts
   std::vector<offset_t> offsets;         // experts + 1
   std::vector<offset_t> slot_of_choice;  // choices
+  std::vector<offset_t> rank_of_choice;  // choices: place in the expert's queue
   std::vector<offset_t> token_of_slot, choice_of_slot;  // rows
   std::vector<float> weights;            // choices
 
@@ -123,7 +124,7 @@ struct dispatch_plan {
     };
     return {.choices = choices(), .counts = open(counts), .kept = open(kept), .offsets = open(offsets),
             .slot_of_choice = open(slot_of_choice), .token_of_slot = open(token_of_slot),
-            .choice_of_slot = open(choice_of_slot)};
+            .choice_of_slot = open(choice_of_slot), .rank_of_choice = open(rank_of_choice)};
   }
   operator plan_view<>() const { return view(); }
   matrix_view<float const> weight_matrix() const {
@@ -139,7 +140,7 @@ struct dispatch_plan {
   dispatch_plan(choice_shape const& shape, index_t n, offset_t rows)
       : tokens(shape.tokens), k(shape.k), choice_offsets(shape.offsets.begin(), shape.offsets.end()),
         counts(detail::vector_of<offset_t>(n)), kept(counts), offsets(detail::vector_of<offset_t>(offset_t{n} + 1)),
-        slot_of_choice(detail::vector_of<offset_t>(shape.size())),
+        slot_of_choice(detail::vector_of<offset_t>(shape.size())), rank_of_choice(slot_of_choice),
         token_of_slot(detail::vector_of<offset_t>(rows)), choice_of_slot(token_of_slot) {}
   dispatch_plan() = default;
   void trim() {  // to the rows in use
