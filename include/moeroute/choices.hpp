@@ -13,6 +13,7 @@
 #include <moeroute/route_experts.hpp>
 #include <moeroute/select/picks_by_token.hpp>
 #include <moeroute/select/ranked_by.hpp>
+#include <moeroute/select/second_of_rest.hpp>
 #include <moeroute/assign/sinkhorn.hpp>
 #include <moeroute/assign/balanced.hpp>
 #include <moeroute/estimate/sparsemixer.hpp>
