@@ -121,6 +121,14 @@ concept expert_choice = requires(P const& p, probe::group g, probe::row keys, ro
 template <class P>
 concept select_policy = token_choice<P> || expert_choice<P>;
 
+// Says `static constexpr bool takes_best = true`: the choice is the k largest keys (of all, or of the open
+// groups), so the vector path may find them its own way.
+template <class P>
+inline constexpr bool takes_best = false;
+template <class P>
+  requires requires { P::takes_best; }
+inline constexpr bool takes_best<P> = P::takes_best;
+
 template <class P>
 inline constexpr cross_token_dependence dependence_of = expert_choice<P> ? cross_token_dependence::whole_batch
                                                                          : cross_token_dependence::none;
@@ -157,6 +165,12 @@ inline constexpr float absent_of = 0.f;
 template <class P>
   requires requires { P::absent; }
 inline constexpr float absent_of<P> = P::absent;
+// Says `bool scale_invariant(offset_t k) const`: a common factor of the scores cancels in the weights.
+template <class P>
+MOEROUTE_HD constexpr bool cancels_scale(P const& p, offset_t k) {
+  if constexpr (requires { p.scale_invariant(k); }) return p.scale_invariant(k);
+  else return false;
+}
 template <class P>
 inline constexpr weight_place place_of = weight_place::output;
 template <class P>

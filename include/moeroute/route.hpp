@@ -3,6 +3,9 @@
 #pragma once
 
 #include <moeroute/router.hpp>
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/fits.hpp>
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -65,6 +68,32 @@ MOEROUTE_HD constexpr V closed_if_nan(V x) {
 
 }  // namespace detail
 
+#if defined(MOEROUTE_SIMD)
+namespace simd {  // cpu/simd/route_rows.hpp, included below
+template <class Body>
+void route_rows(Body const&, offset_t first, offset_t last, scratch);
+template <class Select>
+offset_t rows_scratch_bytes(Select const&, index_t experts);
+}  // namespace simd
+#endif
+
+// Bytes one row of route and its backward need, and several rows on the vector path.
+template <class V>
+offset_t route_scratch_bytes(offset_t experts, offset_t k) {
+  return 2 * aligned_bytes<V>(experts) + 2 * aligned_bytes<V>(k);
+}
+template <class V, class R>
+offset_t route_rows_scratch_bytes(R const& r, offset_t experts) {
+#if defined(MOEROUTE_SIMD)
+  if constexpr (simd::fits<R, V>) {
+    offset_t const one = route_scratch_bytes<V>(experts, r.select.experts_per_token());
+    return one + simd::rows_scratch_bytes(r.select, static_cast<index_t>(experts));
+  }
+#endif
+  static_cast<void>(r), static_cast<void>(experts);
+  return 0;
+}
+
 template <class R, class T, class H, class Id, class W>
 struct route_row {
   using V = compute_t<T>;
@@ -72,8 +101,28 @@ struct route_row {
   batch<T, H> in;
   routing_view<Id, W> out;
 
-  offset_t scratch_bytes() const {
-    return 2 * aligned_bytes<V>(in.logits.cols) + aligned_bytes<V>(r.select.experts_per_token());
+  offset_t scratch_bytes() const { return route_scratch_bytes<V>(in.logits.cols, out.ids.cols); }
+#if defined(MOEROUTE_SIMD)
+  offset_t rows_scratch_bytes() const
+    requires simd::fits<R, V>
+  {
+    return route_rows_scratch_bytes<V>(r, in.logits.cols);
+  }
+  void rows(offset_t first, offset_t last, scratch s) const
+    requires simd::fits<R, V>
+  {
+    simd::route_rows(*this, first, last, s);
+  }
+#endif
+  // The statistics the scores need: without the sum where it cancels and the best expert is always chosen.
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G, class Row>
+  MOEROUTE_HD auto summary(G const& g, Row const& z) const {
+    if constexpr (ranks_logits<R> && takes_best<decltype(R::select)> &&
+                  requires { r.score.summarize_ratios(g, z); }) {
+      if (cancels_scale(r.weigh, out.ids.cols)) return r.score.summarize_ratios(g, z);
+    }
+    return summarize(r.score, g, z);
   }
 
   MOEROUTE_EXEC_CHECK_DISABLE
@@ -93,7 +142,7 @@ struct route_row {
       bad = g.any(bad);
       if (bad && in.nan == nan_rule::drop_row) return nobody(g, t);
     }
-    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
+    auto const m = summary(g, mapped_row{logits, detail::nan_to_closed{}});
     choose(g, t, m, logits, y, ids);
 
     if (g.rank() == 0) {
@@ -107,10 +156,12 @@ struct route_row {
         weights[j] = static_cast<W>(bad ? not_a_number<V> : w);
       }
     }
-    if (!out.scores.empty())
+    if (!out.scores.empty()) {
+      auto const all = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
       logits.each(g, [&](index_t e, V z) {
-        out.scores[t][e] = static_cast<W>(score_of(r.score, m, detail::closed_if_nan(z)));
+        out.scores[t][e] = static_cast<W>(score_of(r.score, all, detail::closed_if_nan(z)));
       });
+    }
     g.sync();
   }
 
@@ -160,9 +211,7 @@ struct route_row_backward {
   matrix_view<D> d_logits;
   bool accumulate;
 
-  offset_t scratch_bytes() const {
-    return 2 * aligned_bytes<V>(in.logits.cols) + 2 * aligned_bytes<V>(ids.cols);
-  }
+  offset_t scratch_bytes() const { return route_scratch_bytes<V>(in.logits.cols, ids.cols); }
 
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
@@ -246,7 +295,8 @@ status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& ou
 template <executor X, any_router R, class T = float>
 offset_t route_workspace_bytes(X const& x, R const& r, offset_t tokens, index_t experts) {
   offset_t const k = r.select.experts_per_token();
-  offset_t bytes = x.workspace_bytes(2 * aligned_bytes<compute_t<T>>(experts) + 2 * aligned_bytes<compute_t<T>>(k));
+  offset_t bytes = body_workspace_bytes(x, route_scratch_bytes<compute_t<T>>(experts, k),
+                                        route_rows_scratch_bytes<compute_t<T>>(r, experts));
   if constexpr (has_gate<R>)
     bytes += aligned_bytes<compute_t<T>>(tokens * experts) + workspace_alignment + r.gate.workspace_bytes(x, tokens);
   else
@@ -328,3 +378,7 @@ void route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> i
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI
+
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/route_rows.hpp>
+#endif

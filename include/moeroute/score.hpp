@@ -21,14 +21,23 @@ struct softmax {
   template <lane_group G, row Row>
   MOEROUTE_HD summary<typename Row::value_type> summarize(G const& g, Row const& z) const {
     using V = typename Row::value_type;
-    V top = -infinity<V>;
+    V top = V(-infinity<math::scalar_t<V>>);
     z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
     top = g.max(top);
-    if (top == -infinity<V>) return {top, V(0)};
     exact_sum<V> mass;
     z.each(g, [&](index_t, V const& x) { mass.add(numerator(x, top)); });
     mass.ticks = g.sum(mass.ticks);
-    return {top, mass.value()};
+    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), mass.value())};
+  }
+  // Right up to a factor common to the row, without a pass of exponentials: enough where the weights are
+  // divided by their sum anyway.
+  template <lane_group G, row Row>
+  MOEROUTE_HD summary<typename Row::value_type> summarize_ratios(G const& g, Row const& z) const {
+    using V = typename Row::value_type;
+    V top = V(-infinity<math::scalar_t<V>>);
+    z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
+    top = g.max(top);
+    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), V(1))};
   }
   template <class V>
   MOEROUTE_HD static V numerator(V x, V top) {
@@ -36,7 +45,7 @@ struct softmax {
   }
   template <class V>
   MOEROUTE_HD V operator()(summary<V> const& m, V x) const {
-    return m.total == V(0) ? V(0) : numerator(x, m.top) / m.total;
+    return math::where(m.total == V(0), V(0), numerator(x, m.top) / m.total);
   }
   template <class V>
   MOEROUTE_HD V pull_back(summary<V> const&, V, V p, V d, V dot) const {
@@ -67,7 +76,7 @@ struct sqrt_softplus {
   }
   template <class V>
   MOEROUTE_HD V derivative(V x, V s) const {
-    return s > V(0) ? math::sigmoid(x) / (V(2) * s) : V(0);
+    return math::where(s > V(0), math::sigmoid(x) / (V(2) * s), V(0));
   }
   void describe(text& t) const { t.add("sqrt(softplus)"); }
 };
@@ -80,7 +89,7 @@ struct relu {
   }
   template <class V>
   MOEROUTE_HD V derivative(V x, V) const {
-    return x > V(0) ? V(1) : V(0);
+    return math::where(x > V(0), V(1), V(0));
   }
   void describe(text& t) const { t.add("ReLU"); }
 };
@@ -104,7 +113,8 @@ struct soft_cap {
   float cap = 30;
   template <class V>
   MOEROUTE_HD V operator()(V x) const {
-    return x == -infinity<V> ? x : math::mul(V(cap), math::tanh(x / V(cap)));
+    auto const closed = x == V(-infinity<math::scalar_t<V>>);
+    return math::where(closed, x, math::mul(V(cap), math::tanh(x / V(cap))));
   }
   template <class V>
   MOEROUTE_HD V derivative(V, V s) const {

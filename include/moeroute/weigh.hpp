@@ -32,6 +32,11 @@ struct renormalize {
   float floor = 0;
   bool keep_single = false;  // k = 1: leave the score as it is (Megatron-LM, Transformer Engine)
 
+  // Only where epsilon is out of sight of the largest chosen score, which counts as 1.
+  MOEROUTE_HD constexpr bool scale_invariant(offset_t k) const {
+    return epsilon <= 1e-17f && floor == 0 && !(keep_single && k == 1);
+  }
+
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const factor = V(scale) * inverse(w);
@@ -79,6 +84,8 @@ struct renormalize {
 struct p_norm {
   float p = 2;
   float scale = 1;
+
+  MOEROUTE_HD constexpr bool scale_invariant(offset_t) const { return p != 0; }
 
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {

@@ -9,13 +9,29 @@
 // libraries built for different architectures never share a kernel launcher.
 #define MOEROUTE_DETAIL_JOIN_(a, b) a##b
 #define MOEROUTE_DETAIL_JOIN(a, b) MOEROUTE_DETAIL_JOIN_(a, b)
+// The vector level of the CPU part: objects built for two levels never share an inline function.
+#if defined(__CUDACC__) || defined(MOEROUTE_PLAIN)
+#define MOEROUTE_LEVEL plain
+#elif defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define MOEROUTE_LEVEL avx512
+#define MOEROUTE_SIMD 1
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MOEROUTE_LEVEL avx2
+#define MOEROUTE_SIMD 1
+#elif defined(__aarch64__)
+#define MOEROUTE_LEVEL neon
+#define MOEROUTE_SIMD 1
+#else
+#define MOEROUTE_LEVEL plain
+#endif
+
 #if !defined(MOEROUTE_ABI)
 #if defined(__CUDACC__) && defined(__CUDA_ARCH_LIST__)
 #define MOEROUTE_DETAIL_ARCH_N(a, b, c, d, ...) v0_1_sm##a##_##b##_##c##_##d
 #define MOEROUTE_DETAIL_ARCH(...) MOEROUTE_DETAIL_ARCH_N(__VA_ARGS__, 0, 0, 0, 0)
 #define MOEROUTE_ABI MOEROUTE_DETAIL_ARCH(__CUDA_ARCH_LIST__)
 #else
-#define MOEROUTE_ABI v0_1
+#define MOEROUTE_ABI MOEROUTE_DETAIL_JOIN(v0_1_, MOEROUTE_LEVEL)
 #endif
 #endif
 

@@ -6,35 +6,52 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
+namespace math {
+template <class V>
+struct ticks_of {  // the integers a sum of V is held in
+  using type = std::int64_t;
+};
+}  // namespace math
+
 // Terms are rounded to multiples of 2^-40 (float) or 2^-bits (double), then added as integers.
 // For terms of magnitude at most 1 the sum of n terms is off by at most n * 2^-41; float sums hold
 // 2^22 terms, double sums 2^10 (terms times magnitude).
 template <class V>
 struct exact_sum {
-  static constexpr int fraction_bits = sizeof(V) == 4 ? 40 : 52;
-  static constexpr V unit = sizeof(V) == 4 ? V(0x1p40) : V(0x1p52);
-  std::int64_t ticks = 0;
+  using scalar = math::scalar_t<V>;
+  using integer = typename math::ticks_of<V>::type;
+  static constexpr bool narrow = sizeof(scalar) == 4;
+  static constexpr int fraction_bits = narrow ? 40 : 52;
+  static constexpr scalar unit = narrow ? scalar(0x1p40) : scalar(0x1p52);
+  integer ticks = integer(0);
 
-  MOEROUTE_HD static std::int64_t to_ticks(V x) {
-#if defined(__CUDA_ARCH__)
-    if constexpr (sizeof(V) == 4) return __float2ll_rn(x * unit);
-    else return __double2ll_rn(x * unit);
-#else
-    if constexpr (sizeof(V) == 4) {
-      // Adding 1.5 * 2^52 leaves the rounded integer in the low bits; vectorizes on every level.
-      double const shifted = static_cast<double>(x) * 0x1p40 + 0x1.8p52;
-      return math::as<std::int64_t>(shifted) - math::as<std::int64_t>(0x1.8p52);
+  MOEROUTE_HD static integer to_ticks(V x) {
+    if constexpr (!math::is_scalar<V>) {
+      return simd_to_ticks(x);
     } else {
-      return __builtin_llrint(x * unit);
-    }
+#if defined(__CUDA_ARCH__)
+      if constexpr (narrow) return __float2ll_rn(x * unit);
+      else return __double2ll_rn(x * unit);
+#else
+      if constexpr (narrow) {
+        // Adding 1.5 * 2^52 leaves the rounded integer in the low bits; vectorizes on every level.
+        double const shifted = static_cast<double>(x) * 0x1p40 + 0x1.8p52;
+        return math::as<std::int64_t>(shifted) - math::as<std::int64_t>(0x1.8p52);
+      } else {
+        return __builtin_llrint(x * unit);
+      }
 #endif
+    }
   }
   MOEROUTE_HD void add(V x) { ticks += to_ticks(x); }
   MOEROUTE_HD exact_sum& operator+=(exact_sum other) {
     ticks += other.ticks;
     return *this;
   }
-  MOEROUTE_HD V value() const { return static_cast<V>(ticks) / unit; }
+  MOEROUTE_HD V value() const {
+    if constexpr (math::is_scalar<V>) return static_cast<V>(ticks) / unit;
+    else return simd_from_ticks(ticks, V(unit));
+  }
 };
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -56,6 +56,19 @@ concept row_body = requires(B const& b, serial_group g, offset_t r, scratch s) {
   b(g, r, s);
 };
 
+// A body may also offer rows(first, last, scratch), a faster way through many rows on one CPU thread with
+// the same results, and the scratch it needs. `plain{executor}` switches it off.
+template <class B>
+concept rows_body = requires(B const& b, offset_t r, scratch s) {
+  { b.rows_scratch_bytes() } -> std::same_as<offset_t>;
+  b.rows(r, r, s);
+};
+template <class B>
+offset_t rows_scratch_of(B const& b) {
+  if constexpr (rows_body<B>) return b.rows_scratch_bytes();
+  else return 0;
+}
+
 namespace detail {
 struct probe_body {
   offset_t scratch_bytes() const { return 0; }
@@ -91,16 +104,26 @@ inline constexpr status workspace_ok(workspace w, offset_t wanted) {
   return checks{}.at_least("workspace bytes", w.bytes, wanted, errc::too_small).result();
 }
 
+namespace detail {
+template <class Body>
+void run_rows(Body const& body, offset_t first, offset_t last, scratch s) {
+  if constexpr (rows_body<Body>) body.rows(first, last, s);
+  else
+    for (offset_t r = first; r < last; ++r) body(serial_group{}, r, s);
+}
+}  // namespace detail
+
 // Rows in order, on the calling thread.
 struct serial {
-  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
-    return scratch_bytes == 0 ? 0 : scratch_bytes + workspace_alignment;
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes, offset_t rows_scratch_bytes = 0) {
+    offset_t const most = scratch_bytes > rows_scratch_bytes ? scratch_bytes : rows_scratch_bytes;
+    return most == 0 ? 0 : most + workspace_alignment;
   }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
-    if (status const s = workspace_ok(w, workspace_bytes(body.scratch_bytes())); !s.ok()) return s;
-    scratch const mine = w.data == nullptr ? scratch{} : aligned_scratch(w);
-    for (offset_t r = 0; r < rows; ++r) body(serial_group{}, r, mine);
+    offset_t const bytes = workspace_bytes(body.scratch_bytes(), rows_scratch_of(body));
+    if (status const s = workspace_ok(w, bytes); !s.ok()) return s;
+    detail::run_rows(body, 0, rows, w.data == nullptr ? scratch{} : aligned_scratch(w));
     return {};
   }
 };
@@ -112,20 +135,49 @@ static_assert(executor<serial>);
 struct row_range {
   offset_t first = 0;
   offset_t last = 0;
-  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
-    return serial::workspace_bytes(scratch_bytes);
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes, offset_t rows_scratch_bytes = 0) {
+    return serial::workspace_bytes(scratch_bytes, rows_scratch_bytes);
   }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
     checks c;
     c.at_least("row_range.first", first, 0).at_most("row_range.first", first, last);
-    c.at_most("row_range.last", last, rows).also(workspace_ok(w, workspace_bytes(body.scratch_bytes())));
+    offset_t const bytes = workspace_bytes(body.scratch_bytes(), rows_scratch_of(body));
+    c.at_most("row_range.last", last, rows).also(workspace_ok(w, bytes));
     if (!c.result().ok()) return c.result();
-    scratch const mine = w.data == nullptr ? scratch{} : aligned_scratch(w);
-    for (offset_t r = first; r < last; ++r) body(serial_group{}, r, mine);
+    detail::run_rows(body, first, last, w.data == nullptr ? scratch{} : aligned_scratch(w));
     return {};
   }
 };
 static_assert(executor<row_range>);
+
+// An executor without the faster way through many rows: for comparison, and to switch it off.
+template <class X>
+struct plain {
+  X base{};
+  template <class Body>
+  struct row_by_row {
+    Body body;
+    offset_t scratch_bytes() const { return body.scratch_bytes(); }
+    void operator()(lane_group auto const& g, offset_t r, scratch s) const { body(g, r, s); }
+  };
+  offset_t workspace_bytes(offset_t scratch_bytes, offset_t = 0) const { return base.workspace_bytes(scratch_bytes); }
+  template <class Body>
+  status run(offset_t rows, Body const& body, workspace w) const noexcept {
+    return base.run(rows, row_by_row<Body>{body}, w);
+  }
+};
+template <class X>
+plain(X) -> plain<X>;
+static_assert(executor<plain<serial>>);
+
+// Workspace of an executor for a body with these needs.
+template <class X>
+offset_t body_workspace_bytes(X const& x, offset_t scratch_bytes, offset_t rows_scratch_bytes) {
+  if constexpr (requires { x.workspace_bytes(scratch_bytes, rows_scratch_bytes); })
+    return x.workspace_bytes(scratch_bytes, rows_scratch_bytes);
+  else
+    return x.workspace_bytes(scratch_bytes);
+}
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -14,26 +14,49 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace math {
 
-// ---- the few operations that a vector type must bring as well ----------------------------------------
+// ---- the few operations that a vector of numbers brings itself ------------------------------------------------
+//
+// Functions below are written for any V: float, double, or a vector type that specializes bits_of and brings
+// fma, mul, min, max, sqrt, where, to_number as functions found by argument (cpu/simd.hpp).
 
-MOEROUTE_HD inline float fma(float a, float b, float c) {
-#if defined(__CUDA_ARCH__)
-  return ::fmaf(a, b, c);
-#else
-  return __builtin_fmaf(a, b, c);
-#endif
-}
-MOEROUTE_HD inline double fma(double a, double b, double c) {
-#if defined(__CUDA_ARCH__)
-  return ::fma(a, b, c);
-#else
-  return __builtin_fma(a, b, c);
-#endif
-}
-// A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
-  requires std::is_floating_point_v<V>
-MOEROUTE_HD inline V mul(V a, V b) {
+struct bits_of;  // the integers under a floating type
+template <>
+struct bits_of<float> {
+  using type = std::int32_t;
+  using scalar = float;
+};
+template <>
+struct bits_of<double> {
+  using type = std::int64_t;
+  using scalar = double;
+};
+template <class V>
+using scalar_t = typename bits_of<V>::scalar;
+template <class V>
+inline constexpr bool is_scalar = std::is_floating_point_v<V>;
+
+template <class V>
+MOEROUTE_HD inline V fma(V a, V b, V c) {
+  if constexpr (!is_scalar<V>) {
+    return simd_fma(a, b, c);
+  } else if constexpr (sizeof(V) == 4) {
+#if defined(__CUDA_ARCH__)
+    return ::fmaf(a, b, c);
+#else
+    return __builtin_fmaf(a, b, c);
+#endif
+  } else {
+#if defined(__CUDA_ARCH__)
+    return ::fma(a, b, c);
+#else
+    return __builtin_fma(a, b, c);
+#endif
+  }
+}
+namespace detail {
+template <class V>
+MOEROUTE_HD inline V separate_product(V a, V b) {
 #if defined(__CUDA_ARCH__)
   if constexpr (sizeof(V) == 4) return __fmul_rn(a, b);
   else return __dmul_rn(a, b);
@@ -47,167 +70,175 @@ MOEROUTE_HD inline V mul(V a, V b) {
   return p;
 #endif
 }
+}  // namespace detail
+// A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
-  requires std::is_floating_point_v<V>
+MOEROUTE_HD inline V mul(V a, V b) {
+  if constexpr (is_scalar<V>) return detail::separate_product(a, b);
+  else return simd_mul(a, b);
+}
+template <class V>
 MOEROUTE_HD inline V max(V a, V b) {  // b where either is NaN
-  return a > b ? a : b;
+  if constexpr (is_scalar<V>) return a > b ? a : b;
+  else return simd_max(a, b);
 }
 template <class V>
-  requires std::is_floating_point_v<V>
-MOEROUTE_HD inline V min(V a, V b) {
-  return a < b ? a : b;
+MOEROUTE_HD inline V min(V a, V b) {  // b where either is NaN
+  if constexpr (is_scalar<V>) return a < b ? a : b;
+  else return simd_min(a, b);
+}
+template <class M, class V>
+MOEROUTE_HD inline V where(M condition, V yes, V no) {
+  if constexpr (std::same_as<M, bool>) return condition ? yes : no;
+  else return simd_where(condition, yes, no);
 }
 template <class V>
-MOEROUTE_HD inline V where(bool condition, V yes, V no) {
-  return condition ? yes : no;
+MOEROUTE_HD inline V sqrt(V x) {
+  if constexpr (!is_scalar<V>) return simd_sqrt(x);
+  else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
+  else return ::sqrt(x);
 }
-MOEROUTE_HD inline float sqrt(float x) { return ::sqrtf(x); }
-MOEROUTE_HD inline double sqrt(double x) { return ::sqrt(x); }
-
-template <class V>
-struct bits_of;  // the integers under a floating type
-template <>
-struct bits_of<float> {
-  using type = std::int32_t;
-  static constexpr int mantissa = 23, bias = 127;
-};
-template <>
-struct bits_of<double> {
-  using type = std::int64_t;
-  static constexpr int mantissa = 52, bias = 1023;
-};
 template <class To, class From>
 MOEROUTE_HD inline To as(From x) {
   static_assert(sizeof(To) == sizeof(From));
   return __builtin_bit_cast(To, x);
 }
-
-// 2^n for n in [-bias + 1, bias + 1], n an integer in the low bits of a number near 1.5 * 2^mantissa.
 template <class V>
-MOEROUTE_HD inline V power_of_two(typename bits_of<V>::type n) {
-  using B = bits_of<V>;
-  return as<V>((n + B::bias) << B::mantissa);
+MOEROUTE_HD inline V to_number(typename bits_of<V>::type n) {
+  if constexpr (is_scalar<V>) return static_cast<V>(n);
+  else return simd_to_number(n);
 }
 
-// ---- polynomials -----------------------------------------------------------------------------------------
+// ---- polynomials ---------------------------------------------------------------------------------------------
 
-template <class V>
-MOEROUTE_HD inline V horner(V, V c) {
-  return c;
+template <class V, class S>
+MOEROUTE_HD inline V horner(V, S c) {
+  return V(c);
 }
-template <class V, class... C>
-MOEROUTE_HD inline V horner(V x, V c0, V c1, C... more) {
-  return math::fma(math::horner(x, c1, more...), x, c0);
+template <class V, class S, class... C>
+MOEROUTE_HD inline V horner(V x, S c0, C... more) {
+  return math::fma(math::horner(x, more...), x, V(c0));
 }
 
 // (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
-MOEROUTE_HD inline float exp_tail(float r) {
-  return horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
-}
-MOEROUTE_HD inline double exp_tail(double r) {
-  return horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171,
-                .0013888888889117269, .00019841269896680747, 2.4801586924595254e-5,
-                2.7557234558972452e-6, 2.7557582803514972e-7, 2.5112144432828057e-8,
-                2.0826533961035145e-9);
+template <class V>
+MOEROUTE_HD inline V exp_tail(V r) {
+  if constexpr (sizeof(scalar_t<V>) == 4)
+    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
+  else
+    return math::horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171,
+                        .0013888888889117269, .00019841269896680747, 2.4801586924595254e-5,
+                        2.7557234558972452e-6, 2.7557582803514972e-7, 2.5112144432828057e-8,
+                        2.0826533961035145e-9);
 }
 // (2 atanh(s) - 2 s) / s^3 with z = s^2 <= 1/9.
-MOEROUTE_HD inline float atanh_tail(float z) {
-  return horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
-}
-MOEROUTE_HD inline double atanh_tail(double z) {
-  return horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654,
-                .1818181818076227, .1538461544259933, .13333331164667149, .11764762862009917,
-                .1052524728952873, .095381506130494217, .08559423792096792, .088883282537815598,
-                .036807328210348803, .15558608289881236);
+template <class V>
+MOEROUTE_HD inline V atanh_tail(V z) {
+  if constexpr (sizeof(scalar_t<V>) == 4)
+    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
+  else
+    return math::horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654,
+                        .1818181818076227, .1538461544259933, .13333331164667149, .11764762862009917,
+                        .1052524728952873, .095381506130494217, .08559423792096792, .088883282537815598,
+                        .036807328210348803, .15558608289881236);
 }
 // (tanh(x) / x - 1) / x^2 with z = x^2 <= 0.39.
-MOEROUTE_HD inline float tanh_tail(float z) {
-  return horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f,
-                .0021475397f);
-}
-MOEROUTE_HD inline double tanh_tail(double z) {
-  return horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775,
-                .021869488531783487, -.0088632354367465139, .0035921267582960276,
-                -.0014558225017692943, .00058995030923682674, -.00023877465820549535,
-                9.5760215885095246e-5, -3.6639551553448259e-5, 1.1807115982826761e-5,
-                -2.2767170544460101e-6);
-}
-
-// ---- the functions -----------------------------------------------------------------------------------------
-
 template <class V>
+MOEROUTE_HD inline V tanh_tail(V z) {
+  if constexpr (sizeof(scalar_t<V>) == 4)
+    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f,
+                        .0021475397f);
+  else
+    return math::horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775,
+                        .021869488531783487, -.0088632354367465139, .0035921267582960276,
+                        -.0014558225017692943, .00058995030923682674, -.00023877465820549535,
+                        9.5760215885095246e-5, -3.6639551553448259e-5, 1.1807115982826761e-5,
+                        -2.2767170544460101e-6);
+}
+
+// ---- the functions -------------------------------------------------------------------------------------------
+
+template <class S>
 struct constants;
 template <>
 struct constants<float> {
+  static constexpr int mantissa = 23, bias = 127;
   static constexpr float round = 0x1.8p23f, log2e = 1.44269504f, ln2 = 0x1.62e4p-1f,
                          ln2_low = 0x1.7f7d1cp-20f, exp_least = -104.f, exp_most = 89.f,
                          smallest_normal = 0x1p-126f, into_normal = 0x1p24f, into_normal_log2 = 24;
 };
 template <>
 struct constants<double> {
+  static constexpr int mantissa = 52, bias = 1023;
   static constexpr double round = 0x1.8p52, log2e = 1.4426950408889634, ln2 = 0x1.62e42fefa38p-1,
                           ln2_low = 0x1.ef35793c7673p-45, exp_least = -746., exp_most = 710.,
                           smallest_normal = 0x1p-1022, into_normal = 0x1p54, into_normal_log2 = 54;
 };
 
+// 2^n, n within the exponents of V.
+template <class V>
+MOEROUTE_HD inline V power_of_two(typename bits_of<V>::type n) {
+  using C = constants<scalar_t<V>>;
+  return math::as<V>((n + C::bias) << C::mantissa);
+}
+
 // e^x. NaN stays NaN; +inf above the range, 0 below it.
 template <class V>
-  requires std::is_floating_point_v<V>
 MOEROUTE_HD inline V exp(V x) {
-  using C = constants<V>;
+  using C = constants<scalar_t<V>>;
   using I = typename bits_of<V>::type;
-  V const a = x < C::exp_least ? C::exp_least : (x > C::exp_most ? C::exp_most : x);
-  V const shifted = math::fma(a, C::log2e, C::round), n = shifted - C::round;
-  V const r = math::fma(n, -C::ln2_low, math::fma(n, -C::ln2, a));
-  V const p = math::fma(math::mul(r, r), exp_tail(r), r) + V(1);
-  I const power = as<I>(shifted) - as<I>(V(C::round)), half = power >> 1;  // two steps: subnormals
-  return p * power_of_two<V>(half) * power_of_two<V>(power - half);
+  V const a = math::min(V(C::exp_most), math::max(V(C::exp_least), x));
+  V const shifted = math::fma(a, V(C::log2e), V(C::round)), n = shifted - V(C::round);
+  V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), a));
+  V const p = math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
+  I const power = math::as<I>(shifted) - math::as<I>(V(C::round)), half = power >> 1;  // two steps: subnormals
+  return p * math::power_of_two<V>(half) * math::power_of_two<V>(power - half);
 }
 
 // log(x) for x >= 0: -inf at 0, NaN below.
 template <class V>
-  requires std::is_floating_point_v<V>
 MOEROUTE_HD inline V log(V x) {
-  using C = constants<V>;
-  using B = bits_of<V>;
-  using I = typename B::type;
-  if (!(x > 0)) return x == 0 ? -infinity<V> : not_a_number<V>;
-  if (x == infinity<V>) return x;
-  bool const tiny = x < C::smallest_normal;
-  I const bits = as<I>(tiny ? x * C::into_normal : x);
-  I const sqrt_half = as<I>(V(0.70710678118654752));
-  I const e = (bits - sqrt_half) >> B::mantissa;
-  V const m = as<V>(bits - (e << B::mantissa));  // in [sqrt(1/2), sqrt(2))
-  V const k = static_cast<V>(e) - (tiny ? C::into_normal_log2 : V(0));
+  using S = scalar_t<V>;
+  using C = constants<S>;
+  using I = typename bits_of<V>::type;
+  auto const tiny = x < V(C::smallest_normal);
+  I const bits = math::as<I>(math::where(tiny, x * V(C::into_normal), x));
+  I const sqrt_half = math::as<I>(V(S(0.70710678118654752)));
+  I const e = (bits - sqrt_half) >> C::mantissa;
+  V const m = math::as<V>(bits - (e << C::mantissa));  // in [sqrt(1/2), sqrt(2))
+  V const k = math::to_number<V>(e) - math::where(tiny, V(C::into_normal_log2), V(0));
   V const f = m - V(1), s = f / (m + V(1)), z = math::mul(s, s);
-  V const r = math::fma(math::mul(s, z), atanh_tail(z), s + s);
-  return math::fma(k, C::ln2, math::fma(k, C::ln2_low, r));
+  V const r = math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
+  V const y = math::fma(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
+  V const rest = math::where(x == V(0), V(-infinity<S>), V(not_a_number<S>));
+  return math::where(x > V(0), math::where(x == V(infinity<S>), x, y), rest);
 }
 
 // log(1 + u) for 0 <= u <= 1.
 template <class V>
 MOEROUTE_HD inline V log1p_unit(V u) {
   V const s = u / (u + V(2)), z = math::mul(s, s);
-  return math::fma(math::mul(s, z), atanh_tail(z), s + s);
+  return math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
 }
 
 template <class V>
 MOEROUTE_HD inline V sigmoid(V x) {
-  V const u = math::exp(x < 0 ? x : -x);
-  return (x < 0 ? u : V(1)) / (V(1) + u);
+  auto const below = x < V(0);
+  V const u = math::exp(math::where(below, x, -x));
+  return math::where(below, u, V(1)) / (V(1) + u);
 }
 // log(1 + e^x).
 template <class V>
 MOEROUTE_HD inline V softplus(V x) {
-  V const u = math::exp(x < 0 ? x : -x);
-  return (x > 0 ? x : V(0)) + math::log1p_unit(u);
+  V const u = math::exp(math::where(x < V(0), x, -x));
+  return math::where(x > V(0), x, V(0)) + math::log1p_unit(u);
 }
 template <class V>
 MOEROUTE_HD inline V tanh(V x) {
-  V const a = x < 0 ? -x : x, z = math::mul(x, x);
-  if (a < V(0.6)) return math::fma(math::mul(x, z), tanh_tail(z), x);
+  V const a = math::where(x < V(0), -x, x), z = math::mul(x, x);
+  V const near = math::fma(math::mul(x, z), math::tanh_tail(z), x);
   V const y = V(1) - V(2) / (math::exp(a + a) + V(1));
-  return x < 0 ? -y : y;
+  return math::where(a < V(scalar_t<V>(0.6)), near, math::where(x < V(0), -y, y));
 }
 
 }  // namespace math

@@ -28,15 +28,15 @@ struct threads {
   index_t n = 2;
 
   index_t shares() const { return n; }
-  offset_t workspace_bytes(offset_t scratch_bytes) const {
-    return (n < 1 ? 1 : n) * serial::workspace_bytes(scratch_bytes);
+  offset_t workspace_bytes(offset_t scratch_bytes, offset_t rows_scratch_bytes = 0) const {
+    return (n < 1 ? 1 : n) * serial::workspace_bytes(scratch_bytes, rows_scratch_bytes);
   }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
     checks c;
-    c.at_least("threads.n", n, 1).also(workspace_ok(w, workspace_bytes(body.scratch_bytes())));
+    c.at_least("threads.n", n, 1).also(workspace_ok(w, workspace_bytes(body.scratch_bytes(), rows_scratch_of(body))));
     if (!c.result().ok()) return c.result();
-    offset_t const each = serial::workspace_bytes(body.scratch_bytes());
+    offset_t const each = serial::workspace_bytes(body.scratch_bytes(), rows_scratch_of(body));
     offset_t const used = n < rows ? n : (rows < 1 ? 1 : rows);
     auto const work = [&](offset_t i) {
       return detail::share_of(rows, i, used).run(rows, body, detail::part_of(w, i, each));
@@ -76,12 +76,12 @@ class thread_team {
 
   index_t size() const { return n_; }
   index_t shares() const { return n_; }
-  offset_t workspace_bytes(offset_t scratch_bytes) const {
-    return n_ * serial::workspace_bytes(scratch_bytes);
+  offset_t workspace_bytes(offset_t scratch_bytes, offset_t rows_scratch_bytes = 0) const {
+    return n_ * serial::workspace_bytes(scratch_bytes, rows_scratch_bytes);
   }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
-    offset_t const each = serial::workspace_bytes(body.scratch_bytes());
+    offset_t const each = serial::workspace_bytes(body.scratch_bytes(), rows_scratch_of(body));
     if (status const s = workspace_ok(w, n_ * each); !s.ok()) return s;
     auto const work = [&](index_t i) {
       static_cast<void>(detail::share_of(rows, i, n_).run(rows, body, detail::part_of(w, i, each)));

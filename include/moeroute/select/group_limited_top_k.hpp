@@ -39,6 +39,7 @@ struct group_limited_top_k {
   [[no_unique_address]] GroupScore group_score{};
   closed_groups closed = closed_groups::minus_infinity;
   static constexpr key_kind keys = GroupScore::keys;
+  static constexpr bool takes_best = true;
 
   MOEROUTE_HD index_t experts_per_token() const { return k; }
 

@@ -11,6 +11,7 @@ template <class K = index_t>
 struct top_k {
   [[no_unique_address]] K k{};
   static constexpr key_kind keys = key_kind::rank;
+  static constexpr bool takes_best = true;
 
   MOEROUTE_HD index_t experts_per_token() const { return k; }
   MOEROUTE_HD void operator()(lane_group auto const& g, row_context, auto const& key, auto out) const {

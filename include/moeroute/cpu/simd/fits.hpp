@@ -1,0 +1,59 @@
+// Decides which routers the vector path serves, found by what their policies can do rather than by name.
+#pragma once
+
+#include <moeroute/cpu/simd/math.hpp>
+#include <moeroute/router.hpp>
+#include <moeroute/select/group_limited_top_k.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+// Selection by groups: the fields of group_limited_top_k.
+template <class S>
+concept limits_groups = requires(S const& s) {
+  s.groups;
+  s.top_groups;
+  s.closed;
+  s.group_score.count(index_t{}, index_t{});
+};
+
+// A score that can be computed on vectors: written for any V.
+struct probe_row {
+  using value_type = floats;
+  index_t size() const;
+  floats at(index_t) const;
+  template <class G, class F>
+  void each(G const&, F&& f) const {
+    f(index_t{}, floats(0.f));
+  }
+};
+template <class S>
+concept vector_score = requires(S const& s, floats x) {
+  { s(x) } -> std::same_as<floats>;
+} || requires(S const& s, serial_group g, probe_row z, floats x) {
+  { s(s.summarize(g, z), x) } -> std::same_as<floats>;
+};
+template <class B>
+concept vector_bias = is_none<B> || requires(B const& b, floats x) {
+  { b(x, x) } -> std::same_as<floats>;
+};
+
+// Bias parameters that may differ from token to token must agree for rows that run together.
+template <class Body>
+bool same_parameters(Body const& b, offset_t t) {
+  if constexpr (is_none<decltype(b.r.bias)>) {
+    return true;
+  } else {
+    auto const* const p = b.r.bias.parameters(b.in.context(t)).data;
+    for (int q = 1; q < 4; ++q)
+      if (b.r.bias.parameters(b.in.context(t + q)).data != p) return false;
+    return true;
+  }
+}
+
+template <class R, class V>
+inline constexpr bool fits = std::same_as<V, float> && takes_best<decltype(R::select)> &&
+    vector_score<decltype(R::score)> && vector_bias<decltype(R::bias)>;
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,118 @@
+// Decides how core/math.hpp and core/exact_sum.hpp run on vectors: the few operations they ask for, so that
+// exp, sigmoid and the rest give each lane the bits the scalar function gives.
+#pragma once
+
+#include <moeroute/core/exact_sum.hpp>
+#include <moeroute/cpu/simd/vec.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+namespace simd {
+
+#if defined(__clang__)  // the compilers disagree on the sign of a mask
+inline constexpr unsigned short all_lanes = 0xffff;
+inline constexpr unsigned char all_eight = 0xff;
+#else
+inline constexpr short all_lanes = -1;
+inline constexpr char all_eight = -1;
+#endif
+
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
+  return each([](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(x.v) == 64) return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
+#endif
+#if defined(__FMA__)
+    if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
+    if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
+#endif
+    auto r = x;
+    for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i) r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
+    return r;
+  }, a, b, c);
+}
+// Rounded by itself: the barrier keeps the compiler from fusing it into a sum.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> a, vec<float, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+#if defined(__clang__)
+#pragma clang fp contract(off)
+    return decltype(x)(x.v * y.v, 0);
+#else
+    auto p = x.v * y.v;
+#if defined(__x86_64__)
+    __asm__("" : "+v"(p));
+#else
+    __asm__("" : "+w"(p));
+#endif
+    return decltype(x)(p, 0);
+#endif
+  }, a, b);
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> simd_max(vec<T, N> a, vec<T, N> b) {
+  return simd::max(a, b);
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> simd_min(vec<T, N> a, vec<T, N> b) {
+  return simd::min(a, b);
+}
+template <class M, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> simd_where(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
+  return simd::select(m, a, b);
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
+  return each([](auto a) MOEROUTE_SIMD_LAMBDA {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(a.v) == 64) return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(a.v) == 32) return decltype(a)(__builtin_ia32_sqrtps256(a.v), 0);
+#endif
+    auto r = a;
+    for (int i = 0; i < int{sizeof(a.v) / sizeof(float)}; ++i) r.v[i] = __builtin_sqrtf(a.v[i]);
+    return r;
+  }, x);
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_to_number(vec<std::int32_t, N> n) {
+  return convert<float>(n);
+}
+// The nearest integer of x * 2^40, ties to even, by either way.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {
+#if defined(__AVX512DQ__)
+  if constexpr (N == 8) {
+    auto const zero = __builtin_bit_cast(long long __attribute__((vector_size(64))), vec<std::int64_t, 8>(0));
+    auto const scaled = x * vec<float, 8>(0x1p40f);
+    return __builtin_bit_cast(vec<std::int64_t, 8>, __builtin_ia32_cvtps2qq512_mask(scaled.v, zero, all_eight, 4));
+  } else if constexpr (N > 8) {
+    return join(simd_to_ticks(low(x)), simd_to_ticks(high(x)));
+  }
+#endif
+  using D = vec<double, N>;
+  D const shifted = convert<double>(x) * D(0x1p40) + D(0x1.8p52);
+  return bits_as<std::int64_t>(shifted) - bits_as<std::int64_t>(D(0x1.8p52));
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_from_ticks(vec<std::int64_t, N> ticks, vec<float, N> unit) {
+  return convert<float>(ticks) / unit;
+}
+
+}  // namespace simd
+
+namespace math {
+template <int N>
+struct bits_of<simd::vec<float, N>> {
+  using type = simd::vec<std::int32_t, N>;
+  using scalar = float;
+};
+template <int N>
+struct ticks_of<simd::vec<float, N>> {
+  using type = simd::vec<std::int64_t, N>;
+};
+}  // namespace math
+
+}  // namespace moeroute::inline MOEROUTE_ABI

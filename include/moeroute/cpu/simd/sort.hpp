@@ -1,0 +1,99 @@
+// Decides how a few candidates are put in order: sorting networks over lanes, on 64-bit keys that hold the
+// score and the inverted id, so that the order is total and no branch depends on the data.
+#pragma once
+
+#include <moeroute/cpu/simd/math.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+// ---- networks on segments of S lanes, descending --------------------------------------------------------------
+template <int X, class V>
+MOEROUTE_SIMD_INLINE V compare_exchange(V v) {
+  V const p = swap<X>(v);
+  return blend<int(std::bit_floor(unsigned(X)))>(max(v, p), min(v, p));
+}
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V merge(V v) {
+  if constexpr (S == 1) return v;
+  else return merge<S / 2>(compare_exchange<S / 2>(v));
+}
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V sort(V v) {
+  if constexpr (S == 1) return v;
+  else return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
+}
+// The maximum or sum of each segment of S lanes, in all its lanes.
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V segment_max(V v) {
+  if constexpr (S == 1) return v;
+  else return segment_max<S / 2>(max(v, swap<S / 2>(v)));
+}
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V segment_sum(V v) {
+  if constexpr (S == 1) return v;
+  else return segment_sum<S / 2>(v + swap<S / 2>(v));
+}
+
+// ---- packed keys ------------------------------------------------------------------------------------------------
+// A float's bits, moved into the exponent and upper mantissa of a double, leave 29 bits for the id. Doubles
+// then order as (score descending, lower id), by the min and max every machine has. One is added to the
+// exponent, so that no key is subnormal and infinities are ordinary numbers. NaN must be gone before.
+inline constexpr std::int32_t id_bits = (1 << 20) - 1;
+
+template <int N>
+MOEROUTE_SIMD_INLINE vec<double, N> pack(vec<float, N> x, vec<std::int32_t, N> id) {
+  using I = vec<std::int32_t, N>;
+  using L = vec<std::int64_t, N>;
+  I const b = bits_as<std::int32_t>(x + vec<float, N>(0.f));  // -0 becomes 0
+  I const tie = id ^ (I(id_bits) & ~(b >> 31));
+  return bits_as<double>((((convert<std::int64_t>(b) << 29) & L(~(std::int64_t{7} << 60))) + L(std::int64_t{1} << 52)) |
+                         convert<std::int64_t>(tie));
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> unpack_key(vec<double, N> d) {
+  using U = vec<std::uint64_t, N>;
+  U const u = bits_as<std::uint64_t>(d);
+  return bits_as<float>(convert<std::int32_t>((u - U(std::uint64_t{1} << 52)) >> 29) |
+                        (convert<std::int32_t>(u >> 32) & vec<std::int32_t, N>(least<std::int32_t>)));
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::int32_t, N> unpack_id(vec<double, N> d) {
+  using I = vec<std::int32_t, N>;
+  auto const u = bits_as<std::uint64_t>(d);
+  return (convert<std::int32_t>(u) ^ ~(convert<std::int32_t>(u >> 32) >> 31)) & I(id_bits);
+}
+
+inline constexpr float lowest = -infinity<float>;
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
+  return max(x, vec<float, N>(lowest));
+}
+
+// ---- lanes as bits ------------------------------------------------------------------------------------------------
+#if defined(__AVX512DQ__)
+MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) { return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v)); }
+MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) {
+  return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, b.v, 0x15, 0xffff, 4));
+}
+#elif defined(__AVX2__)
+MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
+  auto const half = [](vec<std::int32_t, 8> h) MOEROUTE_SIMD_LAMBDA {
+    return static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(h).v));
+  };
+  return half(m.lo) | half(m.hi) << 8;
+}
+MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) { return lane_bits(~(x < b)); }
+#else
+MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
+  std::int32_t lane[16];
+  store(lane, m);
+  unsigned bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= static_cast<unsigned>(lane[i] & 1) << i;
+  return bits;
+}
+MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) { return lane_bits(~(x < b)); }
+#endif
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,206 @@
+// Decides what a vector of numbers is on the CPU: N lanes in one register or in two halves, by the vector
+// extensions of g++ and clang; one source for AVX-512, AVX2, NEON.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include <moeroute/core/types.hpp>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define MOEROUTE_SIMD_BYTES 64
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MOEROUTE_SIMD_BYTES 32
+#else
+#define MOEROUTE_SIMD_BYTES 16
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // forced inlining takes minutes there
+#define MOEROUTE_SIMD_INLINE inline
+#define MOEROUTE_SIMD_LAMBDA
+#else
+#define MOEROUTE_SIMD_INLINE inline __attribute__((always_inline))
+#define MOEROUTE_SIMD_LAMBDA __attribute__((always_inline))
+#endif
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+inline constexpr int register_bytes = MOEROUTE_SIMD_BYTES;
+template <class T, int N>
+inline constexpr bool one_register = N * int{sizeof(T)} <= register_bytes;
+template <class T>
+using lane_mask = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;  // 0 or -1
+
+template <class T, int N, bool = one_register<T, N>>
+struct vec;
+
+#define MOEROUTE_SIMD_OPERATORS(F) F(+) F(-) F(*) F(/) F(&) F(|) F(^)
+#define MOEROUTE_SIMD_COMPARISONS(F) F(<) F(>) F(<=) F(==)
+
+template <class T, int N>
+struct vec<T, N, true> {
+  typedef T raw __attribute__((vector_size(N * sizeof(T))));
+  raw v;
+
+  vec() = default;
+  MOEROUTE_SIMD_INLINE explicit vec(T x) : v(x - raw{}) {}
+  MOEROUTE_SIMD_INLINE explicit vec(raw x, int) : v(x) {}
+#define F(op) \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.v op b.v, 0); }
+  MOEROUTE_SIMD_OPERATORS(F)
+#undef F
+#define F(op)                                                                     \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) {    \
+    return vec<lane_mask<T>, N>(a.v op b.v, 0);                                   \
+  }
+  MOEROUTE_SIMD_COMPARISONS(F)
+#undef F
+  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) { return vec(-a.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.v << n, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.v >> n, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
+  MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+};
+template <class T, int N>
+struct vec<T, N, false> {
+  using half = vec<T, N / 2>;
+  half lo, hi;
+
+  vec() = default;
+  MOEROUTE_SIMD_INLINE explicit vec(T x) : lo(x), hi(x) {}
+  MOEROUTE_SIMD_INLINE explicit vec(half a, half b) : lo(a), hi(b) {}
+#define F(op) \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.lo op b.lo, a.hi op b.hi); }
+  MOEROUTE_SIMD_OPERATORS(F)
+#undef F
+#define F(op)                                                                     \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) {    \
+    return vec<lane_mask<T>, N>(a.lo op b.lo, a.hi op b.hi);                      \
+  }
+  MOEROUTE_SIMD_COMPARISONS(F)
+#undef F
+  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) { return vec(-a.lo, -a.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.lo, ~a.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.lo << n, a.hi << n); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.lo >> n, a.hi >> n); }
+  friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
+  MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+};
+#undef MOEROUTE_SIMD_OPERATORS
+#undef MOEROUTE_SIMD_COMPARISONS
+
+template <int N>
+inline constexpr std::integral_constant<int, N> constant{};
+
+// shuffle<M>(a, b, pick): lane i is lane pick(i) of the registers a and b laid end to end.
+template <int M, class T, int N, class Pick>
+MOEROUTE_SIMD_INLINE vec<T, M> shuffle(vec<T, N> a, vec<T, N> b, Pick) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) MOEROUTE_SIMD_LAMBDA {
+    return vec<T, M>(__builtin_shufflevector(a.v, b.v, Pick{}(I)...), 0);
+  }(std::make_integer_sequence<int, M>{});
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N / 2> low(vec<T, N> a) {
+  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i; });
+  else return a.lo;
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N / 2> high(vec<T, N> a) {
+  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
+  else return a.hi;
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, 2 * N> join(vec<T, N> a, vec<T, N> b) {
+  if constexpr (one_register<T, 2 * N>) return shuffle<2 * N>(a, b, [](int i) { return i; });
+  else return vec<T, 2 * N>(a, b);
+}
+// each(f, a, b, ...): f on every register of its arguments.
+template <class F, class T, int N, class... V>
+MOEROUTE_SIMD_INLINE auto each(F f, vec<T, N> a, V... more) {
+  if constexpr (one_register<T, N>) return f(a, more...);
+  else return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
+}
+template <class U, class T, int N>
+MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
+  if constexpr (one_register<T, N> && one_register<U, N>)
+    return vec<U, N>(__builtin_convertvector(a.v, typename vec<U, N>::raw), 0);
+  else return join(convert<U>(low(a)), convert<U>(high(a)));
+}
+// The same bits as another element type.
+template <class U, class T, int N>
+MOEROUTE_SIMD_INLINE vec<U, N * int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> a) {
+  return __builtin_bit_cast(vec<U, N * int{sizeof(T)} / int{sizeof(U)}>, a);
+}
+template <class M, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
+  return each([](auto k, auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); }, m, a, b);
+}
+// The second operand where one is NaN.
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> a, vec<T, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(x.v > y.v ? x.v : y.v, 0); }, a, b);
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(x.v < y.v ? x.v : y.v, 0); }, a, b);
+}
+
+// Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
+template <int X, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> swap(vec<T, N> a) {
+  if constexpr (one_register<T, N>) return shuffle<N>(a, a, [](int i) { return i ^ X; });
+  else if constexpr ((X & (N / 2)) != 0) return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
+  else return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
+}
+template <int B, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> a, vec<T, N> b) {
+  if constexpr (one_register<T, N>) return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
+  else if constexpr ((B & (N / 2)) != 0) return vec<T, N>(a.lo, b.hi);
+  else return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
+}
+// even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...
+template <int Odd, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
+  if constexpr (one_register<T, N / 2> && !one_register<T, N>)
+    return shuffle<N / 2>(a.lo, a.hi, [](int i) { return 2 * i + Odd; });
+  else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
+  else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
+}
+
+template <class V, class T>
+MOEROUTE_SIMD_INLINE V load(T const* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+using floats = vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
+using ints = vec<std::int32_t, 16>;
+
+MOEROUTE_SIMD_INLINE ints lane_id() {
+  static constexpr std::int32_t id[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return load<ints>(id);
+}
+
+// R rows side by side are one longer vector: interleaving costs no code.
+template <int R, int Q = 0, class F>
+MOEROUTE_SIMD_INLINE auto side_by_side(F f) {
+  if constexpr (R == 1) return f(Q);
+  else return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
+}
+template <int R, int Q = 0, class V, class F>
+MOEROUTE_SIMD_INLINE void for_each_part(V v, F f) {
+  if constexpr (R == 1) f(Q, v);
+  else for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
+}
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI
