@@ -284,8 +284,7 @@ status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& ou
   c.strided("out.ids", out.ids).strided("out.weights", out.weights).strided("out.scores", out.scores);
   if (!out.scores.empty())
     c.must_be("out.scores rows", out.scores.rows, tokens).must_be("out.scores columns", out.scores.cols, experts);
-  auto const most = static_cast<offset_t>(largest<Id>) + (std::is_signed_v<Id> ? 1 : 0);
-  c.at_most("experts for this id type", experts, most, errc::bad_shape);
+  c.at_most("experts for this id type", experts, nameable_experts<Id>, errc::bad_shape);
   return c.result();
 }
 

@@ -13,7 +13,7 @@ foreach(header IN LISTS headers)
     endif()
   endif()
   file(STRINGS ${SOURCE_DIR}/include/moeroute/${header} costly
-    REGEX "^ *# *include *<(iostream|ostream|istream|sstream|fstream|random|functional|ranges|string|regex|filesystem)>")
+    REGEX "^ *# *include *<(algorithm|iostream|ostream|istream|sstream|fstream|random|functional|ranges|string|regex|filesystem)>")
   if(costly)
     list(APPEND failures "${header}: ${costly} in a public header")
   endif()

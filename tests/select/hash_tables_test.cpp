@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace moeroute;
 
 TEST_CASE("S121 balanced hash: near-equal load on Zipf counts, deterministic") {
@@ -20,6 +22,18 @@ TEST_CASE("S121 balanced hash: near-equal load on Zipf counts, deterministic") {
   auto const random = random_hash(2000, 16);
   for (std::size_t v = 0; v < random.size(); ++v) other[static_cast<std::size_t>(random[v])] += frequency[v];
   CHECK(*std::max_element(other.begin(), other.end()) > 1.1 * mean);
+}
+
+TEST_CASE("hash tables: the order by frequency is that of a stable sort") {
+  for (std::size_t const n : {0u, 1u, 2u, 3u, 7u, 64u, 1000u}) {
+    std::vector<index_t> value(n);
+    for (std::size_t i = 0; i < n; ++i) value[i] = static_cast<index_t>(i * 7919 % 13);
+    std::vector<offset_t> wanted(n);
+    std::iota(wanted.begin(), wanted.end(), offset_t{0});
+    std::stable_sort(wanted.begin(), wanted.end(),
+                     [&](offset_t a, offset_t b) { return value[static_cast<std::size_t>(a)] > value[static_cast<std::size_t>(b)]; });
+    CHECK(detail::by_descending(value) == wanted);
+  }
 }
 
 TEST_CASE("S121 random hash: uniform over the experts; multi-hash keeps its k functions in their slices") {

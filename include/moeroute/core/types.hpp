@@ -61,6 +61,11 @@ template <class V>
 inline constexpr V not_a_number = std::numeric_limits<V>::quiet_NaN();
 template <class I>
 inline constexpr I largest = std::numeric_limits<I>::max();
+// How many experts an id type can name beside its sentinel.
+template <std::integral Id>
+inline constexpr offset_t nameable_experts = sizeof(Id) >= sizeof(offset_t)
+    ? largest<offset_t>
+    : static_cast<offset_t>(static_cast<std::uint64_t>(largest<Id>) + (std::is_signed_v<Id> ? 1u : 0u));
 template <class I>
 inline constexpr I least = std::numeric_limits<I>::min();
 template <class V>

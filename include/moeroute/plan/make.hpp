@@ -37,9 +37,7 @@ status check_ids(choices_view<Id> const& in, id_ranges const& ids, offset_t alig
   checks c;
   c.also(validate(in)).at_least("experts", ids.experts, 1).at_least("plan.align", align, 1);
   c.at_least("plan.identity", ids.identity, 0).at_least("plan.null", ids.null, 0);
-  auto const most = static_cast<std::uint64_t>(largest<Id>) + (std::is_signed_v<Id> ? 1 : 0);
-  offset_t const room = most > static_cast<std::uint64_t>(largest<offset_t>) ? largest<offset_t> : static_cast<offset_t>(most);
-  return c.at_most("experts for this id type", ids.known(), room, errc::bad_shape).result();
+  return c.at_most("experts for this id type", ids.known(), nameable_experts<Id>, errc::bad_shape).result();
 }
 
 // Arrays of a plan for so many choices and rows; what is left out is left out.

@@ -3,7 +3,6 @@
 // table, the other builders are the adopted reading of the paper.
 #pragma once
 
-#include <algorithm>
 #include <vector>
 
 #include <moeroute/core/philox.hpp>
@@ -17,6 +16,25 @@ inline index_t draw_below(std::uint32_t bits, index_t n) {
   return static_cast<index_t>((std::uint64_t{bits} * static_cast<std::uint64_t>(n)) >> 32);
 }
 inline std::size_t at(offset_t i) { return static_cast<std::size_t>(i); }
+// 0 .. n - 1 by descending value, ties in order: runs of doubling length are merged. (<algorithm> would cost
+// every user more than the rest of the library.)
+inline std::vector<offset_t> by_descending(row_view<index_t const> value) {
+  offset_t const n = value.size;
+  std::vector<offset_t> order(at(n)), merged(at(n));
+  for (offset_t i = 0; i < n; ++i) order[at(i)] = i;
+  for (offset_t width = 1; width < n; width *= 2) {
+    for (offset_t first = 0; first < n; first += 2 * width) {
+      offset_t const middle = first + width < n ? first + width : n, last = middle + width < n ? middle + width : n;
+      offset_t a = first, b = middle;
+      for (offset_t out = first; out < last; ++out) {
+        bool const left = a < middle && (b >= last || value[order[at(a)]] >= value[order[at(b)]]);
+        merged[at(out)] = order[at(left ? a++ : b++)];
+      }
+    }
+    order.swap(merged);
+  }
+  return order;
+}
 }  // namespace detail
 
 // vocabulary x k: column j is a random one of the experts [j E/k, (j+1) E/k) (k > 1: MultiHash, k functions
@@ -36,14 +54,14 @@ inline std::vector<index_t> random_hash(offset_t vocabulary, index_t experts, in
 // (ties: lower expert).
 inline std::vector<index_t> balanced_hash(row_view<index_t const> frequency, index_t experts) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).result());
-  std::vector<offset_t> order(detail::at(frequency.size)), load(detail::at(experts));
-  for (offset_t v = 0; v < frequency.size; ++v) order[detail::at(v)] = v;
-  std::stable_sort(order.begin(), order.end(), [&](offset_t a, offset_t b) { return frequency[a] > frequency[b]; });
-  std::vector<index_t> table(order.size());
-  for (offset_t const v : order) {
-    auto const least = std::min_element(load.begin(), load.end()) - load.begin();
-    table[detail::at(v)] = static_cast<index_t>(least);
-    load[detail::at(least)] += frequency[v];
+  std::vector<offset_t> load(detail::at(experts));
+  std::vector<index_t> table(detail::at(frequency.size));
+  for (offset_t const v : detail::by_descending(frequency)) {
+    std::size_t lightest = 0;
+    for (std::size_t e = 1; e < load.size(); ++e)
+      if (load[e] < load[lightest]) lightest = e;
+    table[detail::at(v)] = static_cast<index_t>(lightest);
+    load[lightest] += frequency[v];
   }
   return table;
 }
