@@ -15,8 +15,8 @@ while(TRUE)
   string(FIND "${text}" "// README: end" end)
   string(SUBSTRING "${text}" 0 ${end} part)
   string(REGEX REPLACE "\n *$" "\n" part "${part}")  # the indent of the end mark
-  string(REGEX REPLACE "(^|\n)  " "\\1" part "${part}")
-  string(APPEND code "\n${part}")
+  string(REPLACE "\n  " "\n" part "\n${part}")  # the indent of the test
+  string(APPEND code "${part}")
 endwhile()
 string(SUBSTRING "${code}" 1 -1 code)
 file(READ ${SOURCE_DIR}/README.md page)
