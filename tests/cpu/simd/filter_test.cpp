@@ -1,0 +1,35 @@
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <vector>
+
+#include <moeroute/cpu/simd/filter.hpp>
+
+#include "support/inputs.hpp"
+#include "support/reference.hpp"
+
+using namespace moeroute;
+
+TEST_CASE("promise P1 P2 filter: equals a full stable sort, or asks for the plain way") {
+  int served = 0, rows = 0;
+  for (std::size_t experts : {std::size_t{20}, std::size_t{64}, std::size_t{100}, std::size_t{512}, std::size_t{700}}) {
+    std::size_t const size = (experts + 63) / 64 * 64;
+    auto all = inputs::adversarial(experts);
+    for (unsigned seed = 0; seed < 40; ++seed) all.push_back(inputs::normal(experts, seed));
+    for (auto row : all) {
+      std::vector<int> const want = reference::order(reference::row(row.begin(), row.end()));
+      row.resize(size, not_a_number<float>);
+      float const* p[1] = {row.data()};
+      for (int k : {1, 8, 16}) {
+        std::int32_t id[16] = {};
+        float top[1];
+        unsigned const repair = k <= 8 ? simd::best_of_rows<8, 1>(p, static_cast<int>(size), k, id, top)
+                                       : simd::best_of_rows<16, 1>(p, static_cast<int>(size), k, id, top);
+        ++rows, served += repair == 0;
+        if (repair != 0) simd::insert_row(row.data(), static_cast<index_t>(size), k, id, [&](index_t i) { return i < static_cast<index_t>(experts); });
+        for (int j = 0; j < k; ++j) CHECK(id[j] == want[static_cast<std::size_t>(j)]);
+      }
+    }
+  }
+  CHECK(served * 2 > rows);  // the fast way is not always refused
+}
