@@ -1,0 +1,7 @@
+// A unit that routes with one preset: -DPRESET=mixtral() or -DPRESET=deepseek_v3(bias).
+#include <moeroute/moeroute.hpp>
+
+moeroute::status route_tokens(moeroute::batch<> in, moeroute::routing_view<> out,
+                              [[maybe_unused]] moeroute::row_view<float const> bias, moeroute::workspace w) {
+  return moeroute::try_route(moeroute::serial{}, moeroute::presets::PRESET, in, out, w);
+}
