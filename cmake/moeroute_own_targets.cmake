@@ -28,6 +28,11 @@ if(MOEROUTE_WERROR)
   list(APPEND moeroute_warnings -Werror)
 endif()
 
+set(moeroute_march "")
+if(MOEROUTE_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(moeroute_march -march=${MOEROUTE_MARCH})
+endif()
+
 # moeroute_own(<target>): our include path, our warnings, threads, and Eigen if it is there.
 function(moeroute_own target)
   target_link_libraries(${target} PRIVATE moeroute::moeroute Threads::Threads)
@@ -35,9 +40,7 @@ function(moeroute_own target)
     target_link_libraries(${target} PRIVATE Eigen3::Eigen)
   endif()
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_warnings}>")
-  if(MOEROUTE_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-march=${MOEROUTE_MARCH}>)
-  endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_march}>")
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
