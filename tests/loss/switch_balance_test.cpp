@@ -145,6 +145,10 @@ TEST_CASE("promise P17: wrong sizes are named") {
   auto const why = try_observe(serial{}, switch_balance{}, plain, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
   CHECK(std::string(message(why).c_str()) == "moeroute: sums size = 3 must be 18");
   CHECK(switch_balance{.groups = 3}.validate(8).code == errc::bad_shape);
+  s.resize(18);
+  auto const silent = try_observe(serial{}, switch_balance{}, plain, t.view(), matrix_view<index_t const>{}, row_view<wide_sum>(s),
+                                  workspace(memory()));
+  CHECK(std::string(message(silent).c_str()) == "moeroute: ids rows = 0 must be 5");
 }
 
 TEST_CASE("switch balance in the router's own field") {

@@ -15,6 +15,7 @@ struct masked_balance {
   // tokens, mass of all, mass of the kept.
   MOEROUTE_HD offset_t sums(index_t experts) const { return 1 + 2 * offset_t{experts}; }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return 2 * offset_t{experts}; }
+  bool wants_ids() const { return true; }
 
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {

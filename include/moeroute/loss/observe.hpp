@@ -67,8 +67,9 @@ MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id 
     s = p == -infinity<V> ? V(0) : p;
   });
   g.sync();
+  using score = std::remove_cvref_t<decltype(R::score)>;
   struct result {
-    token_row<V, Id, sums_to_one<std::remove_cvref_t<decltype(R::score)>>> row;
+    token_row<V, Id, score> row;
     decltype(m) summary;
   };
   result out{{}, m};
@@ -78,6 +79,7 @@ MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id 
   out.row.logits = logits;
   out.row.scores = scores;
   if (ids.rows > 0) out.row.ids = ids[t];
+  if constexpr (std::same_as<score, softmax>) out.row.shared = m;
   return out;
 }
 
@@ -166,7 +168,7 @@ status validate_terms(P const& term, R const& r, batch<T, H> const& in, matrix_v
   index_t const experts = static_cast<index_t>(in.logits.cols);
   checks c;
   c.also(validate(r, in)).must_be("sums size", sums, term.sums(experts));
-  if (ids.rows != 0) c.must_be("ids rows", ids.rows, in.logits.rows);
+  if (ids.rows != 0 || wants_ids(term)) c.must_be("ids rows", ids.rows, in.logits.rows);
   c.strided("ids", ids);
   if constexpr (validates<P>) c.also(term.validate(experts));
   return c.result();

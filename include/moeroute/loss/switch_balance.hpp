@@ -43,6 +43,7 @@ struct switch_balance {
 
   MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts); }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return offset_t{segments} * experts; }
+  bool wants_ids() const { return load != load_source::given; }
 
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {

@@ -13,6 +13,8 @@
 //                                      every lane gets L; coefficients are written unless the view is empty
 //   void add_gradient(group, token_row, row_view<double const> coefficients) const
 //                                      adds dL/dscore into row.d_scores, dL/dlogit into row.d_logits
+//   bool wants_ids() const             optional: the sums need the choices; a batch without ids is refused
+//   static constexpr bool wants_logits optional: reads row.logits; scores that came without logits are refused
 // A statistic (stats/) is a term with sums() and observe() alone. Lane r writes only the elements it owns
 // (row.scores.each), or rank 0 writes; the verbs sync between tokens.
 #pragma once
@@ -26,10 +28,11 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 // What a term sees of one valid token. Logits are those after the prior, NaN already closed (-inf).
-template <class V, class Id, bool SumsToOne>
+template <class V, class Id, class Score>
 struct token_row {
   using value_type = V;
-  static constexpr bool sums_to_one = SumsToOne;  // the scores are probabilities
+  static constexpr bool sums_to_one = moeroute::sums_to_one<Score>;         // the scores are probabilities
+  static constexpr bool is_softmax = std::same_as<Score, softmax>;          // and exactly these: `shared` is set
   offset_t t = 0;
   row_context context{};
   index_t experts = 0;
@@ -38,10 +41,18 @@ struct token_row {
   row_view<Id const> ids{};     // k, or empty if the caller gave none
   memory_row<V> d_scores{};     // zero before the first term; empty while observing
   memory_row<V> d_logits{};
+  softmax::summary<V> shared{};  // of the softmax of the logits, where is_softmax
+
+  // Softmax of the logits, whatever the score: the router's own where it is that.
+  template <class G>
+  MOEROUTE_HD softmax::summary<V> softmax_summary(G const& g) const {
+    if constexpr (is_softmax) return shared;
+    else return softmax{}.summarize(g, logits);
+  }
 };
 
 namespace probe {
-using token = token_row<float, index_t, true>;
+using token = token_row<float, index_t, softmax>;
 }  // namespace probe
 
 template <class P>
@@ -57,12 +68,16 @@ concept loss_term = regularize_policy<P> && statistic<P> &&
       { p.add_gradient(g, t, row_view<double const>{}) } -> std::same_as<void>;
     };
 
-// Declared by a term that reads row.logits themselves: refuses scores that came without logits.
 template <class P>
 inline constexpr bool wants_logits = false;
 template <class P>
   requires requires { P::wants_logits; }
 inline constexpr bool wants_logits<P> = P::wants_logits;
+template <class P>
+bool wants_ids(P const& term) {
+  if constexpr (requires { { term.wants_ids() } -> std::same_as<bool>; }) return term.wants_ids();
+  else return false;
+}
 
 // Which tokens share one set of sums.
 enum class segment_by : std::uint8_t { batch, sequence, modality, group };
@@ -98,6 +113,8 @@ struct terms<First, Rest...> {
 
   MOEROUTE_HD offset_t sums(index_t e) const { return first.sums(e) + rest.sums(e); }
   MOEROUTE_HD offset_t coefficients(index_t e) const { return first.coefficients(e) + rest.coefficients(e); }
+
+  bool wants_ids() const { return moeroute::wants_ids(first) || moeroute::wants_ids(rest); }
 
   MOEROUTE_EXEC_CHECK_DISABLE
   MOEROUTE_HD void observe(auto const& g, auto const& row, row_view<wide_sum> s) const {

@@ -20,7 +20,7 @@ struct z_loss {
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     using V = typename Row::value_type;
-    auto const m = softmax{}.summarize(g, row.logits);
+    auto const m = row.softmax_summary(g);
     if (g.rank() != 0) return;
     sums[0] += std::int64_t{1};
     double const lse = static_cast<double>(m.top) + log_of(m.total);
@@ -35,10 +35,13 @@ struct z_loss {
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> c) const {
     using V = typename Row::value_type;
-    auto const m = softmax{}.summarize(g, row.logits);
+    auto const m = row.softmax_summary(g);
     if (!(m.top > -infinity<V> && m.top < infinity<V>)) return;
     V const price = static_cast<V>(c[0] * (static_cast<double>(m.top) + log_of(m.total)));
-    row.d_logits.each(g, [&](index_t e, V& d) { d += math::mul(price, softmax{}(m, row.logits.data[e])); });
+    row.d_logits.each(g, [&](index_t e, V& d) {
+      if constexpr (Row::is_softmax) d += math::mul(price, row.scores.data[e]);
+      else d += math::mul(price, softmax{}(m, row.logits.data[e]));
+    });
   }
   void describe(text& t) const { t.add(alpha).add(" mean logsumexp^2"); }
 

@@ -13,6 +13,7 @@ struct margin_histogram {
   double low = -1, high = 1;
 
   MOEROUTE_HD offset_t sums(index_t) const { return bins + 1; }
+  bool wants_ids() const { return true; }
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     using V = typename Row::value_type;
