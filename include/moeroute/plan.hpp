@@ -9,3 +9,6 @@
 #include <moeroute/plan/limited.hpp>
 #include <moeroute/plan/kept_weights.hpp>
 #include <moeroute/plan/routing_map.hpp>
+#include <moeroute/plan/conversions.hpp>
+#include <moeroute/plan/expert_parallel.hpp>
+#include <moeroute/plan/refill.hpp>
