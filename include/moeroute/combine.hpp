@@ -87,7 +87,9 @@ struct combine_row {
     detail::combine_reader<V, T, W, Slot> const r{plan, in, t};
     bool const passes = r.passes();
     V const gate = r.gate();
-    detail::sum_rows<V>(g, y[t].data, y.cols, [&](auto&& visit) {
+    bool const aligned = detail::rows_on_16_bytes(y) && detail::rows_on_16_bytes(in.rows) &&
+                         detail::rows_on_16_bytes(in.x) && detail::rows_on_16_bytes(in.shared);
+    detail::sum_rows<V>(g, y[t].data, y.cols, aligned, [&](auto&& visit) {
       for (offset_t j = 0; j < r.n; ++j) {
         offset_t const slot = r.slot(j);
         if (slot >= 0) visit(in.rows[slot].data, r.weight(j));

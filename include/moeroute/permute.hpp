@@ -55,7 +55,8 @@ struct permute_row_backward {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
     if (d_x.data != nullptr)
-      detail::sum_rows<V>(g, d_x[t].data, d_x.cols, [&](auto&& visit) {
+      detail::sum_rows<V>(g, d_x[t].data, d_x.cols,
+                          detail::rows_on_16_bytes(d_x) && detail::rows_on_16_bytes(d_grouped), [&](auto&& visit) {
         for (offset_t j = 0; j < n; ++j)
           if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
             visit(d_grouped[slot].data,

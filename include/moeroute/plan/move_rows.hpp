@@ -27,26 +27,58 @@ MOEROUTE_HD V dot(G const& g, A const* a, B const* b, offset_t width) {
   return tree_fold<V>(g, width, [&](V sum, offset_t i) { return math::fma(widen<V>(a[i]), widen<V>(b[i]), sum); });
 }
 
+// Neighbours of a row that one lane moves at once, where rows lie on 16 bytes: full lines on a GPU.
+template <class T, index_t N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) piece {
+  T x[std::size_t{N}];
+};
+MOEROUTE_HD inline bool on_16_bytes(void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
+template <class T>
+MOEROUTE_HD bool rows_on_16_bytes(matrix_view<T> const& m) {
+  return on_16_bytes(m.data) && m.stride * static_cast<offset_t>(sizeof(T)) % 16 == 0;
+}
+
+// to[d] = f(from[d]) for all d of a row.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class O, class T, class G, class F>
+MOEROUTE_HD void map_row(G const& g, T const* from, O* to, offset_t width, F const& f) {
+  offset_t d = g.rank();
+  if constexpr (!is_serial<G>) {
+    constexpr index_t n = 16 / static_cast<index_t>(sizeof(T) > sizeof(O) ? sizeof(T) : sizeof(O));
+    if (on_16_bytes(from) && on_16_bytes(to)) {
+      auto const* const in = reinterpret_cast<piece<T, n> const*>(from);
+      auto* const out = reinterpret_cast<piece<O, n>*>(to);
+      offset_t const pieces = width / n;
+      for (offset_t i = g.rank(); i < pieces; i += g.size()) {
+        piece<T, n> const a = in[i];
+        piece<O, n> b;
+        for (index_t j = 0; j < n; ++j) b.x[j] = f(a.x[j]);
+        out[i] = b;
+      }
+      d += pieces * n;
+    }
+  }
+  for (; d < width; d += g.size()) to[d] = f(from[d]);
+}
 // to[d] = w * from[d]; a copy where nothing is weighed.
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>
 MOEROUTE_HD void copy_row(G const& g, T const* from, O* to, offset_t width) {
-  if constexpr (std::same_as<T, O>)
-    for (offset_t d = g.rank(); d < width; d += g.size()) to[d] = from[d];
-  else
-    for (offset_t d = g.rank(); d < width; d += g.size()) to[d] = store<O>(widen<V>(from[d]));
+  if constexpr (std::same_as<T, O>) map_row(g, from, to, width, [](T x) { return x; });
+  else map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
 }
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>
 MOEROUTE_HD void scale_row(G const& g, V w, T const* from, O* to, offset_t width) {
-  for (offset_t d = g.rank(); d < width; d += g.size()) to[d] = store<O>(w * widen<V>(from[d]));
+  map_row(g, from, to, width, [w](T x) { return store<O>(w * widen<V>(x)); });
 }
 
-// to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row, w) for each, in order.
+// to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row, w) for each, in order. `aligned`:
+// `to` and all rows lie on 16 bytes.
 inline constexpr index_t tile_width = 64;  // columns of a sum that stay in registers, one lane
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class G, class Terms>
-MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, Terms const& terms) {
+MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms const& terms) {
   offset_t d = g.rank();
   if constexpr (is_serial<G>) {
     V sum[tile_width];
@@ -57,6 +89,21 @@ MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, Terms const& terms)
       });
       for (index_t i = 0; i < tile_width; ++i) to[d + i] = store<O>(sum[i]);
     }
+  } else if (aligned) {
+    constexpr index_t n = 16 / static_cast<index_t>(sizeof(O));
+    offset_t const pieces = width / n;
+    for (offset_t p = g.rank(); p < pieces; p += g.size()) {
+      V sum[std::size_t{n}] = {};
+      terms([&](auto const* row, V w) {
+        using T = std::remove_cvref_t<decltype(*row)>;
+        piece<T, n> const a = reinterpret_cast<piece<T, n> const*>(row)[p];
+        for (index_t i = 0; i < n; ++i) sum[i] = math::fma(w, widen<V>(a.x[i]), sum[i]);
+      });
+      piece<O, n> out;
+      for (index_t i = 0; i < n; ++i) out.x[i] = store<O>(sum[i]);
+      reinterpret_cast<piece<O, n>*>(to)[p] = out;
+    }
+    d += pieces * n;
   }
   for (; d < width; d += g.size()) {
     V sum = 0;
@@ -101,17 +148,19 @@ void check_weights(X const&, checks& c, char const* rows, char const* columns, p
 
 // ---- padding rows ----------------------------------------------------------------------------------------------
 
-// One expert: zeros in its padding rows.
+// A chunk of slots: zeros in its padding rows.
 template <element O, std::signed_integral Slot>
 struct zero_padding_rows {
   plan_view<Slot> plan;
   matrix_view<O> grouped;
 
+  static constexpr offset_t slots = 32;  // of a chunk
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t e, scratch) const {
-    for (offset_t slot = plan.offsets[e]; slot < plan.offsets[e + 1]; ++slot)
+  MOEROUTE_HD void operator()(G const& g, offset_t chunk, scratch) const {
+    offset_t const first = chunk * slots, used = plan.offsets[plan.experts()];
+    for (offset_t slot = first; slot < first + slots && slot < used; ++slot)
       if (plan.token_of_slot[slot] < 0)
         for (offset_t d = g.rank(); d < grouped.cols; d += g.size()) grouped[slot][d] = store<O>(0.f);
     g.sync();
@@ -126,7 +175,8 @@ status try_zero_padding(X const& x, plan_view<Slot> const& plan, matrix_view<O> 
   detail::check_plan_in_use(x, c, plan);
   detail::check_rows(x, c, "grouped rows", "grouped columns", plan, grouped, grouped.cols);
   if (!c.result().ok() || plan.token_of_slot.empty()) return c.result();
-  return x.run(plan.experts(), zero_padding_rows<O, Slot>{plan, grouped}, {});
+  offset_t const chunks = (plan.token_of_slot.size + 31) / zero_padding_rows<O, Slot>::slots;
+  return x.run(chunks, zero_padding_rows<O, Slot>{plan, grouped}, {});
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI
