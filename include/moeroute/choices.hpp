@@ -19,3 +19,8 @@
 #include <moeroute/estimate/sparsemixer.hpp>
 #include <moeroute/soft/slot_logits.hpp>
 #include <moeroute/soft/soft_moe.hpp>
+#include <moeroute/select/gumbel_threshold.hpp>
+#include <moeroute/select/per_token_k.hpp>
+#include <moeroute/select/prefix_mask.hpp>
+#include <moeroute/select/uniform_random.hpp>
+#include <moeroute/prior/visibility_mask.hpp>
