@@ -32,6 +32,8 @@
 #include <moeroute/loss/entropy.hpp>
 #include <moeroute/loss/balanced_l1.hpp>
 #include <moeroute/loss/masked_balance.hpp>
+#include <moeroute/loss/placement.hpp>
+#include <moeroute/loss/distillation.hpp>
 #include <moeroute/loss/dirichlet_prior.hpp>
 #include <moeroute/loss/orthogonal_rows.hpp>
 #include <moeroute/loss/expert_coupling.hpp>

@@ -10,7 +10,7 @@
 using namespace p14;
 
 namespace {
-auto const plain = router<>{};
+auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 auto const by_relu = router<no_gate, no_prior, relu>{};
 
@@ -30,7 +30,7 @@ tokens<double> flat(offset_t n, index_t experts) {
 }  // namespace
 
 TEST_CASE("promise P14: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
-  check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, plain, sample(27, 8, 2, 3));
+  check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax, sample(27, 8, 2, 3));
 }
 
 TEST_CASE("promise P14: CV^2 of the importance on sigmoid scores") {
@@ -39,27 +39,27 @@ TEST_CASE("promise P14: CV^2 of the importance on sigmoid scores") {
 
 TEST_CASE("CV^2: 0 and a finite, zero gradient at perfect balance and without mass (vmoe #218)") {
   auto const t = flat(6, 4);
-  auto const s = sums_of(serial{}, importance_cv{}, plain, t);
+  auto const s = sums_of(serial{}, importance_cv{}, by_softmax, t);
   CHECK(loss_value(importance_cv{}, 4, s) == 0);
-  for (double d : gradient_of(serial{}, importance_cv{}, plain, t, s)) CHECK(d == 0);
+  for (double d : gradient_of(serial{}, importance_cv{}, by_softmax, t, s)) CHECK(d == 0);
   auto closed = t;
   for (double& z : closed.logits) z = -infinity<double>;
-  CHECK(value_of(importance_cv{}, plain, closed) == 0);
-  CHECK(value_of(importance_cv{}, plain, sample(64, 8, 1, 5)) > value_of(importance_cv{}, plain, sample(64, 8, 1, 0)));
+  CHECK(value_of(importance_cv{}, by_softmax, closed) == 0);
+  CHECK(value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 5)) > value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 0)));
 }
 
 TEST_CASE("promise P14: smooth load by Gaussian noise (V-MoE), gradient through the threshold") {
-  check(smooth_load_cv<double>{.sigma = .5, .k = 3}, plain, sample(25, 8, 2));
+  check(smooth_load_cv<double>{.sigma = .5, .k = 3}, by_softmax, sample(25, 8, 2));
   auto const whole = sample(25, 8, 2);  // noise belongs to rows, so shards are tested without
   auto const n = noise_for(whole, .5);
-  CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2}, plain, whole, 1e-6) < 1e-6);
+  CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2}, by_softmax, whole, 1e-6) < 1e-6);
   CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2, .ddof = 1, .eps = 1e-10, .of_scores = true},
-                       plain, whole, 1e-6) < 1e-6);
+                       by_softmax, whole, 1e-6) < 1e-6);
 }
 
 TEST_CASE("smooth load: k of E experts, summed over experts, is near k a token when the noise is small") {
   auto const t = sample(40, 8, 2);
-  auto const s = sums_of(serial{}, smooth_load_cv<double>{.sigma = 1e-3, .k = 2}, plain, t);
+  auto const s = sums_of(serial{}, smooth_load_cv<double>{.sigma = 1e-3, .k = 2}, by_softmax, t);
   double sum = 0;
   for (auto const& x : s) sum += x.value();
   CHECK(sum == doctest::Approx(40 * 1.5).epsilon(.01));  // the threshold expert itself counts one half
@@ -82,6 +82,6 @@ TEST_CASE("S096: zero logits are not active; the controller multiplies below the
 
 TEST_CASE("S042 SMILE: two Switch losses, one over nodes and one over local experts, each its coefficient at balance") {
   auto const nodes = flat(16, 4), local = flat(16, 8);
-  double const both_levels = value_of(switch_balance{.alpha = .3}, plain, nodes) + value_of(switch_balance{.alpha = .2}, plain, local);
+  double const both_levels = value_of(switch_balance{.alpha = .3}, by_softmax, nodes) + value_of(switch_balance{.alpha = .2}, by_softmax, local);
   CHECK(both_levels == doctest::Approx(.5).epsilon(1e-14));
 }

@@ -7,7 +7,7 @@
 using namespace p14;
 
 namespace {
-auto const plain = router<>{};
+auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 
 tokens<double> flat(offset_t n, index_t experts) {
@@ -21,7 +21,7 @@ tokens<double> flat(offset_t n, index_t experts) {
 TEST_CASE("promise P14: token entropy, Shannon and Tsallis, softmax and sigmoid") {
   check(terms{token_entropy{.alpha = .5}, token_entropy{.alpha = .5, .q = 1.1, .relative = true},
               token_entropy{.alpha = -.25, .q = 2, .by = segment_by::modality, .only = 1}},
-        plain, sample(27, 8, 2));
+        by_softmax, sample(27, 8, 2));
 }
 
 TEST_CASE("promise P14: token entropy of sigmoid scores") { check(token_entropy{.alpha = 1}, by_sigmoid, sample(19, 6, 2)); }
@@ -31,35 +31,35 @@ TEST_CASE("S061: Tsallis entropy is in [0, 1], 1 at uniform, 0 at one-hot, conti
   for (double q : {.5, 1., 1.0001, 1.1, 2.}) {
     token_entropy const term{.alpha = 1, .q = q, .relative = true};
     t.logits.assign(8, 0);
-    CHECK(value_of(term, plain, t) == doctest::Approx(1).epsilon(1e-12));
+    CHECK(value_of(term, by_softmax, t) == doctest::Approx(1).epsilon(1e-12));
     t.logits[3] = 800;
-    CHECK(value_of(term, plain, t) == doctest::Approx(0));
+    CHECK(value_of(term, by_softmax, t) == doctest::Approx(0));
   }
   t.logits = {2, 1, .5, 0, 0, -.5, -1, -1};
-  double const at_one = value_of(token_entropy{.alpha = 1, .relative = true}, plain, t);
-  CHECK(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true}, plain, t) == doctest::Approx(at_one).epsilon(1e-4));
-  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5}, plain, t) - at_one) > .1);
+  double const at_one = value_of(token_entropy{.alpha = 1, .relative = true}, by_softmax, t);
+  CHECK(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true}, by_softmax, t) == doctest::Approx(at_one).epsilon(1e-4));
+  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5}, by_softmax, t) - at_one) > .1);
 }
 
 TEST_CASE("promise P14: usage entropy per modality with a threshold, and without (P34 LIMoE)") {
   check(terms{usage_entropy{.alpha = .5, .threshold = 2, .by = segment_by::modality, .segments = 2}, usage_entropy{.alpha = .25}},
-        plain, sample(27, 8, 2, 3));
+        by_softmax, sample(27, 8, 2, 3));
 }
 
 TEST_CASE("P34 LIMoE: uniform usage gives -log E, one-hot tokens local 0, the hinge is inactive above tau") {
   auto const t = flat(5, 8);
-  CHECK(value_of(usage_entropy{.alpha = 1}, plain, t) == doctest::Approx(-std::log(8.)).epsilon(1e-14));
+  CHECK(value_of(usage_entropy{.alpha = 1}, by_softmax, t) == doctest::Approx(-std::log(8.)).epsilon(1e-14));
   usage_entropy const hinge{.alpha = 1, .threshold = 1.5};
-  CHECK(value_of(hinge, plain, t) == 0);
-  for (double d : gradient_of(serial{}, hinge, plain, t, sums_of(serial{}, hinge, plain, t))) CHECK(d == 0);
+  CHECK(value_of(hinge, by_softmax, t) == 0);
+  for (double d : gradient_of(serial{}, hinge, by_softmax, t, sums_of(serial{}, hinge, by_softmax, t))) CHECK(d == 0);
   auto sharp = t;
   for (std::size_t i = 0; i < 5; ++i) sharp.logits[8 * i] = 900;
-  CHECK(value_of(token_entropy{.alpha = 1}, plain, sharp) == 0);
-  CHECK(value_of(hinge, plain, sharp) == doctest::Approx(1.5));
+  CHECK(value_of(token_entropy{.alpha = 1}, by_softmax, sharp) == 0);
+  CHECK(value_of(hinge, by_softmax, sharp) == doctest::Approx(1.5));
 }
 
 TEST_CASE("promise P14: masked balance (S061 DynMoLE)") {
-  check(masked_balance{.alpha = .5}, plain, sample(27, 8, 3));
+  check(masked_balance{.alpha = .5}, by_softmax, sample(27, 8, 3));
 }
 
 TEST_CASE("masked balance: the plain product where everybody is kept") {
@@ -68,5 +68,5 @@ TEST_CASE("masked balance: the plain product where everybody is kept") {
   t.ids.clear();
   for (int i = 0; i < 6; ++i)
     for (index_t e = 0; e < 4; ++e) t.ids.push_back(e);
-  CHECK(value_of(masked_balance{.alpha = 1}, plain, t) == doctest::Approx(1).epsilon(1e-14));
+  CHECK(value_of(masked_balance{.alpha = 1}, by_softmax, t) == doctest::Approx(1).epsilon(1e-14));
 }

@@ -70,10 +70,16 @@ inline std::vector<std::byte>& memory() {
   return bytes;
 }
 
+// Exactly the bytes a verb asks for, with garbage in them (promise P13).
+inline std::vector<std::byte> poisoned(offset_t bytes) {
+  return std::vector<std::byte>(static_cast<std::size_t>(bytes), std::byte{0xAB});
+}
+
 template <class X, class P, class R, class T>
 std::vector<wide_sum> sums_of(X const& x, P const& term, R const& r, tokens<T> const& t) {
   std::vector<wide_sum> s(static_cast<std::size_t>(term.sums(t.experts)));
-  observe(x, term, r, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
+  auto w = poisoned(observe_workspace_bytes<X, P, T>(x, term, t.count, t.experts));
+  observe(x, term, r, t.view(), t.choices(), row_view<wide_sum>(s), workspace(w));
   return s;
 }
 template <class P, class R, class T>
@@ -84,8 +90,9 @@ template <class X, class P, class R, class T>
 std::vector<T> gradient_of(X const& x, P const& term, R const& r, tokens<T> const& t,
                            std::vector<wide_sum> const& sums, double scale = 1) {
   std::vector<T> d(t.logits.size());
+  auto w = poisoned(add_gradient_workspace_bytes<X, P, T>(x, term, t.count, t.experts));
   add_gradient(x, term, r, t.view(), t.choices(), row_view<wide_sum const>(sums),
-               matrix_view<T>(d.data(), t.count, t.experts), workspace(memory()), scale);
+               matrix_view<T>(d.data(), t.count, t.experts), workspace(w), scale);
   return d;
 }
 

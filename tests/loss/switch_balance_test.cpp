@@ -27,13 +27,13 @@ double reference(tokens<double> const& t, double alpha, double per, index_t colu
   for (std::size_t e = 0; e < n.size(); ++e) sum += n[e] / per * mass[e] / static_cast<double>(t.count);
   return alpha * t.experts * sum;
 }
-auto const plain = router<>{};
+auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 
 }  // namespace
 
 TEST_CASE("promise P14: Switch balance loss, all choices over tokens k") {
-  check(switch_balance{.alpha = .5}, plain, sample(41, 8, 2));
+  check(switch_balance{.alpha = .5}, by_softmax, sample(41, 8, 2));
 }
 TEST_CASE("promise P14: Switch balance loss on sigmoid scores normalized with an epsilon") {
   check(switch_balance{.alpha = .5}, by_sigmoid, sample(23, 7, 3));
@@ -42,41 +42,41 @@ TEST_CASE("promise P14: Switch balance loss per sequence, per modality and in gr
   check(terms{switch_balance{.alpha = .5, .by = segment_by::sequence, .segments = 5},
               switch_balance{.alpha = .25, .by = segment_by::modality, .segments = 2},
               switch_balance{.alpha = .25, .groups = 4}},
-        plain, sample(29, 8, 2));
+        by_softmax, sample(29, 8, 2));
 }
 TEST_CASE("promise P14: null-averaged Switch loss (S065 AdaMoE)") {
-  check(switch_balance{.alpha = 1, .null_experts = 5}, plain, sample(29, 9, 2));
+  check(switch_balance{.alpha = 1, .null_experts = 5}, by_softmax, sample(29, 9, 2));
 }
 
 TEST_CASE("switch balance: each scaling equals its formula") {
   auto const t = sample(50, 8, 3);
   double const T = 50;
-  CHECK(value_of(switch_balance{.alpha = .01}, plain, t) == doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
-  CHECK(value_of(hf_balance(.01), plain, t) == doctest::Approx(reference(t, .01, T, 3)).epsilon(1e-12));
-  CHECK(value_of(gshard_balance(.01), plain, t) == doctest::Approx(reference(t, .01, T, 1)).epsilon(1e-12));
-  CHECK(value_of(switch_balance{.alpha = .01, .share = load_share::per_choice}, plain, t) ==
+  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) == doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
+  CHECK(value_of(hf_balance(.01), by_softmax, t) == doctest::Approx(reference(t, .01, T, 3)).epsilon(1e-12));
+  CHECK(value_of(gshard_balance(.01), by_softmax, t) == doctest::Approx(reference(t, .01, T, 1)).epsilon(1e-12));
+  CHECK(value_of(switch_balance{.alpha = .01, .share = load_share::per_choice}, by_softmax, t) ==
         doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
 }
 
 TEST_CASE("switch balance: alpha at perfect balance, more when uneven") {
   tokens<double> t{8, 4, 1, std::vector<double>(32), {}, {}, {}, {}};
   for (index_t i = 0; i < 8; ++i) t.ids.push_back(i % 4), t.sequence.push_back(0), t.modality.push_back(0);
-  CHECK(value_of(switch_balance{.alpha = .01}, plain, t) == doctest::Approx(.01).epsilon(1e-14));
-  CHECK(value_of(hf_balance(.01), plain, t) == doctest::Approx(.01).epsilon(1e-14));
+  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) == doctest::Approx(.01).epsilon(1e-14));
+  CHECK(value_of(hf_balance(.01), by_softmax, t) == doctest::Approx(.01).epsilon(1e-14));
   for (std::size_t i = 0; i < 8; ++i) t.ids[i] = 0, t.logits[4 * i] = 2;
-  CHECK(value_of(switch_balance{.alpha = .01}, plain, t) > .02);
-  CHECK(value_of(switch_balance{.alpha = .01}, plain, sample(64, 8, 2, 6)) >
-        value_of(switch_balance{.alpha = .01}, plain, sample(64, 8, 2, 0)));
+  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) > .02);
+  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, sample(64, 8, 2, 6)) >
+        value_of(switch_balance{.alpha = .01}, by_softmax, sample(64, 8, 2, 0)));
 }
 
 TEST_CASE("switch balance: a global batch is the loss of the concatenation, not the mean of micro losses (P11)") {
   auto const t = sample(60, 8, 2, 3);
   switch_balance const term{.alpha = 1};
-  auto a = sums_of(serial{}, term, plain, t.rows(0, 20));
-  auto const b = sums_of(serial{}, term, plain, t.rows(20, 40));
+  auto a = sums_of(serial{}, term, by_softmax, t.rows(0, 20));
+  auto const b = sums_of(serial{}, term, by_softmax, t.rows(20, 40));
   double const micro = (loss_value(term, 8, a) + 2 * loss_value(term, 8, b)) / 3;
   merge_sums(a, b);
-  CHECK(loss_value(term, 8, a) == value_of(term, plain, t));
+  CHECK(loss_value(term, 8, a) == value_of(term, by_softmax, t));
   CHECK(loss_value(term, 8, a) != doctest::Approx(micro).epsilon(1e-9));
 }
 
@@ -85,13 +85,13 @@ TEST_CASE("switch balance: dropped choices count nowhere, given counts replace t
   auto dropped = t;
   for (std::size_t i = 1; i < dropped.ids.size(); i += 2) dropped.ids[i] = no_expert;
   switch_balance const given{.alpha = 1, .load = load_source::given};
-  auto s = sums_of(serial{}, given, plain, t);
+  auto s = sums_of(serial{}, given, by_softmax, t);
   std::vector<std::int64_t> counts(8);
   count_choices(serial{}, dropped.choices(), {}, row_view<std::int64_t>(counts), workspace(memory()));
   CHECK(loss_value(given, 8, s) == 0);
   given.give_counts(8, s, row_view<std::int64_t>(counts), 80);
-  CHECK(loss_value(given, 8, s) == value_of(switch_balance{.alpha = 1}, plain, dropped));
-  CHECK(loss_value(given, 8, s) < value_of(switch_balance{.alpha = 1}, plain, t));
+  CHECK(loss_value(given, 8, s) == value_of(switch_balance{.alpha = 1}, by_softmax, dropped));
+  CHECK(loss_value(given, 8, s) < value_of(switch_balance{.alpha = 1}, by_softmax, t));
 }
 
 TEST_CASE("switch balance: tiny sigmoid scores cannot hide behind the epsilon unnoticed") {
@@ -105,18 +105,18 @@ TEST_CASE("switch balance: tiny sigmoid scores cannot hide behind the epsilon un
 
 TEST_CASE("switch balance: the group form with one expert a group, and with E groups, is the plain form") {
   auto const t = sample(33, 8, 2);
-  CHECK(value_of(switch_balance{.alpha = 1, .groups = 8}, plain, t) ==
-        doctest::Approx(value_of(switch_balance{.alpha = 1}, plain, t)).epsilon(1e-14));
-  CHECK(value_of(switch_balance{.alpha = 1, .groups = 1}, plain, t) == doctest::Approx(1).epsilon(1e-12));
+  CHECK(value_of(switch_balance{.alpha = 1, .groups = 8}, by_softmax, t) ==
+        doctest::Approx(value_of(switch_balance{.alpha = 1}, by_softmax, t)).epsilon(1e-14));
+  CHECK(value_of(switch_balance{.alpha = 1, .groups = 1}, by_softmax, t) == doctest::Approx(1).epsilon(1e-12));
 }
 
 TEST_CASE("switch balance: permuting loads among null experts changes nothing (S065)") {
   auto t = sample(33, 8, 2);
   switch_balance const term{.alpha = 1, .null_experts = 3};
-  double const before = value_of(term, plain, t);
+  double const before = value_of(term, by_softmax, t);
   for (auto& e : t.ids)
     if (e >= 5) e = 5 + (e - 5 + 1) % 3;
-  CHECK(value_of(term, plain, t) == doctest::Approx(before).epsilon(1e-14));
+  CHECK(value_of(term, by_softmax, t) == doctest::Approx(before).epsilon(1e-14));
 }
 
 TEST_CASE("promise P14: scores come typed, no softmax of a softmax") {
@@ -142,11 +142,11 @@ TEST_CASE("promise P14: scores come typed, no softmax of a softmax") {
 TEST_CASE("promise P17: wrong sizes are named") {
   auto const t = sample(5, 8, 2);
   std::vector<wide_sum> s(3);
-  auto const why = try_observe(serial{}, switch_balance{}, plain, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
+  auto const why = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
   CHECK(std::string(message(why).c_str()) == "moeroute: sums size = 3 must be 18");
   CHECK(switch_balance{.groups = 3}.validate(8).code == errc::bad_shape);
   s.resize(18);
-  auto const silent = try_observe(serial{}, switch_balance{}, plain, t.view(), matrix_view<index_t const>{}, row_view<wide_sum>(s),
+  auto const silent = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), matrix_view<index_t const>{}, row_view<wide_sum>(s),
                                   workspace(memory()));
   CHECK(std::string(message(silent).c_str()) == "moeroute: ids rows = 0 must be 5");
 }
@@ -156,9 +156,9 @@ TEST_CASE("switch balance in the router's own field") {
   router const r{.score = softmax{}, .regularize = switch_balance{.alpha = .02}};
   std::vector<wide_sum> s(static_cast<std::size_t>(r.regularize.sums(8)));
   observe(serial{}, r, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
-  CHECK(loss_value(r.regularize, 8, s) == value_of(switch_balance{.alpha = .02}, plain, t));
+  CHECK(loss_value(r.regularize, 8, s) == value_of(switch_balance{.alpha = .02}, by_softmax, t));
   std::vector<double> d(t.logits.size());
   add_gradient(serial{}, r, t.view(), t.choices(), row_view<wide_sum const>(s), matrix_view<double>(d.data(), 30, 8),
                workspace(memory()));
-  CHECK(d == gradient_of(serial{}, switch_balance{.alpha = .02}, plain, t, s));
+  CHECK(d == gradient_of(serial{}, switch_balance{.alpha = .02}, by_softmax, t, s));
 }
