@@ -20,7 +20,9 @@ struct id_ranges {
   }
   template <std::integral Id>
   MOEROUTE_HD constexpr bool is_expert(Id id) const {
-    return static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(experts);
+    using U = std::make_unsigned_t<Id>;
+    if constexpr (sizeof(Id) < sizeof(index_t)) return static_cast<index_t>(static_cast<U>(id)) < experts && id >= Id(0);
+    else return static_cast<U>(id) < static_cast<U>(experts);
   }
   template <std::integral Id>
   MOEROUTE_HD constexpr bool is_known(Id id) const {
@@ -59,7 +61,7 @@ struct token_major {
   MOEROUTE_HD constexpr offset_t cells(index_t experts) const { return experts; }
   MOEROUTE_HD constexpr offset_t cell(offset_t, index_t e, index_t) const { return e; }
   template <std::integral Id, class F>
-  MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
+  MOEROUTE_HD void each(choices_view<Id> in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
     share_range const mine = share_range_of(shape.tokens, s, shares);
     for (offset_t t = mine.first; t < mine.last; ++t) {
@@ -88,12 +90,14 @@ struct count_share {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    offset_t const cells = line.cells(ids.experts);
+    id_ranges const known = ids;  // copies: counts are written through pointers that could point here
+    Line const queue = line;
+    offset_t const cells = queue.cells(known.experts);
     offset_t* const n = table + s * (cells + 1);
     for (offset_t i = g.rank(); i <= cells; i += g.size()) n[i] = 0;
     g.sync();
-    line.each(in, s, shares, [&](offset_t t, offset_t, Id id) {
-      offset_t const i = ids.is_expert(id) ? line.cell(t, static_cast<index_t>(id), ids.experts) : cells;
+    queue.each(in, s, shares, [&](offset_t t, offset_t, Id id) {
+      offset_t const i = known.is_expert(id) ? queue.cell(t, static_cast<index_t>(id), known.experts) : cells;
       if (detail::owns(g, i)) ++n[i];
     });
     g.sync();
@@ -157,23 +161,25 @@ struct place_choices {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    index_t const experts = ids.experts;
+    id_ranges const known = ids;
+    index_t const experts = known.experts;
     offset_t* const next = table + s * (experts + 1);
+    offset_t const* const offsets = plan.offsets.data;
     Slot* const slot_of_choice = plan.slot_of_choice.data;
     Slot* const token_of_slot = plan.token_of_slot.data;
     Slot* const choice_of_slot = plan.choice_of_slot.data;
     Slot* const rank_of_choice = plan.rank_of_choice.data;
     detail::token_major{}.each(in, s, shares, [&](offset_t t, offset_t c, Id id) {
-      if (ids.is_expert(id)) {
+      if (known.is_expert(id)) {
         index_t const e = static_cast<index_t>(id);
         if (!detail::owns(g, e)) return;
         offset_t const slot = next[e]++;
         slot_of_choice[c] = static_cast<Slot>(slot);
         if (token_of_slot != nullptr) token_of_slot[slot] = static_cast<Slot>(t);
         if (choice_of_slot != nullptr) choice_of_slot[slot] = static_cast<Slot>(c);
-        if (rank_of_choice != nullptr) rank_of_choice[c] = static_cast<Slot>(slot - plan.offsets[e]);
+        if (rank_of_choice != nullptr) rank_of_choice[c] = static_cast<Slot>(slot - offsets[e]);
       } else if (detail::owns(g, experts)) {
-        slot_of_choice[c] = static_cast<Slot>(ids.special_slot(id));
+        slot_of_choice[c] = static_cast<Slot>(known.special_slot(id));
         if (rank_of_choice != nullptr) rank_of_choice[c] = Slot(-1);
       }
     });
