@@ -27,7 +27,7 @@ void for_each_router(F const& visit) {
   visit("null experts", router{.select = null_experts{.nulls = 8, .base = top_k{4}}});
   visit("gumbel top k", router{.select = gumbel_top_k{.k = 4}});
   visit("multinomial", router{.select = multinomial{}});
-  visit("uniform random", router{.select = uniform_random{}, .weigh = constant_weight{}});
+  visit("uniform random", router{.select = uniform_random{.k = 1}, .weigh = constant_weight{}});
   visit("sqrt(softplus), group maximum",
         router{.score = sqrt_softplus{}, .select = group_limited_top_k{.k = 6, .groups = 8, .top_groups = 3, .group_score = best_of_group{}}});
   visit("magnitude", router{.score = identity{}, .select = magnitude_top_k{5}});

@@ -4,6 +4,7 @@
 
 #include <moeroute/router.hpp>
 #include <moeroute/select/noisy_top_k.hpp>
+#include <moeroute/select/uniform_random.hpp>
 
 #include "support/inputs.hpp"
 #include "support/lockstep_lanes.hpp"
@@ -48,15 +49,15 @@ TEST_CASE("S090 THOR: one uniform expert a token, a sequence or a batch (chi-squ
   for (std::size_t t = 0; t < n; ++t) sequence[t] = static_cast<index_t>(t / 100);
   batch<> in;
   in.sequence = row_view<index_t const>(sequence);
-  auto const token = run::route(serial{}, router{.select = uniform_random{}}, z, 6, in);
+  auto const token = run::route(serial{}, router{.select = uniform_random{.k = 1}}, z, 6, in);
   std::vector<double> seen(6);
   for (index_t const id : token.ids) seen[static_cast<std::size_t>(id)] += 1;
   double chi = 0, want = static_cast<double>(n) / 5;
   for (std::size_t e : {0u, 1u, 2u, 3u, 5u}) chi += (seen[e] - want) * (seen[e] - want) / want;
   CHECK(chi < 18.5);
   CHECK(seen[4] == 0);
-  auto const seq = run::route(serial{}, router{.select = uniform_random{.per = granularity::sequence}}, z, 6, in);
+  auto const seq = run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::sequence}}, z, 6, in);
   for (std::size_t t = 0; t < n; ++t) CHECK(seq.ids[t] == seq.ids[t / 100 * 100]);
-  auto const whole = run::route(serial{}, router{.select = uniform_random{.per = granularity::batch}}, z, 6, in);
+  auto const whole = run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::batch}}, z, 6, in);
   CHECK(std::count(whole.ids.begin(), whole.ids.end(), whole.ids[0]) == static_cast<std::ptrdiff_t>(n));
 }

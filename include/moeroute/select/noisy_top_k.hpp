@@ -40,28 +40,4 @@ struct noisy_top_k {
 };
 static_assert(token_choice<noisy_top_k<>> && token_choice<noisy_top_k<fixed_index<2>, learned_noise<>>>);
 
-// One expert uniformly at random for each token, sequence or batch. Source: THOR (S090).
-enum class granularity : std::uint8_t { token, sequence, batch };
-struct uniform_random {
-  granularity per = granularity::token;
-  draws random{.seed = 0, .step = 0, .purpose = 0x54};
-  static constexpr key_kind keys = key_kind::logit;
-
-  MOEROUTE_HD static index_t experts_per_token() { return 1; }
-  template <lane_group G, class Row, class Id>
-  MOEROUTE_HD void operator()(G const& g, row_context c, Row const& logits, row_view<Id> out) const {
-    offset_t const name = per == granularity::token ? c.token : (per == granularity::sequence ? c.sequence : 0);
-    auto const mapped = mapped_row{logits, [&](index_t e, auto z) {
-                                     using V = decltype(z);
-                                     return z > -infinity<V> ? random.template uniform<V>(name, e) : z;
-                                   }};
-    take_best(g, mapped, out, [&](index_t e) { return logits.at(e) > -infinity<typename Row::value_type>; });
-  }
-  void describe(text& t) const {
-    t.add("one open expert at random for each ");
-    t.add(per == granularity::token ? "token" : (per == granularity::sequence ? "sequence" : "batch"));
-  }
-};
-static_assert(token_choice<uniform_random>);
-
 }  // namespace moeroute::inline MOEROUTE_ABI
