@@ -12,3 +12,4 @@
 #include <moeroute/plan/conversions.hpp>
 #include <moeroute/plan/expert_parallel.hpp>
 #include <moeroute/plan/refill.hpp>
+#include <moeroute/plan/report.hpp>
