@@ -101,7 +101,7 @@ int command_route_preset(std::string const& name, preset_files const& files, std
   out.arrays["slot_of_choice"].shape = {tokens, k};
   out.add("token_of_slot", plan.token_of_slot);
   if (!q.modality.empty()) out.add("modality", q.modality, {tokens});
-  auto const s = statistics_of(routes.ids.values, routes.weights.values, q.modality, k, experts);
+  auto const s = statistics_of(routes.ids, routes.weights.values, q.modality, experts);
   out.integer("tokens", tokens), out.integer("experts", experts), out.integer("k", k);
   std::int64_t dropped = 0;
   for (auto const slot : plan.slot_of_choice.values) dropped += slot == moeroute::dropped_slot ? 1 : 0;
@@ -111,10 +111,11 @@ int command_route_preset(std::string const& name, preset_files const& files, std
     limit.rule.describe(words);
     out.describe += std::string("; ") + words.c_str() + (segments > 1 ? ", in each group" : "");
   }
-  out.integer("rows", plan.rows()), out.integer("unused_experts", s.unused);
-  out.number("max_over_mean", s.max_over_mean), out.number("variation", s.variation), out.number("entropy", s.entropy);
+  out.integer("rows", plan.rows()), out.integer("unused_experts", s.summary.dead);
+  out.number("max_over_mean", s.summary.max_over_mean()), out.number("variation", s.summary.cv);
+  out.number("gini", s.summary.gini), out.number("relative_entropy", s.summary.relative_entropy());
   out.number("top_weight", s.top_weight);
-  if (!q.modality.empty()) out.number("modality_split", s.modality_split);
+  if (!q.modality.empty()) out.number("modality_specialization", s.specialization);
   write_result(out_folder, p.name, out, {{"preset", p.name}, {"source", p.source}, {"id", p.id}});
   return 0;
 }

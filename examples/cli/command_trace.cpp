@@ -18,7 +18,7 @@ std::vector<double> margins(trace_layer const& l) {
     double weakest = 1e300, strongest = -1e300;
     for (std::int64_t e = 0; e < l.experts; ++e) {
       double const z = l.logits[static_cast<std::size_t>(t * l.experts + e)];
-      auto const first = l.ids.begin() + t * l.k;
+      auto const first = l.ids.values.begin() + t * l.k;
       if (std::find(first, first + l.k, e) != first + l.k) weakest = std::min(weakest, z);
       else strongest = std::max(strongest, z);
     }
@@ -36,16 +36,16 @@ int command_stats(std::string const& trace) {
   table t({"layer", "tokens", "experts", "k", "empty", "max/mean", "variation", "entropy", "unused", "top weight",
            "modality split", "margin median", "margin 1 %"});
   for (auto const& l : layers) {
-    auto const s = statistics_of(l.ids, l.weights, l.modality, l.k, l.experts);
+    auto const s = statistics_of(l.ids, l.weights, l.modality, l.experts);
     auto const m = margins(l);
     auto const quantile = [&](double q) {
       return m.empty() ? std::string("-") : short_number(m[static_cast<std::size_t>(q * static_cast<double>(m.size() - 1))]);
     };
-    double const all = s.places + s.empty;
+    double const all = static_cast<double>(l.ids.size());
     t.add({std::to_string(l.layer), std::to_string(l.tokens()), std::to_string(l.experts), std::to_string(l.k),
-           percent(all > 0 ? s.empty / all : 0), fixed_digits(s.max_over_mean, 3), fixed_digits(s.variation, 3),
-           fixed_digits(s.entropy, 4), std::to_string(s.unused), l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
-           l.modality.empty() ? "-" : fixed_digits(s.modality_split, 3), quantile(.5), quantile(.01)});
+           percent(all > 0 ? static_cast<double>(s.empty) / all : 0), fixed_digits(s.summary.max_over_mean(), 3), fixed_digits(s.summary.cv, 3),
+           fixed_digits(s.summary.relative_entropy(), 4), std::to_string(s.summary.dead), l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
+           l.modality.empty() ? "-" : fixed_digits(s.specialization, 3), quantile(.5), quantile(.01)});
   }
   std::printf("%s", t.words().c_str());
   return 0;
@@ -55,12 +55,13 @@ int command_plot(std::string const& trace, std::string const& out) {
   auto const layers = load_trace(trace);
   std::vector<panel> panels;
   for (auto const& l : layers) {
-    auto const s = statistics_of(l.ids, l.weights, l.modality, l.k, l.experts);
-    panel p{"layer " + std::to_string(l.layer), "max/mean " + fixed_digits(s.max_over_mean, 2) + ", unused " + std::to_string(s.unused), {}};
-    auto other = s.load;
-    for (std::size_t e = 0; e < other.size(); ++e) other[e] -= s.load_text[e];
-    p.stack.push_back({.name = l.modality.empty() ? "tokens" : "vision", .y = other});
-    if (!l.modality.empty()) p.stack.push_back({.name = "text", .y = s.load_text});
+    auto const s = statistics_of(l.ids, l.weights, l.modality, l.experts);
+    panel p{"layer " + std::to_string(l.layer), "max/mean " + fixed_digits(s.summary.max_over_mean(), 2) + " \u00b7 unused " + std::to_string(s.summary.dead), {}};
+    auto const row = [&](std::int64_t m) {
+      return std::vector<double>(s.usage.matrix()[m].begin(), s.usage.matrix()[m].end());
+    };
+    p.stack.push_back({.name = l.modality.empty() ? "tokens" : "vision", .y = row(0)});
+    if (!l.modality.empty()) p.stack.push_back({.name = "text", .y = row(1)});
     panels.push_back(std::move(p));
   }
   try {
@@ -74,7 +75,7 @@ int command_plot(std::string const& trace, std::string const& out) {
 
 int command_diff(std::string const& a, std::string const& b) {
   auto const x = load_trace(a), y = load_trace(b);
-  table t({"layer", "tokens", "same set", "same first", "overlap", "weight difference"});
+  table t({"layer", "tokens", "same set", "same first", "shared choices", "weight difference"});
   for (auto const& l : x) {
     auto const it = std::find_if(y.begin(), y.end(), [&](auto const& o) { return o.layer == l.layer; });
     if (it == y.end()) {
@@ -87,8 +88,8 @@ int command_diff(std::string const& a, std::string const& b) {
     double difference = 0;
     bool const weights = !l.weights.empty() && !it->weights.empty() && l.k == it->k;
     for (std::int64_t r = 0; r < l.tokens(); ++r) {
-      std::vector<std::int64_t> p(l.ids.begin() + r * l.k, l.ids.begin() + (r + 1) * l.k);
-      std::vector<std::int64_t> q(it->ids.begin() + r * it->k, it->ids.begin() + (r + 1) * it->k);
+      std::vector<std::int32_t> p(l.ids.matrix()[r].begin(), l.ids.matrix()[r].end());
+      std::vector<std::int32_t> q(it->ids.matrix()[r].begin(), it->ids.matrix()[r].end());
       first += !p.empty() && !q.empty() && p[0] == q[0] ? 1 : 0;
       if (weights)
         for (std::int64_t j = 0; j < l.k; ++j) {
@@ -101,7 +102,7 @@ int command_diff(std::string const& a, std::string const& b) {
     }
     auto const share = [&](std::int64_t n) { return percent(l.tokens() > 0 ? static_cast<double>(n) / static_cast<double>(l.tokens()) : 1); };
     t.add({std::to_string(l.layer), std::to_string(l.tokens()), share(equal), share(first),
-           percent(agreement(l.ids, l.k, it->ids, it->k)), weights ? in_words(difference) : "-"});
+           percent(shared_choices(l.ids, it->ids)), weights ? in_words(difference) : "-"});
   }
   for (auto const& l : y)
     if (std::none_of(x.begin(), x.end(), [&](auto const& o) { return o.layer == l.layer; }))

@@ -15,11 +15,12 @@ namespace moeroute_examples {
 namespace {
 
 std::string short_table(std::vector<shown> const& all, world const& w) {
-  table t({"scheme", "id", "experts a token", "max/mean", "variation", "entropy", "unused", "dropped at 1.25", "modality split", "top weight", "agreement"});
+  table t({"scheme", "id", "experts a token", "max/mean", "variation", "entropy", "unused", "dropped at 1.25", "modality split", "top weight", "as softmax top-k"});
   for (auto const& s : all)
-    t.add({s.name, s.id, fixed_digits(s.load.places / static_cast<double>(w.size()), 2), fixed_digits(s.load.max_over_mean, 2),
-           fixed_digits(s.load.variation, 2), fixed_digits(s.load.entropy, 3), std::to_string(s.load.unused),
-           fixed_digits(100 * s.dropped, 1) + " %", fixed_digits(s.load.modality_split, 2), fixed_digits(s.load.top_weight, 2),
+    t.add({s.name, s.id, fixed_digits(static_cast<double>(s.load.summary.total) / static_cast<double>(w.size()), 2),
+           fixed_digits(s.load.summary.max_over_mean(), 2), fixed_digits(s.load.summary.cv, 2),
+           fixed_digits(s.load.summary.relative_entropy(), 3), std::to_string(s.load.summary.dead),
+           fixed_digits(100 * s.dropped, 1) + " %", fixed_digits(s.load.specialization, 2), fixed_digits(s.load.top_weight, 2),
            fixed_digits(s.agreement, 3)});
   return t.words();
 }

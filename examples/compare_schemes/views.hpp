@@ -14,19 +14,19 @@ struct shown {
   preset_routes routes;
   load_statistics load;
   double dropped = 0;    // share of choices beyond 1.25 times the mean load
-  double agreement = 1;  // with the first scheme: |same| / |either|, mean over tokens
+  double agreement = 1;  // share of its choices that the first scheme made too
   std::int64_t k() const { return routes.ids.extent(1); }
 };
 
 inline shown look_at(contender const& c, world const& w, shown const* first) {
   shown s{c.name, c.id, c.run(w), {}, 0, 1};
-  s.load = statistics_of(s.routes.ids.values, s.routes.weights.values, w.tokens.modality, s.k(), w.experts());
+  s.load = statistics_of(s.routes.ids, s.routes.weights.values, w.tokens.modality, w.experts());
   moeroute::capacity_rule const rule{.formula = moeroute::capacity_formula::given,
-                                     .slots = static_cast<std::int64_t>(std::ceil(1.25 * s.load.places / static_cast<double>(w.experts())))};
+                                     .slots = static_cast<std::int64_t>(std::ceil(1.25 * s.load.summary.mean))};
   planned const plan(w.executor, moeroute::choices_view<moeroute::index_t>{.ids = s.routes.ids.matrix()}, w.experts(), {}, {.rule = rule});
-  for (auto const slot : plan.slot_of_choice.values) s.dropped += slot == moeroute::dropped_slot ? 1 / std::max(1., s.load.places) : 0;
+  for (auto const slot : plan.slot_of_choice.values) s.dropped += slot == moeroute::dropped_slot ? 1 / std::max(1., static_cast<double>(s.load.summary.total)) : 0;
   if (first != nullptr)
-    s.agreement = agreement(s.routes.ids.values, s.k(), first->routes.ids.values, first->k());
+    s.agreement = shared_choices(s.routes.ids, first->routes.ids);
   return s;
 }
 
@@ -56,10 +56,11 @@ inline std::vector<std::string> names(std::vector<shown> const& all) {
 inline std::string load_view(std::vector<shown> const& all) {
   std::vector<panel> panels;
   for (auto const& s : all) {
-    auto vision_load = s.load.load;
-    for (std::size_t e = 0; e < vision_load.size(); ++e) vision_load[e] -= s.load.load_text[e];
-    panels.push_back({s.name, "max/mean " + svg_detail::fixed_words(s.load.max_over_mean, 2) + " \u00b7 unused " + std::to_string(s.load.unused),
-                      {{.name = "image patches", .y = vision_load}, {.name = "words", .y = s.load.load_text}}});
+    auto const row = [&](std::int64_t m) {
+      return std::vector<double>(s.load.usage.matrix()[m].begin(), s.load.usage.matrix()[m].end());
+    };
+    panels.push_back({s.name, "max/mean " + svg_detail::fixed_words(s.load.summary.max_over_mean(), 2) + " \u00b7 unused " + std::to_string(s.load.summary.dead),
+                      {{.name = "image patches", .y = row(0)}, {.name = "words", .y = row(1)}}});
   }
   return small_multiples({.title = "Who does the work", .subtitle = "Tokens per expert on the same batch; schemes that agree everywhere are shown once",
                           .x_label = "experts", .y_label = "chosen places"}, panels, 4, false);
@@ -67,13 +68,9 @@ inline std::string load_view(std::vector<shown> const& all) {
 
 inline std::string modality_view(std::vector<shown> const& all, world const& w) {
   std::vector<double> share;
-  double text = 0, image = 0;
-  for (auto const m : w.tokens.modality) ++(m == text_modality ? text : image);
   for (auto const& s : all)
-    for (std::size_t e = 0; e < s.load.load.size(); ++e) {
-      double const a = s.load.load_text[e] / text, b = (s.load.load[e] - s.load.load_text[e]) / image;
-      share.push_back(a + b > 0 ? a / (a + b) : std::nan(""));
-    }
+    for (std::size_t e = 0; e < s.load.load.size(); ++e)
+      share.push_back(s.load.load[e] > 0 ? s.load.text_share[e] : std::nan(""));
   return heat_map({.title = "Patches or words?", .subtitle = "Text share of each expert, corrected for how many tokens of each kind there are; empty: nobody chose it",
                    .x_label = "expert"}, names(all), numbers(w.experts()), share,
                   {.map = color_map::diverging, .low = 0, .high = 1, .legend = "text", .digits = 2});
@@ -81,9 +78,9 @@ inline std::string modality_view(std::vector<shown> const& all, world const& w) 
 
 inline std::string balance_view(std::vector<shown> const& all) {
   std::vector<shown> sorted = all;
-  std::stable_sort(sorted.begin(), sorted.end(), [](auto const& a, auto const& b) { return a.load.max_over_mean < b.load.max_over_mean; });
+  std::stable_sort(sorted.begin(), sorted.end(), [](auto const& a, auto const& b) { return a.load.summary.max_over_mean() < b.load.summary.max_over_mean(); });
   series most{.name = "busiest expert over mean", .y = {}};
-  for (auto const& s : sorted) most.y.push_back(s.load.max_over_mean);
+  for (auto const& s : sorted) most.y.push_back(s.load.summary.max_over_mean());
   return bar_chart({.title = "How even is the load?", .subtitle = "Busiest expert over the mean; 1 is perfectly even", .x_label = "max / mean load"},
                    names(sorted), {most});
 }
@@ -91,9 +88,9 @@ inline std::string balance_view(std::vector<shown> const& all) {
 inline std::string agreement_view(std::vector<shown> const& all) {
   std::vector<double> values;
   for (auto const& a : all)
-    for (auto const& b : all) values.push_back(agreement(a.routes.ids.values, a.k(), b.routes.ids.values, b.k()));
-  return heat_map({.title = "Who agrees with whom", .subtitle = "Chosen experts in common over chosen by either, mean over tokens"}, names(all), names(all),
-                  values, {.low = 0, .high = 1, .legend = "overlap", .digits = 2});
+    for (auto const& b : all) values.push_back(shared_choices(a.routes.ids, b.routes.ids));
+  return heat_map({.title = "Who agrees with whom", .subtitle = "Share of the choices of the scheme at the left that the scheme on top made too"}, names(all), names(all),
+                  values, {.low = 0, .high = 1, .legend = "shared", .digits = 2});
 }
 
 // What each expert sees under the first scheme: share of every class of image and topic.

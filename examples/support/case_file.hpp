@@ -46,6 +46,8 @@ class case_file {
       j = nlohmann::json::parse(words);
     } catch (nlohmann::json::parse_error const& e) {
       c.bad("file", "well-formed JSON", "an error at byte " + std::to_string(e.byte));
+    } catch (nlohmann::json::exception const&) {
+      c.bad("file", "well-formed JSON", "a number that no double holds");
     }
     if (!j.is_object()) c.bad("file", "a JSON object", kind(j));
     if (!j.contains("scheme")) c.bad("scheme", "the name of a scheme", "none");

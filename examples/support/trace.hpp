@@ -21,11 +21,11 @@ namespace moeroute_examples {
 
 struct trace_layer {
   std::int64_t layer = 0, experts = 0, k = 0;
-  std::vector<std::int64_t> ids;        // tokens x k
+  tensor<std::int32_t> ids{shape_t{0, 0}};  // tokens x k
   std::vector<double> weights;          // tokens x k or empty
   std::vector<double> logits;           // tokens x experts or empty
   std::vector<std::int64_t> modality;   // tokens or empty
-  std::int64_t tokens() const { return k == 0 ? 0 : std::ssize(ids) / k; }
+  std::int64_t tokens() const { return ids.extent(0); }
 };
 
 namespace trace_detail {
@@ -72,7 +72,7 @@ inline void append(trace_layer& to, line_reader const& r) {
   auto const tokens = shape_of_ids.shape[0], k = shape_of_ids.shape[1];
   for (auto const id : ids)
     if (id >= experts) r.bad("ids", "ids below " + std::to_string(experts), std::to_string(id));
-  bool const first = to.ids.empty() && to.k == 0;
+  bool const first = to.ids.size() == 0 && to.k == 0;
   if (!first && (to.k != k || to.experts != experts))
     r.bad("ids", "k and experts as on the earlier line of this layer", std::to_string(k) + " and " + std::to_string(experts));
   to.k = k, to.experts = experts;
@@ -83,7 +83,8 @@ inline void append(trace_layer& to, line_reader const& r) {
   join(to.weights, r.values<double>("weights", {tokens, k}, true), "weights");
   join(to.logits, r.values<double>("logits", {tokens, experts}, true), "logits");
   join(to.modality, r.values<std::int64_t>("modality", {tokens}, false), "modality");
-  to.ids.insert(to.ids.end(), ids.begin(), ids.end());
+  for (auto const id : ids) to.ids.values.push_back(id < 0 ? -1 : static_cast<std::int32_t>(id));
+  to.ids.shape = {to.ids.extent(0) + tokens, k};
 }
 
 inline nlohmann::json parsed(std::string_view words, std::filesystem::path const& file, std::string const& place) {

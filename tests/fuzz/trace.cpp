@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   write_bytes(folder / "trace.jsonl", std::as_bytes(std::span(data, size)));
   try {
     for (auto const& l : load_trace(folder)) {
-      auto const s = statistics_of(l.ids, l.weights, l.modality, l.k, l.experts);
-      if (!(s.entropy >= 0)) std::abort();
+      auto const s = statistics_of(l.ids, l.weights, l.modality, l.experts);
+      if (!(s.summary.cv >= 0)) std::abort();
     }
   } catch (input_error const& e) {
     if (std::string_view(e.what()).find('\n') != std::string_view::npos) std::abort();
