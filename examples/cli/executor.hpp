@@ -1,5 +1,6 @@
 // Decides where the rows of a command run: serial, threads:N or lockstep:N, chosen at run time. It is an
-// executor like any other, so that a scheme hands it to the verbs as it is. Namespace: moeroute_examples.
+// executor like any other, so that a scheme hands it to the verbs as it is. Rows run one by one: the vector
+// path has the same bits, and would be compiled for every router of every scheme. Namespace: moeroute_examples.
 #pragma once
 
 #include <thread>
@@ -19,11 +20,11 @@ struct any_executor {
   template <class Body>
   moeroute::status run(moeroute::offset_t rows, Body const& body, moeroute::workspace w) const noexcept {
     switch (what) {
-      case kind::threads: return moeroute::threads{n}.run(rows, body, w);
+      case kind::threads: return moeroute::plain{moeroute::threads{n}}.run(rows, body, w);
       case kind::lockstep: return moeroute::lockstep{n}.run(rows, body, w);
       case kind::serial: break;
     }
-    return moeroute::serial{}.run(rows, body, w);
+    return moeroute::plain{moeroute::serial{}}.run(rows, body, w);
   }
   moeroute::offset_t workspace_bytes(moeroute::offset_t scratch_bytes) const {
     if (what == kind::threads) return moeroute::threads{n}.workspace_bytes(scratch_bytes);

@@ -24,7 +24,8 @@ struct keep_scores {
   }
 };
 
-// g_j = scale * s_j / max(sum_i s_i + epsilon, floor). A zero denominator gives zero weights.
+// g_j = scale * s_j / max(sum_i s_i + epsilon, floor). A zero denominator gives zero weights; infinite scores
+// share the weight equally.
 // Sources: Mixtral (epsilon 0), DeepSeek-V3 and Megatron-LM (1e-20), ERNIE-4.5 (floor 1e-12).
 struct renormalize {
   float scale = 1;
@@ -40,11 +41,16 @@ struct renormalize {
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const factor = V(scale) * inverse(w);
+    if (factor == V(0)) return share_of_infinite(w);
     for (auto& x : w) x *= factor;
   }
   template <class V>
   MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
     V const r = inverse(s);
+    if (r == V(0)) {
+      for (auto& x : d) x = 0;
+      return;
+    }
     V dot = 0;
     if (!constant(s))
       for (offset_t j = 0; j < s.size; ++j) dot += s[j] * d[j];
@@ -60,6 +66,12 @@ struct renormalize {
   }
 
  private:
+  template <class V>
+  MOEROUTE_HD void share_of_infinite(row_view<V> w) const {
+    V count = 0;
+    for (auto x : w) count += x == infinity<V> ? V(1) : V(0);
+    for (auto& x : w) x = x == infinity<V> ? V(scale) / count : V(0);
+  }
   template <class W>
   MOEROUTE_HD auto total(W const& s) const {
     auto sum = std::remove_cvref_t<decltype(s[0])>(0);
