@@ -7,7 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/names.hpp"
 #include "cli/output_folder.hpp"
-#include "cli/preset_list.hpp"
+#include "cli/preset.hpp"
 #include "support/compare.hpp"
 #include "support/progress.hpp"
 #include "support/table.hpp"
@@ -101,7 +101,7 @@ int command_schemes(bool as_json) {
   auto schemes = all_schemes();
   std::sort(schemes.begin(), schemes.end(), [](auto const& a, auto const& b) { return std::string(a.name) < b.name; });
   for (auto const& s : schemes) add(s.name, "scheme", s.id, s.formula);
-  auto presets = preset_list();
+  auto presets = all_presets();
   std::sort(presets.begin(), presets.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
   for (auto const& p : presets) add(p.name, "preset", p.id, p.describe());
   std::printf("%s", as_json ? (j.dump(2) + "\n").c_str() : t.words().c_str());

@@ -8,7 +8,7 @@
 #include "cli/names.hpp"
 #include "cli/output_folder.hpp"
 #include "cli/planned.hpp"
-#include "cli/preset_list.hpp"
+#include "cli/preset.hpp"
 #include "support/load_statistics.hpp"
 
 namespace moeroute_examples {
@@ -49,8 +49,7 @@ preset const& preset_named(std::vector<preset> const& all, std::string const& na
 
 int command_route_preset(std::string const& name, preset_files const& files, std::string const& out_folder,
                          any_executor const& x) {
-  auto const all = preset_list();
-  auto const& p = preset_named(all, name);
+  auto const& p = preset_named(all_presets(), name);
   case_file const c = option_arrays(files).c;
   if (files.logits.empty()) throw input_error("command line", "--logits", "an array of logits [tokens, experts]", "none");
   preset_request q;

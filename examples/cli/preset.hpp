@@ -25,6 +25,8 @@ struct preset {
   std::string (*describe)();
   preset_routes (*run)(preset_request const&);
 };
+std::vector<preset> const& all_presets();  // presets.cpp: one place compiles them all
+
 // Routes the request with any token-choice router.
 template <class R>
 preset_routes route_request(R const& r, preset_request const& q) {
