@@ -143,9 +143,12 @@ TEST_CASE("promise P17: wrong sizes are named") {
   auto const t = sample(5, 8, 2);
   std::vector<wide_sum> s(3);
   auto const why = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
-  CHECK(std::string(message(why).c_str()) == "moeroute: sums size = 3 must be 18");
+  CHECK(std::string(message(why).c_str()) == "moeroute: sums size = 3 must be 19");
   CHECK(switch_balance{.groups = 3}.validate(8).code == errc::bad_shape);
-  s.resize(18);
+  s.resize(19);
+  auto const many = sample(9, 8, 2);  // three sequences, two announced
+  switch_balance const two{.by = segment_by::sequence, .segments = 2};
+  CHECK(is_nan(value_of(two, by_softmax, many)));
   auto const silent = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), matrix_view<index_t const>{}, row_view<wide_sum>(s),
                                   workspace(memory()));
   CHECK(std::string(message(silent).c_str()) == "moeroute: ids rows = 0 must be 5");

@@ -104,21 +104,21 @@ struct usage_entropy {
   double alpha = 1e-2;
   double threshold = infinity<double>;  // tau; infinity: no hinge, L = -alpha H
   segment_by by = segment_by::batch;
-  index_t segments = 1;
+  index_t segments = 1;  // a token numbered beyond makes L NaN; one below 0 counts nowhere
   bool normalize = true;
   double eps = 1e-20;
 
-  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts); }
+  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts) + 1; }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return offset_t{segments} * experts; }
 
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
-    index_t const at = segment_of(by, row.context);
-    if (at >= 0 && at < segments) segment_sums<wide_sum>{sums, row.experts, at}.add_scores(g, row, normalize, eps);
+    index_t const at = segment_in(g, segment_of(by, row.context), segments, sums[sums.size - 1]);
+    if (at >= 0) segment_sums<wide_sum>{sums, row.experts, at}.add_scores(g, row, normalize, eps);
   }
   template <lane_group G>
   MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
-    double total = 0;
+    double total = sums[sums.size - 1].count() > 0 ? not_a_number<double> : 0.;
     for (index_t i = 0; i < segments; ++i) {
       segment_sums<wide_sum const> const s{sums, experts, i};
       double const tokens = static_cast<double>(s.tokens());

@@ -9,6 +9,14 @@ namespace moeroute::inline MOEROUTE_ABI {
 // wide_sum numbers of one segment: tokens, slots, counts of E, score mass of E.
 MOEROUTE_HD constexpr offset_t segment_sums_of(index_t experts) { return 2 + 2 * offset_t{experts}; }
 
+// The segment of a token, or -1; a number beyond `segments` is counted in `beyond`, which spoils L loudly.
+template <class G>
+MOEROUTE_HD index_t segment_in(G const& g, index_t at, index_t segments, wide_sum& beyond) {
+  if (at < segments) return at < 0 ? -1 : at;
+  if (g.rank() == 0) beyond += std::int64_t{1};
+  return -1;
+}
+
 template <class Sum>
 struct segment_sums {
   row_view<Sum> all;

@@ -7,7 +7,7 @@
 //     Megatron-LM, DeepSpeed top-k
 //   GShard, Tutel, DeepSpeed top-1, top-2    first_choice   per_token   gshard_balance(alpha)
 //   Mixtral in transformers (k at balance)   all_choices    per_token   hf_balance(alpha)
-//   flaxformer (k at balance)                all_choices    per_token   hf_balance(alpha)
+//   flaxformer (k at balance), mean of groups all_choices   per_token   hf_balance with .by = segment_by::group
 //   DeepSeek-V3 sequence-wise                all_choices    per_slot    switch_balance{.by = segment_by::sequence}
 //   DeepSeek-V2 device level (D groups)      all_choices    per_slot    switch_balance{.groups = D}
 //   AdaMoE (N null experts, last columns)    all_choices    per_slot    switch_balance{.null_experts = N}
@@ -35,20 +35,20 @@ struct switch_balance {
   load_source load = load_source::all_choices;
   load_share share = load_share::per_slot;
   segment_by by = segment_by::batch;  // several segments: the mean over those that hold tokens
-  index_t segments = 1;
+  index_t segments = 1;               // a token numbered beyond makes L NaN; one below 0 counts nowhere
   index_t groups = 0;        // > 0: the load of an expert is the mean over its group
   index_t null_experts = 0;  // the last columns: their loads are replaced by their mean
   bool normalize = true;     // scores that do not sum to 1 are divided by (row sum + eps)
   double eps = 1e-20;
 
-  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts); }
+  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts) + 1; }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return offset_t{segments} * experts; }
   bool wants_ids() const { return load != load_source::given; }
 
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
-    index_t const at = segment_of(by, row.context);
-    if (at < 0 || at >= segments) return;
+    index_t const at = segment_in(g, segment_of(by, row.context), segments, sums[sums.size - 1]);
+    if (at < 0) return;
     segment_sums<wide_sum> const s{sums, row.experts, at};
     s.add_scores(g, row, normalize, eps);
     if (g.rank() != 0) return;
@@ -61,7 +61,7 @@ struct switch_balance {
                             row_view<double> out) const {
     index_t full = 0;
     for (index_t i = 0; i < segments; ++i) full += segment_sums<wide_sum const>{sums, experts, i}.tokens() > 0;
-    double total = 0;
+    double total = sums[sums.size - 1].count() > 0 ? not_a_number<double> : 0.;
     for (index_t i = 0; i < segments; ++i) {
       segment_sums<wide_sum const> const s{sums, experts, i};
       double const tokens = static_cast<double>(s.tokens());
