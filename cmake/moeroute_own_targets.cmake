@@ -1,6 +1,7 @@
 # How our own programs are compiled. Nothing here reaches a consumer.
 option(MOEROUTE_WERROR "Warnings are errors in our own targets" ${PROJECT_IS_TOP_LEVEL})
-set(MOEROUTE_MARCH "x86-64-v3" CACHE STRING "-march of our own targets on x86-64; empty: compiler's default")
+set(MOEROUTE_MARCH "x86-64-v3" CACHE STRING
+    "-march of our tests and benchmarks on x86-64 (the vector path); empty: the compiler's default")
 
 # Our own builds are repeated often.
 find_program(MOEROUTE_CCACHE ccache)
@@ -33,14 +34,17 @@ if(MOEROUTE_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(moeroute_march -march=${MOEROUTE_MARCH})
 endif()
 
-# moeroute_own(<target>): our include path, our warnings, threads, and Eigen if it is there.
+# moeroute_own(<target> [VECTOR]): our include path, our warnings, threads, and Eigen if it is there.
+# VECTOR: compiled for the vector path, which costs seconds a router; without it, as any user's default.
 function(moeroute_own target)
   target_link_libraries(${target} PRIVATE moeroute::moeroute Threads::Threads)
   if(TARGET Eigen3::Eigen)
     target_link_libraries(${target} PRIVATE Eigen3::Eigen)
   endif()
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_warnings}>")
-  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_march}>")
+  if(VECTOR IN_LIST ARGN)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${moeroute_march}>")
+  endif()
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
