@@ -34,6 +34,9 @@
 #include <moeroute/loss/masked_balance.hpp>
 #include <moeroute/loss/placement.hpp>
 #include <moeroute/loss/distillation.hpp>
+#include <moeroute/loss/label_dependence.hpp>
+#include <moeroute/loss/info_nce.hpp>
+#include <moeroute/loss/manifold_alignment.hpp>
 #include <moeroute/loss/dirichlet_prior.hpp>
 #include <moeroute/loss/orthogonal_rows.hpp>
 #include <moeroute/loss/expert_coupling.hpp>
