@@ -25,7 +25,7 @@ struct exact_sum {
   static constexpr scalar unit = narrow ? scalar(0x1p40) : scalar(0x1p52);
   integer ticks = integer(0);
 
-  MOEROUTE_HD static integer to_ticks(V x) {
+  MOEROUTE_HD static MOEROUTE_INLINE integer to_ticks(V x) {
     if constexpr (!math::is_scalar<V>) {
       return simd_to_ticks(x);
     } else {
@@ -43,12 +43,12 @@ struct exact_sum {
 #endif
     }
   }
-  MOEROUTE_HD void add(V x) { ticks += to_ticks(x); }
+  MOEROUTE_HD MOEROUTE_INLINE void add(V x) { ticks += to_ticks(x); }
   MOEROUTE_HD exact_sum& operator+=(exact_sum other) {
     ticks += other.ticks;
     return *this;
   }
-  MOEROUTE_HD V value() const {
+  MOEROUTE_HD MOEROUTE_INLINE V value() const {
     if constexpr (math::is_scalar<V>) return static_cast<V>(ticks) / unit;
     else return simd_from_ticks(ticks, V(unit));
   }

@@ -37,7 +37,7 @@ template <class V>
 inline constexpr bool is_scalar = std::is_floating_point_v<V>;
 
 template <class V>
-MOEROUTE_HD inline V fma(V a, V b, V c) {
+MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   if constexpr (!is_scalar<V>) {
     return simd_fma(a, b, c);
   } else if constexpr (sizeof(V) == 4) {
@@ -56,7 +56,7 @@ MOEROUTE_HD inline V fma(V a, V b, V c) {
 }
 namespace detail {
 template <class V>
-MOEROUTE_HD inline V separate_product(V a, V b) {
+MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 #if defined(__CUDA_ARCH__)
   if constexpr (sizeof(V) == 4) return __fmul_rn(a, b);
   else return __dmul_rn(a, b);
@@ -73,38 +73,39 @@ MOEROUTE_HD inline V separate_product(V a, V b) {
 }  // namespace detail
 // A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
-MOEROUTE_HD inline V mul(V a, V b) {
+MOEROUTE_HD MOEROUTE_INLINE V mul(V a, V b) {
   if constexpr (is_scalar<V>) return detail::separate_product(a, b);
   else return simd_mul(a, b);
 }
 template <class V>
-MOEROUTE_HD inline V max(V a, V b) {  // b where either is NaN
+MOEROUTE_HD MOEROUTE_INLINE V max(V a, V b) {  // b where either is NaN
   if constexpr (is_scalar<V>) return a > b ? a : b;
   else return simd_max(a, b);
 }
 template <class V>
-MOEROUTE_HD inline V min(V a, V b) {  // b where either is NaN
+MOEROUTE_HD MOEROUTE_INLINE V min(V a, V b) {  // b where either is NaN
   if constexpr (is_scalar<V>) return a < b ? a : b;
   else return simd_min(a, b);
 }
 template <class M, class V>
-MOEROUTE_HD inline V where(M condition, V yes, V no) {
+MOEROUTE_HD MOEROUTE_INLINE V where(M condition, V yes, V no) {
   if constexpr (std::same_as<M, bool>) return condition ? yes : no;
   else return simd_where(condition, yes, no);
 }
 template <class V>
-MOEROUTE_HD inline V sqrt(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
   if constexpr (!is_scalar<V>) return simd_sqrt(x);
   else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
   else return ::sqrt(x);
 }
 template <class To, class From>
-MOEROUTE_HD inline To as(From x) {
+MOEROUTE_HD MOEROUTE_INLINE To as(From x) {
   static_assert(sizeof(To) == sizeof(From));
-  return __builtin_bit_cast(To, x);
+  if constexpr (std::is_arithmetic_v<From>) return __builtin_bit_cast(To, x);
+  else return simd_as(std::type_identity<To>{}, x);
 }
 template <class V>
-MOEROUTE_HD inline V to_number(typename bits_of<V>::type n) {
+MOEROUTE_HD MOEROUTE_INLINE V to_number(typename bits_of<V>::type n) {
   if constexpr (is_scalar<V>) return static_cast<V>(n);
   else return simd_to_number(n);
 }
@@ -112,17 +113,17 @@ MOEROUTE_HD inline V to_number(typename bits_of<V>::type n) {
 // ---- polynomials ---------------------------------------------------------------------------------------------
 
 template <class V, class S>
-MOEROUTE_HD inline V horner(V, S c) {
+MOEROUTE_HD MOEROUTE_INLINE V horner(V, S c) {
   return V(c);
 }
 template <class V, class S, class... C>
-MOEROUTE_HD inline V horner(V x, S c0, C... more) {
+MOEROUTE_HD MOEROUTE_INLINE V horner(V x, S c0, C... more) {
   return math::fma(math::horner(x, more...), x, V(c0));
 }
 
 // (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
 template <class V>
-MOEROUTE_HD inline V exp_tail(V r) {
+MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
   if constexpr (sizeof(scalar_t<V>) == 4)
     return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
   else
@@ -133,7 +134,7 @@ MOEROUTE_HD inline V exp_tail(V r) {
 }
 // (2 atanh(s) - 2 s) / s^3 with z = s^2 <= 1/9.
 template <class V>
-MOEROUTE_HD inline V atanh_tail(V z) {
+MOEROUTE_HD MOEROUTE_INLINE V atanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
     return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
   else
@@ -144,7 +145,7 @@ MOEROUTE_HD inline V atanh_tail(V z) {
 }
 // (tanh(x) / x - 1) / x^2 with z = x^2 <= 0.39.
 template <class V>
-MOEROUTE_HD inline V tanh_tail(V z) {
+MOEROUTE_HD MOEROUTE_INLINE V tanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
     return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f,
                         .0021475397f);
@@ -177,14 +178,14 @@ struct constants<double> {
 
 // 2^n, n within the exponents of V.
 template <class V>
-MOEROUTE_HD inline V power_of_two(typename bits_of<V>::type n) {
+MOEROUTE_HD MOEROUTE_INLINE V power_of_two(typename bits_of<V>::type n) {
   using C = constants<scalar_t<V>>;
   return math::as<V>((n + C::bias) << C::mantissa);
 }
 
 // e^x. NaN stays NaN; +inf above the range, 0 below it.
 template <class V>
-MOEROUTE_HD inline V exp(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   using C = constants<scalar_t<V>>;
   using I = typename bits_of<V>::type;
   V const a = math::min(V(C::exp_most), math::max(V(C::exp_least), x));
@@ -197,7 +198,7 @@ MOEROUTE_HD inline V exp(V x) {
 
 // log(x) for x >= 0: -inf at 0, NaN below.
 template <class V>
-MOEROUTE_HD inline V log(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V log(V x) {
   using S = scalar_t<V>;
   using C = constants<S>;
   using I = typename bits_of<V>::type;
@@ -216,25 +217,25 @@ MOEROUTE_HD inline V log(V x) {
 
 // log(1 + u) for 0 <= u <= 1.
 template <class V>
-MOEROUTE_HD inline V log1p_unit(V u) {
+MOEROUTE_HD MOEROUTE_INLINE V log1p_unit(V u) {
   V const s = u / (u + V(2)), z = math::mul(s, s);
   return math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
 }
 
 template <class V>
-MOEROUTE_HD inline V sigmoid(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V sigmoid(V x) {
   auto const below = x < V(0);
   V const u = math::exp(math::where(below, x, -x));
   return math::where(below, u, V(1)) / (V(1) + u);
 }
 // log(1 + e^x).
 template <class V>
-MOEROUTE_HD inline V softplus(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V softplus(V x) {
   V const u = math::exp(math::where(x < V(0), x, -x));
   return math::where(x > V(0), x, V(0)) + math::log1p_unit(u);
 }
 template <class V>
-MOEROUTE_HD inline V tanh(V x) {
+MOEROUTE_HD MOEROUTE_INLINE V tanh(V x) {
   V const a = math::where(x < V(0), -x, x), z = math::mul(x, x);
   V const near = math::fma(math::mul(x, z), math::tanh_tail(z), x);
   V const y = V(1) - V(2) / (math::exp(a + a) + V(1));

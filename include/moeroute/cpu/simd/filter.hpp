@@ -95,7 +95,7 @@ template <class Real>
 // Ids of the k <= S best of R rows of `size` keys (a multiple of 64, NaN where there is no expert), best
 // first, row q at id[16 q]. `top` receives the largest key of each row. True where a row needs insert_row.
 template <int S, int R>
-MOEROUTE_SIMD_INLINE unsigned best_of_rows(float const* const* row, int size, int k, std::int32_t* id, float* top) {
+[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k, std::int32_t* id, float* top) {
   using V = vec<float, 16 * R>;
   V a(lowest), b(lowest);
   for (int i = 0; i < size; i += 32) {

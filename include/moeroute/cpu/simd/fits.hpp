@@ -40,12 +40,12 @@ concept vector_bias = is_none<B> || requires(B const& b, floats x) {
 
 // Bias parameters that may differ from token to token must agree for rows that run together.
 template <class Body>
-bool same_parameters(Body const& b, offset_t t) {
+bool same_parameters(Body const& b, offset_t t, int rows) {
   if constexpr (is_none<decltype(b.r.bias)>) {
     return true;
   } else {
     auto const* const p = b.r.bias.parameters(b.in.context(t)).data;
-    for (int q = 1; q < 4; ++q)
+    for (int q = 1; q < rows; ++q)
       if (b.r.bias.parameters(b.in.context(t + q)).data != p) return false;
     return true;
   }

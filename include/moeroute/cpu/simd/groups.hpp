@@ -28,7 +28,7 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 // Copies the open groups to `open`, in order, and the first expert of each register to `origin`; returns the
 // keys copied, a multiple of 64. Sum: groups rank by the sum of their two best, else by their best.
 template <int G, bool Sum>
-MOEROUTE_SIMD_INLINE int open_groups(float const* key, int groups, int vectors, int width, int top_groups, float* open,
+[[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, float* open,
                                      std::int32_t* origin) {
   floats h[std::size_t{G}], l[std::size_t{G}];
 #pragma GCC unroll 16

@@ -80,6 +80,10 @@ template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_to_number(vec<std::int32_t, N> n) {
   return convert<float>(n);
 }
+template <class U, int M, class T, int N>
+MOEROUTE_SIMD_INLINE vec<U, M> simd_as(std::type_identity<vec<U, M>>, vec<T, N> x) {
+  return bits_as<U>(x);
+}
 // The nearest integer of x * 2^40, ties to even, by either way.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {

@@ -41,7 +41,8 @@ struct vector_row {
   }
 };
 
-inline constexpr int rows_at_once = 4;
+// As many as keep a value in four registers.
+inline constexpr int rows_at_once = register_bytes / 16;
 
 // The layout of keys: `groups` runs of `vectors` registers, then NaN up to a multiple of 64.
 struct key_layout {
@@ -107,8 +108,8 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout
 }
 
 // Tokens first .. first + R, all valid.
-template <int S, int R, class Body>
-MOEROUTE_SIMD_INLINE void route_some(Body const& b, offset_t first, scratch s) {
+template <int R, class Body>
+[[gnu::noinline]] void route_some(Body const& b, offset_t first, scratch s) {
   using Router = std::remove_cvref_t<decltype(b.r)>;
   using T = std::remove_cvref_t<decltype(b.in.logits.data[0])>;
   using V = vec<float, 16 * R>;
@@ -183,7 +184,7 @@ MOEROUTE_SIMD_INLINE void route_some(Body const& b, offset_t first, scratch s) {
     }
   alignas(64) std::int32_t id[std::size_t{16} * R] = {};
   float top[std::size_t{R}];
-  unsigned const repair = best_of_rows<S, R>(from, size, k, id, top);
+  unsigned const repair = k <= 8 ? best_of_rows<8, R>(from, size, k, id, top) : best_of_rows<16, R>(from, size, k, id, top);
   for (unsigned bits = repair; bits != 0; bits &= bits - 1) {
     int const q = std::countr_zero(bits);
     insert_row(from[q], size, k, id + 16 * q, [&](index_t i) {
@@ -226,24 +227,18 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     for (; t < last; ++t) b(serial_group{}, t, s);
     return;
   }
-  index_t const k = b.r.select.experts_per_token();
-  auto const run = [&](auto width) {
-    constexpr int S = decltype(width)::value;
-    while (t < last) {
-      bool together = t + rows_at_once <= last;
-      for (int q = 0; together && q < rows_at_once; ++q) together = b.in.is_valid(t + q);
-      if (together && same_parameters(b, t)) {
-        route_some<S, rows_at_once>(b, t, s);
-        t += rows_at_once;
-      } else if (b.in.is_valid(t)) {
-        route_some<S, 1>(b, t++, s);
-      } else {
-        b(serial_group{}, t++, s);
-      }
+  while (t < last) {
+    bool together = t + rows_at_once <= last;
+    for (int q = 0; together && q < rows_at_once; ++q) together = b.in.is_valid(t + q);
+    if (together && same_parameters(b, t, rows_at_once)) {
+      route_some<rows_at_once>(b, t, s);
+      t += rows_at_once;
+    } else if (b.in.is_valid(t)) {
+      route_some<1>(b, t++, s);
+    } else {
+      b(serial_group{}, t++, s);
     }
-  };
-  if (k <= 8) run(constant<8>);
-  else run(constant<16>);
+  }
 }
 
 }  // namespace simd

@@ -130,10 +130,13 @@ MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
     return vec<U, N>(__builtin_convertvector(a.v, typename vec<U, N>::raw), 0);
   else return join(convert<U>(low(a)), convert<U>(high(a)));
 }
-// The same bits as another element type.
+// The same bits as another element type, register by register (a struct of two would go through memory).
 template <class U, class T, int N>
 MOEROUTE_SIMD_INLINE vec<U, N * int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> a) {
-  return __builtin_bit_cast(vec<U, N * int{sizeof(T)} / int{sizeof(U)}>, a);
+  return each([](auto x) MOEROUTE_SIMD_LAMBDA {
+    using R = vec<U, int{sizeof(x.v) / sizeof(U)}>;
+    return R(__builtin_bit_cast(typename R::raw, x.v), 0);
+  }, a);
 }
 template <class M, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
@@ -171,15 +174,27 @@ MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
   else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
 }
 
+// Unaligned memory, register by register: a copy of several registers at once would be cut into smaller
+// pieces, which the next read must wait for.
 template <class V, class T>
 MOEROUTE_SIMD_INLINE V load(T const* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
+  if constexpr (requires(V x) { x.lo; }) {
+    using half = typename V::half;
+    return V(load<half>(p), load<half>(p + sizeof(half) / sizeof(T)));
+  } else {
+    typedef T unaligned __attribute__((vector_size(sizeof(V)), aligned(alignof(T)), may_alias));
+    return V(__builtin_bit_cast(typename V::raw, *reinterpret_cast<unaligned const*>(p)), 0);
+  }
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
-  __builtin_memcpy(p, &v, sizeof v);
+  if constexpr (one_register<T, N>) {
+    typedef T unaligned __attribute__((vector_size(sizeof(v)), aligned(alignof(T)), may_alias));
+    *reinterpret_cast<unaligned*>(p) = __builtin_bit_cast(unaligned, v.v);
+  } else {
+    store(p, v.lo);
+    store(p + N / 2, v.hi);
+  }
 }
 
 using floats = vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
