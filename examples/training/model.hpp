@@ -10,6 +10,8 @@
 // aligned alike, so that the same calls give the same bits.
 #pragma once
 
+#include <moeroute/core/math.hpp>
+
 #include "training/parameters.hpp"
 
 namespace moeroute_training {
@@ -199,53 +201,101 @@ class model {
     }
   }
 
-  using block = Eigen::Block<matrix<Real> const>;
-  block part_of(matrix<Real> const& qkv, batch const& b, std::int64_t q, int which, int head) const {
-    int const width = s_.width / s_.heads;
-    return qkv.block(b.offset[at(q)], which * s_.width + head * width, length(b, q), width);
+  // Plain loops over short rows: at most 20 positions, a few numbers a head (8 known to the compiler).
+  template <class F>
+  void with_head_width(F&& f) const {
+    if (s_.width / s_.heads == 8) f(std::integral_constant<int, 8>{});
+    else f(s_.width / s_.heads);
+  }
+  static constexpr int widest_head = 64;
+  // Numbers of a head by position: out[c][j] = from[j][c].
+  using turned = std::array<std::array<Real, longest + 4>, widest_head>;
+  static void turn(Real const* from, Eigen::Index step, Eigen::Index T, int width, turned& out) {
+    for (Eigen::Index j = 0; j < T; ++j)
+      for (int c = 0; c < width; ++c) out[at(c)][at(j)] = from[j * step + c];
   }
   void attend(batch const& b, batch_tape<Real> const& t, layer_tape<Real>& a) const {
-    int const width = s_.width / s_.heads;
-    Real const scale = Real(1) / std::sqrt(static_cast<Real>(width));
+    with_head_width([&](auto width) { attend(b, t, a, width); });
+  }
+  template <class Width>
+  void attend(batch const& b, batch_tape<Real> const& t, layer_tape<Real>& a, Width width) const {
+    turned keys;
+    auto const scale = static_cast<Real>(1 / std::sqrt(static_cast<double>(width)));
     a.attention.resize(static_cast<Eigen::Index>(t.attention_at.back()));
-    a.context.resize(b.tokens(), s_.width);
+    a.context.setZero(b.tokens(), s_.width);
+    Eigen::Index const step = 3 * s_.width;
     for (std::int64_t q = 0; q < b.size(); ++q) {
-      Eigen::Index const T = length(b, q);
+      Eigen::Index const T = length(b, q), first = b.offset[at(q)];
       for (int head = 0; head < s_.heads; ++head) {
-        auto const query = part_of(a.qkv, b, q, 0, head), key = part_of(a.qkv, b, q, 1, head), value = part_of(a.qkv, b, q, 2, head);
-        Eigen::Map<matrix<Real>> share(a.attention.data() + t.attention_at[at(q)] + at(head * T * T), T, T);
-        share.noalias() = query.lazyProduct(key.transpose());
+        Real const* const query = a.qkv.data() + first * step + head * width;
+        Real const* const key = query + s_.width;
+        Real const* const value = key + s_.width;
+        Real* const share = a.attention.data() + t.attention_at[at(q)] + at(head * T * T);
+        Real* const context = a.context.data() + first * s_.width + head * width;
+        turn(key, step, T, width, keys);
         for (Eigen::Index i = 0; i < T; ++i) {  // a token sees itself and what came before
-          auto row = share.row(i).head(i + 1);
-          Real const top = row.maxCoeff();
-          row = ((row.array() - top) * scale).exp().matrix();
-          row /= row.sum();
-          share.row(i).tail(T - i - 1).setZero();
+          Real* const row = share + i * T;
+          Real top = -std::numeric_limits<Real>::infinity(), total = 0;
+          for (Eigen::Index j = 0; j <= i; ++j) row[j] = 0;
+          for (int d = 0; d < width; ++d) {
+            Real const x = scale * query[i * step + d];
+            for (Eigen::Index j = 0; j <= i; ++j) row[j] += x * keys[at(d)][at(j)];
+          }
+          for (Eigen::Index j = 0; j <= i; ++j) top = std::max(top, row[j]);
+          for (Eigen::Index j = 0; j <= i; ++j) row[j] = moeroute::math::exp(row[j] - top);
+          for (Eigen::Index j = 0; j <= i; ++j) total += row[j];
+          Real const each = Real(1) / total;
+          for (Eigen::Index j = 0; j <= i; ++j) {
+            row[j] *= each;
+            for (int d = 0; d < width; ++d) context[i * s_.width + d] += row[j] * value[j * step + d];
+          }
+          for (Eigen::Index j = i + 1; j < T; ++j) row[j] = 0;
         }
-        a.context.block(b.offset[at(q)], head * width, T, width).noalias() = share.lazyProduct(value);
       }
     }
   }
   void attend_backward(batch const& b, batch_tape<Real> const& t, layer_tape<Real> const& a,
                        matrix<Real> const& d_context, matrix<Real>& d_qkv) const {
-    int const width = s_.width / s_.heads;
-    Real const scale = Real(1) / std::sqrt(static_cast<Real>(width));
-    d_qkv.resize(b.tokens(), 3 * s_.width);
-    matrix<Real> d_share;
+    with_head_width([&](auto width) { attend_backward(b, t, a, d_context, d_qkv, width); });
+  }
+  template <class Width>
+  void attend_backward(batch const& b, batch_tape<Real> const& t, layer_tape<Real> const& a,
+                       matrix<Real> const& d_context, matrix<Real>& d_qkv, Width width) const {
+    turned values;
+    auto const scale = static_cast<Real>(1 / std::sqrt(static_cast<double>(width)));
+    Eigen::Index const step = 3 * s_.width;
+    d_qkv.setZero(b.tokens(), step);
+    std::array<Real, longest> d_share;
     for (std::int64_t q = 0; q < b.size(); ++q) {
       Eigen::Index const T = length(b, q), first = b.offset[at(q)];
       for (int head = 0; head < s_.heads; ++head) {
-        auto const query = part_of(a.qkv, b, q, 0, head), key = part_of(a.qkv, b, q, 1, head), value = part_of(a.qkv, b, q, 2, head);
-        Eigen::Map<matrix<Real> const> share(a.attention.data() + t.attention_at[at(q)] + at(head * T * T), T, T);
-        auto const d = d_context.block(first, head * width, T, width);
-        d_share.noalias() = d.lazyProduct(value.transpose());
+        Real const* const query = a.qkv.data() + first * step + head * width;
+        Real const* const key = query + s_.width;
+        Real const* const value = key + s_.width;
+        Real* const d_query = d_qkv.data() + first * step + head * width;
+        Real* const d_key = d_query + s_.width;
+        Real* const d_value = d_key + s_.width;
+        Real const* const share = a.attention.data() + t.attention_at[at(q)] + at(head * T * T);
+        turn(value, step, T, width, values);
         for (Eigen::Index i = 0; i < T; ++i) {
-          Real const dot = d_share.row(i).dot(share.row(i));
-          d_share.row(i) = scale * share.row(i).cwiseProduct((d_share.row(i).array() - dot).matrix());
+          Real const* const row = share + i * T;
+          Real const* const d = d_context.data() + (first + i) * s_.width + head * width;
+          Real dot = 0;
+          d_share.fill(Real(0));
+          for (int c = 0; c < width; ++c)
+            for (Eigen::Index j = 0; j <= i; ++j) d_share[at(j)] += d[c] * values[at(c)][at(j)];
+          for (Eigen::Index j = 0; j <= i; ++j) {
+            for (int c = 0; c < width; ++c) d_value[j * step + c] += row[j] * d[c];
+            dot += d_share[at(j)] * row[j];
+          }
+          for (Eigen::Index j = 0; j <= i; ++j) {
+            Real const x = scale * row[j] * (d_share[at(j)] - dot);
+            for (int c = 0; c < width; ++c) {
+              d_query[i * step + c] += x * key[j * step + c];
+              d_key[j * step + c] += x * query[i * step + c];
+            }
+          }
         }
-        d_qkv.block(first, 0 * s_.width + head * width, T, width).noalias() = d_share.lazyProduct(key);
-        d_qkv.block(first, 1 * s_.width + head * width, T, width).noalias() = d_share.transpose().lazyProduct(query);
-        d_qkv.block(first, 2 * s_.width + head * width, T, width).noalias() = share.transpose().lazyProduct(d);
       }
     }
   }
