@@ -8,6 +8,7 @@
 #pragma once
 
 #include <moeroute/plan/move_rows.hpp>
+#include <moeroute/plan/stream.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -19,12 +20,15 @@ struct permute_row {
   matrix_view<T const> x;         // tokens x width
   matrix_view<W const> weights;   // tokens x k, or empty: the weight is on the output
   matrix_view<O> grouped;         // rows x width
+  bool stream = false;            // one lane, rows as they are: past the caches
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
+    if constexpr (is_serial<G> && std::same_as<T, O>)
+      if (stream) return copy_by_pieces(x[t].data, first, n);
     for (offset_t j = 0; j < n; ++j) {
       offset_t const slot = plan.slot_of_choice[first + j];
       if (slot < 0) continue;
@@ -35,6 +39,19 @@ struct permute_row {
                           x.cols);
     }
     g.sync();
+  }
+
+ private:
+  // A piece of the row is read once and written to every slot while it is near.
+  MOEROUTE_HD void copy_by_pieces(T const* row, offset_t first, offset_t n) const {
+    constexpr offset_t piece = 4096 / static_cast<offset_t>(sizeof(T));
+    for (offset_t d = 0; d < x.cols; d += piece) {
+      offset_t const count = x.cols - d < piece ? x.cols - d : piece;
+      for (offset_t j = 0; j < n; ++j)
+        if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
+          detail::stream_copy(row + d, grouped[slot].data + d, count * static_cast<offset_t>(sizeof(T)));
+    }
+    detail::stream_fence();
   }
 };
 
@@ -85,9 +102,11 @@ status try_permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, m
   detail::check_weights(ex, c, "weights rows", "weights columns", plan, weights);
   detail::check_rows(ex, c, "grouped rows", "grouped columns", plan, grouped, x.cols);
   if (!c.result().ok()) return c.result();
-  if (status const s = ex.run(plan.choices.tokens, 
-                        permute_row<std::remove_const_t<T>, std::remove_const_t<W>, O, Slot>{plan, x, weights, grouped}, {}); !s.ok())
-    return s;
+  permute_row<std::remove_const_t<T>, std::remove_const_t<W>, O, Slot> body{plan, x, weights, grouped};
+  if constexpr (runs_on_host<X>)
+    body.stream = weights.data == nullptr &&
+                  plan.offsets[plan.experts()] * x.cols * static_cast<offset_t>(sizeof(O)) >= detail::stream_from_bytes;
+  if (status const s = ex.run(plan.choices.tokens, body, {}); !s.ok()) return s;
   if constexpr (std::same_as<X, row_range>) return {};
   else return try_zero_padding(ex, plan, grouped);
 }
