@@ -25,3 +25,8 @@
 #include <moeroute/loss/symmetric_kl.hpp>
 #include <moeroute/route_two_level.hpp>
 #include <moeroute/prior/visibility_mask.hpp>
+#include <moeroute/estimate/argmax_frequency.hpp>
+#include <moeroute/estimate/gumbel_softmax.hpp>
+#include <moeroute/estimate/reinforce.hpp>
+#include <moeroute/select/identity_experts.hpp>
+#include <moeroute/presets_extended.hpp>
