@@ -30,3 +30,7 @@
 #include <moeroute/estimate/reinforce.hpp>
 #include <moeroute/select/identity_experts.hpp>
 #include <moeroute/presets_extended.hpp>
+#include <moeroute/assign/capped_choice.hpp>
+#include <moeroute/assign/sparse_transport.hpp>
+#include <moeroute/gate/sparse_projection.hpp>
+#include <moeroute/soft/hierarchical.hpp>
