@@ -128,6 +128,15 @@ TEST_CASE("P17 histogram: shards merge to the bits of the whole, and its bias is
   for (std::size_t e = 0; e < 6; ++e) CHECK(std::fabs(read[e] - exact[e]) <= 2.3 / 400);
 }
 
+TEST_CASE("P17 histogram: linear inside a bin, by hand; an expert without tokens keeps its bias") {
+  quantile_histogram<double> const h{.k = 1, .bins = 4, .low = 0, .high = 4};
+  std::vector<wide_sum> sums;
+  for (std::int64_t n : {2, 4, 2, 0, 0, 0, 0, 0}) sums.push_back(wide_sum::of(n));
+  std::vector<double> bias{7, 7};
+  bias_from_histogram(h, false, row_view<wide_sum const>(sums), row_view<double>(bias));
+  CHECK(bias == std::vector<double>{1.5, 7});  // 4 of 8 tokens: 2 in the first bin, half of the second
+}
+
 TEST_CASE("P36 threshold update: long-run load is k / E, padding and empty batches change nothing") {
   index_t const E = 4;
   std::vector<double> c(4);

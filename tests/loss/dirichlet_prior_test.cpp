@@ -104,3 +104,18 @@ TEST_CASE("S115: draws of the prior cost E n / (6 (n + 1)) on average, collapsed
   for (offset_t j = 0; j < n; ++j) collapsed.logits.push_back(9), collapsed.logits.push_back(0);
   CHECK(run(serial{}, {.alpha = flat}, collapsed).loss > 10 * sum);
 }
+TEST_CASE("S115: equal probabilities rank by token") {
+  std::vector<float> const flat{1, 1};
+  tokens<double> const t{3, 2, 1, std::vector<double>(6), std::vector<index_t>(3), std::vector<index_t>(3), std::vector<index_t>(3), {}};
+  double loss = 0;
+  std::vector<double> d(6), cdf(6);
+  dirichlet_prior_loss(serial{}, dirichlet_prior{.alpha = flat}, router<>{}, t.view(), &loss, matrix_view<double>{}, workspace(memory()),
+                       1., matrix_view<double>(cdf.data(), 3, 2), matrix_view<double>(d.data(), 2, 3));
+  for (std::size_t e = 0; e < 2; ++e) {
+    CHECK(d[3 * e] == doctest::Approx(.5));  // rank 1 of 3: 1/4 against F = 1/2
+    CHECK(d[3 * e + 1] == doctest::Approx(0));
+    CHECK(d[3 * e + 2] == doctest::Approx(-.5));
+  }
+  CHECK(loss == doctest::Approx(2 * 2. / 16));
+  CHECK(cdf[0] == doctest::Approx(.5));
+}

@@ -20,3 +20,12 @@ TEST_CASE("z-loss: known values, logits of +-1e4 safe, float and double") {
   CHECK(d[4] == doctest::Approx(b / 2).epsilon(1e-14));
   CHECK(d[6] == 0);
 }
+TEST_CASE("z-loss: rows that are closed or hold +inf count as tokens and add nothing; NaN counts as closed") {
+  double const inf = infinity<double>, a = std::log(2.);
+  tokens<double> t{4, 2, 1, {0, 0, -inf, -inf, inf, 0, 0, std::nan("")}, {0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, {}};
+  auto const s = sums_of(serial{}, z_loss{.alpha = 1}, router<>{}, t);
+  CHECK(loss_value(z_loss{.alpha = 1}, 2, s) == doctest::Approx(a * a / 4).epsilon(1e-14));
+  auto const d = gradient_of(serial{}, z_loss{.alpha = 1}, router<>{}, t, s);
+  CHECK(d[0] == doctest::Approx(a / 4).epsilon(1e-14));
+  for (std::size_t i = 2; i < 8; ++i) CHECK(d[i] == 0);
+}

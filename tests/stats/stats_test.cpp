@@ -103,12 +103,12 @@ TEST_CASE("promise P13: counting needs no more workspace than it says, and says 
   }
 }
 TEST_CASE("S133 co-activation: symmetric, the diagonal counts, and merges") {
-  std::vector<index_t> const ids{0, 1, 1, 2, 1, 0, 2, no_expert};
+  std::vector<index_t> const ids{0, 1, 1, 2, 1, 0, 2, no_expert, 1, 1};  // the last one chose an expert twice
   counts_t c(9), d(9);
-  matrix_view<index_t const> const m(ids.data(), 4, 2);
+  matrix_view<index_t const> const m(ids.data(), 5, 2);
   count_co_activation(serial{}, m, row_view<std::uint8_t const>(), matrix_view<std::int64_t>(c.data(), 3, 3), workspace(memory()));
-  CHECK(c == counts_t{2, 2, 0, 2, 3, 1, 0, 1, 2});
-  for (offset_t t = 0; t < 4; ++t)
+  CHECK(c == counts_t{2, 2, 0, 2, 5, 1, 0, 1, 2});
+  for (offset_t t = 0; t < 5; ++t)
     count_co_activation(lockstep{3}, m.middle_rows(t, 1), row_view<std::uint8_t const>(), matrix_view<std::int64_t>(d.data(), 3, 3),
                         workspace(memory()));
   CHECK(c == d);
