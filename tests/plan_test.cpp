@@ -100,3 +100,39 @@ TEST_CASE("golden 13: permute and unpermute of Megatron-LM, forward and backward
     near(d_w, want<float>(c, "d_weights"), 1e-4);
   }
 }
+
+TEST_CASE("golden 13: drop and pad: a plan of fixed rows is the fixed-capacity grouping of Megatron-LM") {
+  auto const cases = cases_of("13_permute", "permute_drop_and_pad");
+  REQUIRE(cases.size() == 1);
+  auto const& c = cases[0];
+  auto const x = c.floats<float>("tokens", {ex::any, ex::any}), probs = c.floats<float>("probs", {ex::any, ex::any});
+  auto const map = c.mask("routing_map", probs.shape);
+  offset_t const tokens = x.extent(0), width = x.extent(1);
+  auto const experts = static_cast<index_t>(map.extent(1));
+  std::vector<offset_t> first(static_cast<std::size_t>(tokens) + 1);
+  std::vector<index_t> ids(static_cast<std::size_t>(choices_in(map.matrix())));
+  choices_of_map(serial{}, map.matrix(), row_view<offset_t>(first), row_view<index_t>(ids));
+  std::vector<float> weights;
+  for (offset_t t = 0; t < tokens; ++t)
+    for (auto i = first[static_cast<std::size_t>(t)]; i < first[static_cast<std::size_t>(t) + 1]; ++i)
+      weights.push_back(probs[t * experts + ids[static_cast<std::size_t>(i)]]);
+  offset_t const n = std::ssize(ids);
+  choices_view<> const in{.ids = {ids.data(), 1, n}, .offsets = first};
+  for (offset_t const slots : {c.integer("capacity", 1, 100), offset_t{7}}) {  // as stored, and with room to pad
+    plan_arrays<> p(n, experts, slots * experts);
+    auto w = poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, experts, tokens, n));
+    capacity_options<> const o{.rule = {.formula = capacity_formula::given, .slots = slots}, .rows = row_layout::fixed};
+    make_plan(serial{}, in, experts, {}, o, p.view, w);
+    std::vector<float> grouped(static_cast<std::size_t>(slots * experts * width), 99.f), y(static_cast<std::size_t>(tokens * width));
+    permute(serial{}, p.view, x.matrix(), as_matrix(grouped, slots * experts, width));
+    combine(serial{}, p.view, as_matrix(grouped, slots * experts, width), as_matrix(std::as_const(weights), 1, n), as_matrix(y, tokens, width));
+    auto const out = want<float>(c, "output"), rows = want<float>(c, "permuted_tokens");
+    for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::fabs(y[i] - out[i]) <= 1e-5f + 1e-5f * std::fabs(out[i]));
+    for (index_t e = 0; e < experts; ++e) {
+      CHECK(p.offsets[static_cast<std::size_t>(e)] == e * slots);
+      for (offset_t i = 0; i < slots * width; ++i)
+        CHECK(grouped[static_cast<std::size_t>(e * slots * width + i)] == (i < 5 * width ? rows[static_cast<std::size_t>(e * 5 * width + i)] : 0.f));
+    }
+    if (slots == 5) CHECK(p.token_of_slot == want<offset_t>(c, "sorted_tokens"));
+  }
+}

@@ -1,6 +1,9 @@
 // Decides whether the owning conveniences give what the verbs on views give, and own what they need.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <utility>
+
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/routing.hpp>
@@ -55,6 +58,56 @@ TEST_CASE("routing: a weight on the input goes into the rows, and combine adds t
   for (std::size_t i = 0; i < 4; ++i) CHECK(grouped[i] == hidden[i] * routed.weights[i / 2]);
   combine(serial{}, plan, as_matrix(grouped, 2, 2), as_matrix(y, 2, 2));
   CHECK(y == grouped);
+}
+
+TEST_CASE("promise P14: from the output back to the logits, weight on the output and on the input, by differences") {
+  offset_t const tokens = 7, width = 5;
+  index_t const experts = 4;
+  auto logit = as<float>(drawn(tokens * experts, 3));
+  auto const hidden = as<float>(drawn(tokens * width, 4)), d_y = as<float>(drawn(tokens * width, 6));
+  auto const check = [&](auto const& r) {
+    auto const x = threads{2};
+    std::vector<float> grouped, y(hidden.size()), d_rows, d_hidden(hidden.size()), d_logits(logit.size());
+    routing routed(tokens, r);
+    dispatch_plan plan;
+    auto const forward = [&] {
+      route(x, r, {.logits = as_matrix(std::as_const(logit), tokens, experts)}, routed);
+      plan = make_plan(routed, experts);
+      grouped.resize(static_cast<std::size_t>(plan.rows() * width));
+      permute(x, plan, as_matrix(hidden, tokens, width), as_matrix(grouped, plan.rows(), width));
+      for (auto [expert, rows] : plan.runs())
+        for (auto& v : row_view<float>(grouped.data() + rows.first * width, rows.count * width)) v *= static_cast<float>(expert + 1);
+      combine(x, plan, as_matrix(grouped, plan.rows(), width), as_matrix(y, tokens, width));
+      double loss = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) loss += static_cast<double>(y[i]) * static_cast<double>(d_y[i]);
+      return loss;
+    };
+    static_cast<void>(forward());
+    auto const chosen = routed.ids;
+    std::vector<float> d_w(routed.weights.size(), 99.f);
+    d_rows.resize(grouped.size());
+    combine_backward(x, plan, as_matrix(std::as_const(grouped), plan.rows(), width), as_matrix(d_y, tokens, width),
+                     as_matrix(d_rows, plan.rows(), width), as_matrix(d_w, tokens, 2));
+    for (auto [expert, rows] : plan.runs())
+      for (auto& v : row_view<float>(d_rows.data() + rows.first * width, rows.count * width)) v *= static_cast<float>(expert + 1);
+    permute_backward(x, plan, as_matrix(hidden, tokens, width), as_matrix(std::as_const(d_rows), plan.rows(), width),
+                     as_matrix(d_hidden, tokens, width), as_matrix(d_w, tokens, 2));
+    route_backward(x, r, {.logits = as_matrix(std::as_const(logit), tokens, experts)}, routed, as_matrix(std::as_const(d_w), tokens, 2),
+                   as_matrix(d_logits, tokens, experts));
+    for (std::size_t i = 0; i < logit.size(); ++i) {
+      float const before = logit[i];
+      logit[i] = before + 1e-2f;
+      double const up = forward();
+      bool same = routed.ids == chosen;
+      logit[i] = before - 1e-2f;
+      double const down = forward();
+      same = same && routed.ids == chosen;
+      logit[i] = before;
+      if (same) CHECK(std::fabs((up - down) / 2e-2 - static_cast<double>(d_logits[i])) < 5e-3 * (1 + std::fabs(static_cast<double>(d_logits[i]))));
+    }
+  };
+  check(router{.score = sigmoid{}, .select = top_k{2}});
+  check(router{.score = identity{}, .select = top_k{2}, .weigh = on_input{sigmoid_of_chosen{}}});
 }
 
 TEST_CASE("routing: expert choice is ragged, and its plan gives every expert its tokens") {

@@ -1,8 +1,5 @@
 // Decides how the padded plans of FlashInfer are read from a case: golden folder 09. Columns are in descending
 // final weight; the shared experts, always on with weight 1, are the last columns.
-#include <algorithm>
-#include <numeric>
-
 #include <moeroute/select/group_limited_top_k.hpp>
 
 #include "cli/planned.hpp"
@@ -13,19 +10,15 @@ namespace {
 using namespace moeroute;
 
 // Columns of each row by descending weight, equal weights in their old order, then the shared experts.
-void arrange(routed<float> const& r, std::int64_t experts, std::int64_t shared, tensor<index_t>& ids, tensor<float>& weights) {
+void arrange(any_executor const& x, routed<float> const& r, std::int64_t experts, std::int64_t shared, tensor<index_t>& ids,
+             tensor<float>& weights) {
   auto const T = r.ids.extent(0), k = r.ids.extent(1), columns = k + shared;
   ids = tensor<index_t>({T, columns}), weights = tensor<float>({T, columns}, 1.f);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(k));
   for (std::int64_t t = 0; t < T; ++t) {
-    std::iota(order.begin(), order.end(), std::int64_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return r.weights[t * k + a] > r.weights[t * k + b]; });
-    for (std::int64_t j = 0; j < k; ++j) {
-      auto const from = t * k + order[static_cast<std::size_t>(j)];
-      ids[t * columns + j] = r.ids[from], weights[t * columns + j] = r.weights[from];
-    }
+    for (std::int64_t j = 0; j < k; ++j) ids[t * columns + j] = r.ids[t * k + j], weights[t * columns + j] = r.weights[t * k + j];
     for (std::int64_t j = 0; j < shared; ++j) ids[t * columns + k + j] = as_index(experts + j);
   }
+  order_by_weight(x, matrix_view<index_t>(ids.values.data(), T, k, columns), matrix_view<float>(weights.values.data(), T, k, columns));
 }
 
 struct sizes {
@@ -51,7 +44,7 @@ outputs plan_case(case_file const& c, any_executor const& x, sizes const& s, R c
   auto const padding = c.integer_or("padding", 1, 1, 1 << 20);
   tensor<index_t> ids;
   tensor<float> weights;
-  arrange(forward(x, r, s.logits), experts, shared, ids, weights);
+  arrange(x, forward(x, r, s.logits), experts, shared, ids, weights);
   planned const plan(x, choices_view<index_t>{.ids = ids.matrix()}, experts + shared, plan_options{.align = padding});
   outputs out;
   out.describe = describe(r).c_str();

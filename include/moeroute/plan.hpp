@@ -13,3 +13,4 @@
 #include <moeroute/plan/expert_parallel.hpp>
 #include <moeroute/plan/refill.hpp>
 #include <moeroute/plan/report.hpp>
+#include <moeroute/plan/by_weight.hpp>

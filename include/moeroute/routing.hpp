@@ -72,6 +72,19 @@ void route(X const& x, R const& r, batch<> const& in, routing& out) {
   route<X, R, float, float>(x, r, in, out);
 }
 
+// The gradient for what `routed` chose.
+template <executor X, token_choice_router R, class T, class H, class D>
+void route_backward(X const& x, R const& r, batch<T, H> const& in, routing const& routed, matrix_view<float const> d_weights,
+                    matrix_view<D> d_logits, bool accumulate = false) {
+  auto space = detail::space_of(route_workspace_bytes<X, R, T>(x, r, in.logits.rows, static_cast<index_t>(in.logits.cols)));
+  route_backward(x, r, in, routed.choices().ids, d_weights, d_logits, workspace(space), accumulate);
+}
+template <executor X, token_choice_router R, class D>
+void route_backward(X const& x, R const& r, batch<> const& in, routing const& routed, matrix_view<float const> d_weights,
+                    matrix_view<D> d_logits, bool accumulate = false) {
+  route_backward<X, R, float, float, D>(x, r, in, routed, d_weights, d_logits, accumulate);
+}
+
 // Experts choose: one segment a scope number, which are 0 to the largest in the batch.
 template <executor X, expert_choice_router R, class T, class H>
 void route(X const& x, R const& r, batch<T, H> const& in, routing& out) {
@@ -196,6 +209,23 @@ void permute(X const& x, dispatch_plan const& plan, matrix_view<T> tokens, matri
 template <executor X, class T, element O>
 void combine(X const& x, dispatch_plan const& plan, matrix_view<T> rows, matrix_view<O> y) {
   combine(x, plan.view(), rows, plan.weights_at(weight_place::output), y);
+}
+// Their backwards. Both write d_weights where the weight is theirs, and leave it alone elsewhere.
+template <executor X, class T, class O, element S>
+void permute_backward(X const& x, dispatch_plan const& plan, matrix_view<T> tokens, matrix_view<O> d_grouped,
+                      matrix_view<S> d_tokens, matrix_view<float> d_weights) {
+  bool const mine = plan.place == weight_place::input;
+  permute_backward(x, plan.view(), tokens, plan.weights_at(weight_place::input), d_grouped, d_tokens,
+                   mine ? d_weights : matrix_view<float>{});
+}
+template <executor X, class T, class O>
+void combine_backward(X const& x, dispatch_plan const& plan, matrix_view<T> rows, matrix_view<O> d_y,
+                      matrix_view<std::remove_const_t<T>> d_rows, matrix_view<float> d_weights) {
+  using E = std::remove_const_t<T>;
+  bool const mine = plan.place == weight_place::output;
+  combine_terms<E> const in{.rows = rows, .weights = plan.weights_at(weight_place::output)};
+  combine_backward(x, plan.view(), in, d_y,
+                   combine_gradients<E>{.rows = d_rows, .weights = mine ? d_weights : matrix_view<float>{}});
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI
