@@ -34,11 +34,13 @@ struct data {
     for (index_t e = 0; e < experts; ++e) bin[static_cast<std::size_t>(e)] = e * 5 % experts / (experts / bins);
   }
   template <class R>
-  void run_route(R const& r) {
+  void run_route(R const& r, bool with_scores) {
     offset_t const k = r.select.experts_per_token();
     batch<> in;
     in.logits = {logits.data(), tokens, experts};
-    route(serial{}, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}, {p.data(), tokens, experts}}, workspace(work));
+    routing_view<> out{{ids.data(), tokens, k}, {weights.data(), tokens, k}, {}};
+    if (with_scores) out.scores = {p.data(), tokens, experts};
+    route(serial{}, r, in, out, workspace(work));
   }
   void run_term(inter_bin_term const& term, bool gradient) {
     bin_batch<float> in;
@@ -50,11 +52,11 @@ struct data {
   }
 };
 
-void route_forward(benchmark::State& state) {
+void route_forward(benchmark::State& state, bool with_scores) {
   data d;
   router const r{.select = top_k{static_cast<index_t>(state.range(0))}, .weigh = renormalize{}};
   d.work.resize(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, tokens, experts)));
-  for (auto _ : state) d.run_route(r);
+  for (auto _ : state) d.run_route(r, with_scores);
   state.SetItemsProcessed(state.iterations() * tokens);
 }
 void term_cost(benchmark::State& state, inter_bin_term term, bool gradient) {
@@ -62,12 +64,13 @@ void term_cost(benchmark::State& state, inter_bin_term term, bool gradient) {
   router const r{.select = top_k{8}, .weigh = renormalize{}};
   d.work.resize(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, tokens, experts) +
                                          inter_bin_workspace_bytes<float>(serial{}, term, tokens, experts, 2, samples)));
-  d.run_route(r);
+  d.run_route(r, true);
   for (auto _ : state) d.run_term(term, gradient);
   state.SetItemsProcessed(state.iterations() * tokens);
 }
 
-BENCHMARK(route_forward)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(route_forward, with_scores, true)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(route_forward, choices_alone, false)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(term_cost, mi_value, inter_bin_mi(bins), false)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(term_cost, mi_value_and_gradient, inter_bin_mi(bins), true)->Unit(benchmark::kMicrosecond);
 

@@ -9,8 +9,7 @@ template <class X, class V>
 table<std::int64_t> sums_of(X const& x, bin_batch<V> const& in, index_t bins) {
   auto const term = inter_bin_mi(bins);
   table<std::int64_t> sums(in.samples, bin_sum_columns(in.modality.count(), bins));
-  table<V> mass(in.p.rows, bins, V(77));
-  sum_bins(x, term, in, {sums.view(), mass.view()},
+  sum_bins(x, term, in, sums.view(),
            memory(bin_sums_workspace_bytes<X, V>(x, term, static_cast<index_t>(in.p.cols), in.modality.count())));
   return sums;
 }
@@ -41,12 +40,10 @@ TEST_CASE_TEMPLATE("SMoES sums: any cut of the tokens over shards merges to the 
   table<double> value(1, 4);
   table<std::uint8_t> kept(1, 4);
   table<std::int64_t> totals(1, 3);
-  table<V> coefficient(4, inter_bin_coefficients(2, 3, 12)), mass(63, 3), d_logits(63, 12);
-  table<std::int64_t> own(4, bin_sum_columns(2, 3));
-  sum_bins(serial{}, term, shard, {own.view(), mass.view()}, memory(bin_sums_workspace_bytes<serial, V>(serial{}, term, 12, 2)));
+  table<V> coefficient(4, inter_bin_coefficients(2, 12)), d_logits(63, 12);
   inter_bin_result<V> const result{value.row(), kept.row(), coefficient.view(), totals.row()};
   throw_if_bad(try_inter_bin_value(serial{}, term, shard, merged.seen(), result, memory(4096)));
-  throw_if_bad(try_inter_bin_backward(serial{}, term, shard, mass.seen(), result, d_logits.view(), {}));
+  throw_if_bad(try_inter_bin_backward(serial{}, term, shard, result, d_logits.view(), {}));
   CHECK(inter_bin_loss(term, totals.seen_row()) == all.loss);
   for (offset_t t = 0; t < 63; ++t)
     for (index_t e = 0; e < 12; ++e) CHECK(d_logits.at(t, e) == all.d_logits.at(37 + t, e));

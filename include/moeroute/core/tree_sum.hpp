@@ -6,6 +6,14 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
+namespace detail {
+template <index_t Half, class V>
+MOEROUTE_HD inline void fold_upper_half(V* part) {
+  for (index_t c = 0; c < Half; ++c) part[c] += part[c + Half];
+  if constexpr (Half > 1) fold_upper_half<Half / 2>(part);
+}
+}  // namespace detail
+
 // Folds i in [0, count) class by class with part = step(part, i), then adds the classes. Every lane calls
 // it and receives it.
 MOEROUTE_EXEC_CHECK_DISABLE
@@ -36,8 +44,7 @@ MOEROUTE_HD V tree_fold(G const& g, offset_t count, Step const& step) {
         part[c] = g.sum(part[c]);  // one lane's value, the others add 0
       }
     }
-    for (index_t half = 16; half > 0; half /= 2)
-      for (index_t c = 0; c < half; ++c) part[c] += part[c + half];
+    detail::fold_upper_half<16>(part);
     return part[0];
   }
 }

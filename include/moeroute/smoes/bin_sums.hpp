@@ -1,6 +1,6 @@
 // Decides how a sample's probabilities are summed by modality and bin: the one reduction behind the inter-bin
-// terms. Per token and bin a sum in the order of the expert ids; over tokens as integers, so a sample may be
-// split over shards.
+// terms. Every product M p is rounded to a whole number of ticks and added as an integer, so a sample may be
+// split over lanes, shards and micro-batches, and the sum has the same bits.
 #pragma once
 
 #include <moeroute/smoes/inter_bin_term.hpp>
@@ -22,13 +22,23 @@ struct bin_batch {
   MOEROUTE_HD index_t bin_of(index_t e) const { return bin_of_expert.empty() ? e : bin_of_expert[e]; }
 };
 
-// table: samples x (modalities * bins + modalities): sum of M p by bin, then the mass sum of M.
-// token_mass: tokens x bins: p summed by bin, kept for the gradient.
+// The table: samples x (modalities * bins + modalities), sums of M p by bin, then of M itself.
 constexpr offset_t bin_sum_columns(index_t modalities, index_t bins) { return static_cast<offset_t>(modalities) * (bins + 1); }
+
+// One tick is 2^-24 (float) or 2^-44 (double); a sample holds 2^38 or 2^18 tokens. `part` counts a run of
+// tokens, eight or four to a vector register, before it joins the table.
 template <class V>
-struct bin_sums {
-  matrix_view<std::int64_t> table{};
-  matrix_view<V> token_mass{};
+struct bin_ticks {
+  static constexpr offset_t most_tokens = sizeof(V) == 4 ? offset_t{1} << 38 : offset_t{1} << 18;
+  static constexpr offset_t run = 64;
+  static constexpr double unit = sizeof(V) == 4 ? 0x1p24 : 0x1p44;
+  using part = std::conditional_t<sizeof(V) == 4, std::int32_t, std::int64_t>;
+  // a b in ticks, for a b in [0, 1]; `b` comes from `scaled`, which is exact.
+  MOEROUTE_HD static V scaled(V b) { return sizeof(V) == 4 ? b * V(0x1p24) : b; }
+  MOEROUTE_HD static part of(V a, V b) {
+    if constexpr (sizeof(V) == 4) return static_cast<std::int32_t>(math::fma(a, b, .5f));
+    else return ticks<double>::of(math::mul(a, b));
+  }
 };
 
 namespace detail {
@@ -58,61 +68,65 @@ struct bin_members_row {  // one row: experts grouped by bin, by id inside a bin
 };
 
 template <class T>
-struct token_mass_row {  // row: a token; a lane owns bins
+struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
   using V = compute_t<T>;
+  using part_t = typename bin_ticks<V>::part;
   bin_batch<T> in;
   gate_form gate;
+  index_t bins;
   row_view<index_t const> members, first;
-  matrix_view<V> mass;
-  offset_t scratch_bytes() const { return 0; }
-
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
-    T const* const p = in.p[t].data;
-    V* const out = mass[t].data;
-    V const share = share_of_total<V>(gate, g, in.p[t]);
-    for (index_t i = g.rank(); i < static_cast<index_t>(mass.cols); i += g.size()) {
-      V sum = 0;
-      for (index_t r = first[i]; r < first[i + 1]; ++r) sum += load(p[members[r]]);
-      out[i] = gate == gate_form::softmax ? sum : math::mul(sum, share);
-    }
-    g.sync();
-  }
-};
-
-template <class T>
-struct sample_sums_row {  // row: a sample; a lane owns bins
-  using V = compute_t<T>;
-  bin_batch<T> in;
-  matrix_view<V const> mass;
   matrix_view<std::int64_t> table;  // added to
-  offset_t scratch_bytes() const { return aligned_bytes<std::int64_t>(table.cols); }
+  offset_t scratch_bytes() const {
+    offset_t const cells = in.modality.count() * in.p.cols;
+    return aligned_bytes<part_t>(cells) + aligned_bytes<std::int64_t>(cells + in.modality.count());
+  }
 
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t b, scratch s) const {
-    std::int64_t* const sum = s.take<std::int64_t>(table.cols);
-    index_t const bins = static_cast<index_t>(mass.cols), modalities = in.modality.count();
-    for (offset_t i = g.rank(); i < table.cols; i += g.size()) sum[i] = 0;
-    g.sync();
+    index_t const modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
+    part_t* const part = s.take<part_t>(modalities * experts);
+    std::int64_t* const sum = s.take<std::int64_t>(modalities * experts + modalities);
+    std::int64_t* const mass = sum + modalities * experts;  // of rank 0
+    for (index_t m = 0; m < modalities; ++m) {
+      for (index_t e = g.rank(); e < experts; e += g.size()) part[m * experts + e] = 0, sum[m * experts + e] = 0;
+      if (g.rank() == 0) mass[m] = 0;
+    }
     offset_t const last = begin_of(b + 1);
-    for (offset_t t = begin_of(b); t < last; ++t) {
-      if (!in.is_valid(t)) continue;
-      V const* const part = mass[t].data;
-      for (index_t m = 0; m < modalities; ++m) {
-        V const weight = in.modality(t, m);
-        std::int64_t* const to = sum + m * bins;
-        for (index_t i = g.rank(); i < bins; i += g.size()) to[i] += ticks<V>::of(math::mul(part[i], weight));
-        if (g.rank() == 0) sum[modalities * bins + m] += ticks<V>::of(weight);
-      }
+    for (offset_t begin = begin_of(b); begin < last; begin += bin_ticks<V>::run) {
+      offset_t const end = begin + bin_ticks<V>::run < last ? begin + bin_ticks<V>::run : last;
+      for (offset_t t = begin; t < end; ++t)
+        if (in.is_valid(t)) add_token(g, t, part, mass);
+      for (index_t m = 0; m < modalities; ++m)
+        for (index_t e = g.rank(); e < experts; e += g.size()) {
+          index_t const c = m * experts + e;
+          sum[c] += part[c], part[c] = 0;
+        }
     }
     g.sync();
-    for (offset_t i = g.rank(); i < table.cols; i += g.size()) table[b][i] += sum[i];
+    std::int64_t* const out = table[b].data;
+    for (index_t m = 0; m < modalities; ++m) {
+      for (index_t i = g.rank(); i < bins; i += g.size())
+        for (index_t r = first[i]; r < first[i + 1]; ++r) out[m * bins + i] += sum[m * experts + members[r]];
+      if (g.rank() == 0) out[modalities * bins + m] += mass[m];
+    }
     g.sync();
   }
 
  private:
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G>
+  MOEROUTE_HD void add_token(G const& g, offset_t t, part_t* part, std::int64_t* mass) const {
+    index_t const experts = static_cast<index_t>(in.p.cols);
+    T const* const p = in.p[t].data;
+    V const share = share_of_total<V>(gate, g, in.p[t]);
+    for (index_t m = 0; m < in.modality.count(); ++m) {
+      V const weight = in.modality(t, m), scaled = bin_ticks<V>::scaled(math::mul(weight, share));
+      part_t* const to = part + m * experts;
+      for (index_t e = g.rank(); e < experts; e += g.size()) to[e] += bin_ticks<V>::of(load(p[e]), scaled);
+      if (g.rank() == 0) mass[m] += bin_ticks<V>::of(weight, bin_ticks<V>::scaled(V(1)));
+    }
+  }
   MOEROUTE_HD offset_t begin_of(offset_t b) const {  // the first token of sample b or later
     if (in.sample.empty()) return b <= 0 ? 0 : in.p.rows;
     offset_t low = 0, high = in.sample.size;
@@ -134,7 +148,7 @@ checks& bin_batch_fits(checks& c, inter_bin_term const& term, bin_batch<T> const
   c.at_least("batch.samples", in.samples, 1);
   if (in.sample.empty()) c.must_be("batch.samples without batch.sample", in.samples, 1);
   if (term.bins != 0) c.must_be("batch.bin_of_expert size", in.bin_of_expert.size, experts);
-  c.at_most("tokens of one call", tokens, ticks<compute_t<T>>::most_terms);
+  c.at_most("tokens of one call", tokens, bin_ticks<compute_t<T>>::most_tokens);
   return c;
 }
 
@@ -142,21 +156,20 @@ checks& bin_batch_fits(checks& c, inter_bin_term const& term, bin_batch<T> const
 
 template <executor X, class T = float>
 offset_t bin_sums_workspace_bytes(X const& x, inter_bin_term const& term, index_t experts, index_t modalities) {
-  index_t const bins = term.bin_count(experts);
-  return aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(bins + 1) + workspace_alignment +
-         x.workspace_bytes(aligned_bytes<std::int64_t>(bin_sum_columns(modalities, bins)));
+  offset_t const cells = static_cast<offset_t>(modalities) * experts;
+  return aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(term.bin_count(experts) + 1) + workspace_alignment +
+         x.workspace_bytes(aligned_bytes<typename bin_ticks<compute_t<T>>::part>(cells) + aligned_bytes<std::int64_t>(cells + modalities));
 }
 
-// Adds the batch to out.table and writes out.token_mass. Tables of shards merge with `merge`.
+// Adds the batch to `table`. Tables of shards merge with `merge`.
 template <executor X, element T>
-status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                    bin_sums<compute_t<T>> const& out, workspace w) noexcept {
+status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& in, matrix_view<std::int64_t> table,
+                    workspace w) noexcept {
   auto const experts = static_cast<index_t>(in.p.cols);
   index_t const bins = term.bin_count(experts);
   checks c;
-  detail::bin_batch_fits(c, term, in).must_be("sums.table rows", out.table.rows, in.samples);
-  c.must_be("sums.table columns", out.table.cols, bin_sum_columns(in.modality.count(), bins));
-  c.must_be("sums.token_mass rows", out.token_mass.rows, in.p.rows).must_be("sums.token_mass columns", out.token_mass.cols, bins);
+  detail::bin_batch_fits(c, term, in).must_be("table rows", table.rows, in.samples);
+  c.must_be("table columns", table.cols, bin_sum_columns(in.modality.count(), bins));
   c.also(workspace_ok(w, bin_sums_workspace_bytes<X, T>(x, term, experts, in.modality.count())));
   if (!c.result().ok()) return c.result();
   scratch s = aligned_scratch(w);
@@ -164,13 +177,11 @@ status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& 
   offset_t const used = aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(bins + 1) + workspace_alignment;
   workspace const rest{w.data + used, w.bytes - used};
   if (status const e = x.run(1, detail::bin_members_row<T>{in, bins, members, first}, rest); !e.ok()) return e;
-  if (status const e = x.run(in.p.rows, detail::token_mass_row<T>{in, term.gate, members, first, out.token_mass}, rest); !e.ok()) return e;
-  return x.run(in.samples, detail::sample_sums_row<T>{in, out.token_mass, out.table}, rest);
+  return x.run(in.samples, detail::sample_sums_row<T>{in, term.gate, bins, members, first, table}, rest);
 }
 template <executor X, element T>
-void sum_bins(X const& x, inter_bin_term const& term, bin_batch<T> const& in, bin_sums<compute_t<T>> const& out,
-              workspace w) {
-  throw_if_bad(try_bin_sums(x, term, in, out, w));
+void sum_bins(X const& x, inter_bin_term const& term, bin_batch<T> const& in, matrix_view<std::int64_t> table, workspace w) {
+  throw_if_bad(try_bin_sums(x, term, in, table, w));
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -18,11 +18,11 @@ template <class V>
 struct inter_bin_result {
   row_view<double> value{};             // samples: I_b (or d), 0 if left out
   row_view<std::uint8_t> kept{};        // samples
-  matrix_view<V> coefficient{};         // samples x modalities * (bins + experts): d loss_b / d p, by bin and by expert
+  matrix_view<V> coefficient{};         // samples x modalities * experts: d loss_b / d p of a token that is all m
   row_view<std::int64_t> totals{};      // 3; added to
 };
-constexpr offset_t inter_bin_coefficients(index_t modalities, index_t bins, index_t experts) {
-  return static_cast<offset_t>(modalities) * (bins + experts);
+constexpr offset_t inter_bin_coefficients(index_t modalities, index_t experts) {
+  return static_cast<offset_t>(modalities) * experts;
 }
 // The loss these totals stand for.
 MOEROUTE_HD inline double inter_bin_scale(inter_bin_term const& term, std::int64_t const* totals) {
@@ -43,39 +43,38 @@ struct inter_bin_value_row {  // row: a sample
   index_t bins;
   matrix_view<std::int64_t const> table;
   inter_bin_result<V> out;
-  offset_t scratch_bytes() const { return aligned_bytes<double>(in.modality.count() * bins); }
+  offset_t scratch_bytes() const { return 2 * aligned_bytes<double>(in.modality.count() * bins); }
 
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t b, scratch s) const {
     index_t const modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
     double* const share = s.take<double>(modalities * bins);  // w_m[i]
+    double* const slope = s.take<double>(modalities * bins);
     std::int64_t const* const sum = table[b].data;
     std::int64_t const* const mass = sum + modalities * bins;
     bool kept = true;
     for (index_t m = 0; m < modalities; ++m) {
       std::int64_t whole = 0;
       for (index_t i = 0; i < bins; ++i) whole += sum[m * bins + i];
-      kept = kept && whole > 0 && static_cast<double>(mass[m]) >= term.min_mass * ticks<V>::unit;
+      kept = kept && whole > 0 && static_cast<double>(mass[m]) >= term.min_mass * bin_ticks<V>::unit;
       for (index_t i = g.rank(); i < bins; i += g.size())
         share[m * bins + i] = whole > 0 ? static_cast<double>(sum[m * bins + i]) / static_cast<double>(whole) : 0.;
     }
     g.sync();
-    double const d = kept ? divergence(g, share, sum, mass) : 0.;
-    if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
-    V* const by_bin = out.coefficient[b].data;
-    V* const by_expert = by_bin + modalities * bins;
-    for (index_t m = 0; m < modalities; ++m) {
-      double const unit = kept ? term.slope(d) * ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
-      for (index_t i = g.rank(); i < bins; i += g.size())
-        by_bin[m * bins + i] = kept ? static_cast<V>(unit * derivative(share, m, i)) : V(0);
-    }
-    g.sync();
     for (index_t m = 0; m < modalities; ++m)
+      for (index_t i = g.rank(); i < bins; i += g.size()) slope[m * bins + i] = kept ? derivative(share, m, i) : 0.;
+    g.sync();
+    double const d = kept ? divergence(g, share, slope, sum, mass) : 0.;
+    if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
+    V* const to = out.coefficient[b].data;
+    for (index_t m = 0; m < modalities; ++m) {
+      double const unit = kept ? term.slope(d) * bin_ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
       for (index_t e = g.rank(); e < experts; e += g.size()) {
         index_t const i = in.bin_of(e);
-        by_expert[m * experts + e] = i >= 0 && i < bins ? by_bin[m * bins + i] : V(0);
+        to[m * experts + e] = i >= 0 && i < bins ? static_cast<V>(unit * slope[m * bins + i]) : V(0);
       }
+    }
     g.sync();
   }
 
@@ -90,14 +89,13 @@ struct inter_bin_value_row {  // row: a sample
   }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G>
-  MOEROUTE_HD double divergence(G const& g, double const* share, std::int64_t const* sum, std::int64_t const* mass) const {
-    index_t const modalities = in.modality.count();
+  MOEROUTE_HD double divergence(G const& g, double const* share, double const* slope, std::int64_t const* sum,
+                                std::int64_t const* mass) const {
     if (term.divergence == bin_divergence::by_definition) return definition(g, sum, mass);
-    double const total = tree_sum<double>(g, modalities * bins, [&](offset_t c) {
-      auto const m = static_cast<index_t>(c / bins), i = static_cast<index_t>(c % bins);
+    double const d = tree_sum<double>(g, in.modality.count() * bins, [&](offset_t c) {
       double const w = share[c];
-      if (term.divergence == bin_divergence::jensen_shannon)
-        return w > 0 ? math::mul(w, math::log(ratio(w, mean_share(share, i)))) : 0.;
+      if (term.divergence == bin_divergence::jensen_shannon) return math::mul(w, slope[c]);  // f = ln(w / wb) / modalities
+      auto const m = static_cast<index_t>(c / bins), i = static_cast<index_t>(c % bins);
       double pairs = 0;
       for (index_t n = 0; n < m; ++n) {
         double const v = share[n * bins + i];
@@ -105,7 +103,6 @@ struct inter_bin_value_row {  // row: a sample
       }
       return pairs;
     });
-    double const d = term.divergence == bin_divergence::jensen_shannon ? total / modalities : total;
     return d > 0 ? d : 0;
   }
   // The paper's own words: S, the joint Pj, and both marginals. Bins are of equal size, so NB cancels.
@@ -155,8 +152,6 @@ struct inter_bin_backward_row {  // row: a token
   using V = compute_t<T>;
   inter_bin_term term;
   bin_batch<T> in;
-  index_t bins;
-  matrix_view<V const> token_mass;
   inter_bin_result<V> result;
   matrix_view<D> d_logits;
   bool accumulate;
@@ -165,34 +160,38 @@ struct inter_bin_backward_row {  // row: a token
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
-    index_t const b = in.sample_of(t), modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
+    index_t const b = in.sample_of(t), modalities = in.modality.count();
+    offset_t const experts = in.p.cols;
     bool const here = in.is_valid(t) && b >= 0 && b < in.samples && result.kept[b] != 0;
-    V const scale = here ? static_cast<V>(inter_bin_scale(term, result.totals.data)) : V(0);
+    V const scale = here ? scale_of(result.totals.data) : V(0);
     if (scale == V(0)) return no_gradient(g, d_logits[t], accumulate);
-    V const* const by_bin = result.coefficient[b].data;
-    V const* const by_expert = by_bin + modalities * bins;
-    V const share = share_of_total<V>(term.gate, g, in.p[t]);
-    V const* const mass = token_mass[t].data;
+    V const* const f0 = result.coefficient[b].data;
     if (modalities == 2) {
+      V const* const f1 = f0 + experts;
       V const m0 = math::mul(scale, in.modality(t, 0)), m1 = math::mul(scale, in.modality(t, 1));
-      V const* const f1 = by_bin + bins;
-      V const* const g0 = by_expert;
-      V const* const g1 = by_expert + experts;
-      V dot = 0;
-      for (index_t i = 0; i < bins; ++i) dot = math::fma(mass[i], math::fma(m1, f1[i], math::mul(m0, by_bin[i])), dot);
-      add_gate_gradient(term.gate, g, in.p[t], share, dot, d_logits[t], accumulate,
-                        [=](offset_t e) { return math::fma(m1, g1[e], math::mul(m0, g0[e])); });
+      pull(g, t, [=](offset_t e) { return math::fma(m1, f1[e], math::mul(m0, f0[e])); });
     } else {
-      auto const a = [&](V const* f, offset_t i, index_t stride) {
+      pull(g, t, [&](offset_t e) {
         V sum = 0;
-        for (index_t m = 0; m < modalities; ++m) sum = math::fma(in.modality(t, m), f[m * stride + i], sum);
+        for (index_t m = 0; m < modalities; ++m) sum = math::fma(in.modality(t, m), f0[m * experts + e], sum);
         return math::mul(scale, sum);
-      };
-      V dot = 0;
-      for (index_t i = 0; i < bins; ++i) dot = math::fma(mass[i], a(by_bin, i, bins), dot);
-      add_gate_gradient(term.gate, g, in.p[t], share, dot, d_logits[t], accumulate,
-                        [&](offset_t e) { return a(by_expert, e, experts); });
+      });
     }
+  }
+
+ private:
+  // inter_bin_scale in V: one division a token.
+  MOEROUTE_HD V scale_of(std::int64_t const* totals) const {
+    std::int64_t const n = term.mean == sample_mean::kept ? totals[1] : totals[2];
+    return n > 0 ? static_cast<V>(term.factor()) / static_cast<V>(n) : V(0);
+  }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G, class A>
+  MOEROUTE_HD void pull(G const& g, offset_t t, A const& a) const {
+    row_view<T const> const p = in.p[t];
+    V const share = share_of_total<V>(term.gate, g, p);
+    V const dot = tree_sum<V>(g, p.size, [&](offset_t e) { return math::mul(load(p[e]), a(e)); });
+    add_gate_gradient(term.gate, g, p, share, math::mul(dot, share), d_logits[t], accumulate, a);
   }
 };
 
@@ -211,7 +210,7 @@ status try_inter_bin_value(X const& x, inter_bin_term const& term, bin_batch<T> 
   c.must_be("sums.table columns", table.cols, bin_sum_columns(modalities, bins));
   c.must_be("result.value size", out.value.size, in.samples).must_be("result.kept size", out.kept.size, in.samples);
   c.must_be("result.coefficient rows", out.coefficient.rows, in.samples).must_be("result.totals size", out.totals.size, 3);
-  c.must_be("result.coefficient columns", out.coefficient.cols, inter_bin_coefficients(modalities, bins, experts));
+  c.must_be("result.coefficient columns", out.coefficient.cols, inter_bin_coefficients(modalities, experts));
   if (!c.result().ok()) return c.result();
   if (status const s = x.run(in.samples, detail::inter_bin_value_row<T>{term, in, bins, table, out}, w); !s.ok()) return s;
   return x.run(1, detail::inter_bin_totals_row<V>{term, out}, w);
@@ -219,29 +218,28 @@ status try_inter_bin_value(X const& x, inter_bin_term const& term, bin_batch<T> 
 // d_logits (+)= the gradient of inter_bin_loss for this batch's tokens.
 template <executor X, element T, class D>
 status try_inter_bin_backward(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                              matrix_view<compute_t<T> const> token_mass, inter_bin_result<compute_t<T>> const& result,
-                              matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
-  index_t const bins = term.bin_count(static_cast<index_t>(in.p.cols));
+                              inter_bin_result<compute_t<T>> const& result, matrix_view<D> d_logits, workspace w,
+                              bool accumulate = false) noexcept {
   checks c;
-  detail::bin_batch_fits(c, term, in).must_be("token_mass rows", token_mass.rows, in.p.rows);
-  c.must_be("token_mass columns", token_mass.cols, bins).must_be("d_logits rows", d_logits.rows, in.p.rows);
+  detail::bin_batch_fits(c, term, in).must_be("d_logits rows", d_logits.rows, in.p.rows);
+  c.must_be("result.coefficient columns", result.coefficient.cols, inter_bin_coefficients(in.modality.count(), static_cast<index_t>(in.p.cols)));
   c.must_be("d_logits columns", d_logits.cols, in.p.cols).strided("d_logits", d_logits);
   if (!c.result().ok()) return c.result();
-  return x.run(in.p.rows, detail::inter_bin_backward_row<T, D>{term, in, bins, token_mass, result, d_logits, accumulate}, w);
+  return x.run(in.p.rows, detail::inter_bin_backward_row<T, D>{term, in, result, d_logits, accumulate}, w);
 }
 
 // ---- all at once, for one machine --------------------------------------------------------------------------
 
 template <class T = float, executor X>
-offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offset_t tokens, index_t experts,
+offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offset_t, index_t experts,
                                    index_t modalities, offset_t samples) {
   using V = compute_t<T>;
   index_t const bins = term.bin_count(experts);
-  offset_t const body = aligned_bytes<double>(static_cast<offset_t>(modalities) * (bins + 1));
+  offset_t const body = 2 * aligned_bytes<double>(static_cast<offset_t>(modalities) * bins);
   offset_t const sums = bin_sums_workspace_bytes<X, T>(x, term, experts, modalities);
   return workspace_alignment + aligned_bytes<std::int64_t>(samples * bin_sum_columns(modalities, bins)) +
-         aligned_bytes<V>(tokens * bins) + aligned_bytes<V>(samples * inter_bin_coefficients(modalities, bins, experts)) +
-         aligned_bytes<std::int64_t>(3) + (sums > x.workspace_bytes(body) ? sums : x.workspace_bytes(body));
+         aligned_bytes<V>(samples * inter_bin_coefficients(modalities, experts)) +
+         (sums > x.workspace_bytes(body) ? sums : x.workspace_bytes(body));
 }
 
 // Value per sample, kept, totals (overwritten), and, unless empty, d_logits (+)= gradient.
@@ -257,16 +255,15 @@ status try_inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const&
   c.also(workspace_ok(w, inter_bin_workspace_bytes<T>(x, term, in.p.rows, experts, modalities, in.samples)));
   if (!c.result().ok()) return c.result();
   scratch s = aligned_scratch(w);
-  offset_t const columns = bin_sum_columns(modalities, bins), coefficients = inter_bin_coefficients(modalities, bins, experts);
-  bin_sums<V> const sums{{s.take<std::int64_t>(in.samples * columns), in.samples, columns},
-                         {s.take<V>(in.p.rows * bins), in.p.rows, bins}};
+  offset_t const columns = bin_sum_columns(modalities, bins), coefficients = inter_bin_coefficients(modalities, experts);
+  matrix_view<std::int64_t> const table{s.take<std::int64_t>(in.samples * columns), in.samples, columns};
   inter_bin_result<V> const result{value, kept, {s.take<V>(in.samples * coefficients), in.samples, coefficients}, totals};
   workspace const rest{s.at, w.bytes - (s.at - w.data)};
-  if (status const e = x.run(1, detail::clear_row{{sums.table.data, in.samples * columns}, totals}, rest); !e.ok()) return e;
-  if (status const e = try_bin_sums(x, term, in, sums, rest); !e.ok()) return e;
-  if (status const e = try_inter_bin_value<X, T>(x, term, in, sums.table, result, rest); !e.ok()) return e;
+  if (status const e = x.run(1, detail::clear_row{{table.data, in.samples * columns}, totals}, rest); !e.ok()) return e;
+  if (status const e = try_bin_sums(x, term, in, table, rest); !e.ok()) return e;
+  if (status const e = try_inter_bin_value<X, T>(x, term, in, table, result, rest); !e.ok()) return e;
   if (d_logits.empty()) return {};
-  return try_inter_bin_backward<X, T, D>(x, term, in, sums.token_mass, result, d_logits, rest, accumulate);
+  return try_inter_bin_backward<X, T, D>(x, term, in, result, d_logits, rest, accumulate);
 }
 template <executor X, element T, class D>
 double inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in, row_view<double> value,
