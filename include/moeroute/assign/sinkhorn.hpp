@@ -59,6 +59,7 @@ struct sinkhorn_rows {
 // One row: new column factors from the blocks in order, and whether they have come to rest.
 template <class V>
 struct sinkhorn_columns {
+  static constexpr bool long_rows = true;  // as long as the batch
   sinkhorn how;
   matrix_view<V> plan;
   sinkhorn_arrays<V> a;

@@ -13,6 +13,7 @@ namespace detail {
 // Tokens of segments outside [0, segments) are left out, as padding is.
 template <class T, class H>
 struct order_tokens {
+  static constexpr bool long_rows = true;  // as long as the batch
   batch<T, H> in;
   choice_scope scope;
   tie_rule ties;

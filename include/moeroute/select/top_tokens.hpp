@@ -51,7 +51,7 @@ struct top_tokens {
   void describe(text& t) const {
     t.add("every expert takes its best ");
     if (fixed_count > 0) t.add(fixed_count);
-    else t.add("tokens x ").add(capacity_factor).add(" / experts");
+    else t.add("T x ").add(capacity_factor).add(" / E");
     t.add(scope == choice_scope::batch      ? " tokens of the batch"
           : scope == choice_scope::sequence ? " tokens of each sequence"
                                             : " tokens of each isolation group");

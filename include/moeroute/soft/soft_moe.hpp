@@ -43,6 +43,7 @@ struct soft_combine_row {  // rows: tokens
 };
 template <class V>
 struct soft_dispatch_column {  // rows: slots
+  static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> logits;
   row_view<std::uint8_t const> valid;
   matrix_view<V> dispatch;
@@ -56,6 +57,7 @@ struct soft_dispatch_column {  // rows: slots
 };
 template <class V>
 struct soft_slots_row {  // rows: slots; out = A^T B
+  static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> a, b;
   matrix_view<V> out;
   static constexpr offset_t scratch_bytes() { return 0; }
@@ -106,6 +108,7 @@ struct soft_d_combine {  // rows: tokens; writes d logits from the combine softm
 };
 template <class V>
 struct soft_d_dispatch {  // rows: slots; adds d logits from the dispatch softmax
+  static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> dispatch, x, d_slots;
   matrix_view<V> d_logits;
   static constexpr offset_t scratch_bytes() { return 0; }
