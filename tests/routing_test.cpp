@@ -129,7 +129,7 @@ TEST_CASE("routing: expert choice is ragged, and its plan gives every expert its
       float sum = 0;
       for (auto c = routed.offsets[static_cast<std::size_t>(t)]; c < routed.offsets[static_cast<std::size_t>(t) + 1]; ++c)
         sum += routed.weights[static_cast<std::size_t>(c)];
-      CHECK(y[static_cast<std::size_t>(t)] == doctest::Approx(sum));
+      CHECK(static_cast<double>(y[static_cast<std::size_t>(t)]) == doctest::Approx(static_cast<double>(sum)));
     }
   };
   batch<> const in{.logits = as_matrix(logit, tokens, experts)};

@@ -71,7 +71,7 @@ answer reference(world const& w, capacity_options<> const& o, offset_t align) {
     std::vector<offset_t> line;
     for (offset_t c = 0; c < w.tokens * w.k; ++c)
       if (w.valid[at(c / w.k)] != 0 && w.segment[at(c / w.k)] == s && w.ids[at(c)] == e) line.push_back(c);
-    std::stable_sort(line.begin(), line.end(), [&](offset_t a1, offset_t b1) {
+    std::sort(line.begin(), line.end(), [&](offset_t a1, offset_t b1) {
       offset_t const ta = a1 / w.k, tb = b1 / w.k, ja = a1 % w.k, jb = b1 % w.k;
       switch (o.queue.order) {
         case queue_order::position: return std::tuple(ta, ja) < std::tuple(tb, jb);

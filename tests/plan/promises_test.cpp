@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <thread>
+#include <utility>
 
 #include <moeroute/combine.hpp>
 #include <moeroute/cpu/threads.hpp>
