@@ -14,5 +14,9 @@ std::atomic<long> allocations::count{0};
   if (void* const p = std::malloc(n == 0 ? 1 : n)) return p;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t n, std::nothrow_t const&) noexcept {  // or a sanitizer's own
+  ++allocations::count;
+  return std::malloc(n == 0 ? 1 : n);
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
