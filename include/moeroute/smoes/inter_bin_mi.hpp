@@ -9,6 +9,7 @@
 #pragma once
 
 #include <moeroute/smoes/bin_sums.hpp>
+#include <moeroute/smoes/detail/divergence.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -62,10 +63,14 @@ struct inter_bin_value_row {  // row: a sample
         share[m * bins + i] = whole > 0 ? static_cast<double>(sum[m * bins + i]) / static_cast<double>(whole) : 0.;
     }
     g.sync();
+    auto const w = [=, this](index_t m, index_t i) { return share[m * bins + i]; };
     for (index_t m = 0; m < modalities; ++m)
-      for (index_t i = g.rank(); i < bins; i += g.size()) slope[m * bins + i] = kept ? derivative(share, m, i) : 0.;
+      for (index_t i = g.rank(); i < bins; i += g.size())
+        slope[m * bins + i] = kept ? divergence_slope(term.divergence, w, modalities, m, i) : 0.;
     g.sync();
-    double const d = kept ? divergence(g, share, slope, sum, mass) : 0.;
+    double d = 0;
+    if (kept && term.divergence == bin_divergence::by_definition) d = definition(g, sum, mass);
+    else if (kept) d = divergence_value(g, term.divergence, w, [=, this](index_t m, index_t i) { return slope[m * bins + i]; }, modalities, bins);
     if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
     V* const to = out.coefficient[b].data;
     for (index_t m = 0; m < modalities; ++m) {
@@ -79,32 +84,6 @@ struct inter_bin_value_row {  // row: a sample
   }
 
  private:
-  static constexpr double tiny = 1e-18;  // below one tick: shares of 0 stay finite under the logarithm
-  MOEROUTE_HD static double ratio(double a, double b) { return math::max(a, tiny) / math::max(b, tiny); }
-  MOEROUTE_HD double mean_share(double const* share, index_t i) const {
-    double sum = 0;
-    index_t const modalities = in.modality.count();
-    for (index_t m = 0; m < modalities; ++m) sum += share[m * bins + i];
-    return sum / modalities;
-  }
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <class G>
-  MOEROUTE_HD double divergence(G const& g, double const* share, double const* slope, std::int64_t const* sum,
-                                std::int64_t const* mass) const {
-    if (term.divergence == bin_divergence::by_definition) return definition(g, sum, mass);
-    double const d = tree_sum<double>(g, in.modality.count() * bins, [&](offset_t c) {
-      double const w = share[c];
-      if (term.divergence == bin_divergence::jensen_shannon) return math::mul(w, slope[c]);  // f = ln(w / wb) / modalities
-      auto const m = static_cast<index_t>(c / bins), i = static_cast<index_t>(c % bins);
-      double pairs = 0;
-      for (index_t n = 0; n < m; ++n) {
-        double const v = share[n * bins + i];
-        pairs += math::mul(w - v, math::log(ratio(w, v)));
-      }
-      return pairs;
-    });
-    return d > 0 ? d : 0;
-  }
   // The paper's own words: S, the joint Pj, and both marginals. Bins are of equal size, so NB cancels.
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G>
@@ -119,15 +98,6 @@ struct inter_bin_value_row {  // row: a sample
       for (index_t m = 0; m < modalities; ++m) of_i += S(m * bins + c % bins) / all;
       return joint > 0 ? math::mul(joint, math::log(joint / (of_m * of_i))) : 0.;
     });
-  }
-  MOEROUTE_HD double derivative(double const* share, index_t m, index_t i) const {
-    index_t const modalities = in.modality.count();
-    double const w = share[m * bins + i];
-    if (term.divergence != bin_divergence::symmetric_kl) return math::log(ratio(w, mean_share(share, i))) / modalities;
-    double f = 0;
-    for (index_t n = 0; n < modalities; ++n)
-      if (n != m) f += math::log(ratio(w, share[n * bins + i])) + 1 - ratio(share[n * bins + i], w);
-    return f;
   }
 };
 
