@@ -3,8 +3,8 @@
 //   compare_schemes [--out DIR] [--experts 16] [--k 2] [--images 300] [--glosses 430]
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
-#include <map>
 
 #include "compare_schemes/contender.hpp"
 #include "compare_schemes/views.hpp"
@@ -41,7 +41,8 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   auto const w = make_world(load_corpus(data), images, glosses, experts, k, any_executor::named(executor));
-  auto const& contenders = all_contenders();
+  auto contenders = all_contenders();  // softmax top-k first: the others are compared with it
+  std::stable_partition(contenders.begin(), contenders.end(), [](auto const& c) { return c.name == "softmax top-k"; });
   progress bar("routing", std::ssize(contenders), quiet);
   std::vector<shown> all;
   std::vector<std::string> skipped;
