@@ -74,8 +74,9 @@ struct score_columns {
       auto const logits = prepared_row(s.r, s.in, g, s.token_at[first + i], x);
       if (s.axis() == score_axis::experts) {
         auto const m = summarize(s.r.score, g, mapped_row{logits, nan_to_closed{}});
-        logits.each(g, [&](index_t, V& z) {
-          z = is_nan(z) || z == -infinity<V> ? -infinity<V> : score_of(s.r.score, m, z);
+        logits.each(g, [&](index_t, V& z) {  // without branches; NaN is not above -inf either
+          V const score = score_of(s.r.score, m, z);
+          z = z > -infinity<V> ? score : -infinity<V>;
         });
       }
       if (own.size > 0) {

@@ -1,11 +1,13 @@
 // Decides a balanced assignment: every expert gets exactly T/E tokens, and the total score is within T * epsilon
 // of the best such assignment. Inference takes the plain argmax. Source: BASE layers (S019, P37).
 //
-// Auction: each expert with r free places takes its r + 1 best tokens of value = score - price among those it does
-// not hold, and bids  price + (value - value of the (r+1)-th) + epsilon  for the first r. A token goes to its highest
-// bidder (ties: lower expert) and its price becomes the bid. Held tokens stay within epsilon of the best others, so
-// the bound holds at the end, and every bid raises a price by epsilon, so the end comes.
-// The released code re-bids held tokens and pins them to the largest score; here they simply stay held.
+// Auction in rounds, as released (fairseq): each expert takes its T/E best tokens of value = score - price, where
+// tokens it holds count as the largest score, and bids (value - value of the next) + epsilon, or epsilon for what it
+// holds; a token goes to its highest bidder (ties: lower expert) and its price rises by the bid; the end is when every
+// token has a bid. Few rounds, but no guarantee: so the result is checked against the dual bound
+//   best <= sum_t price_t + sum_e (sum of the T/E largest score - price)
+// and where it is not within T * epsilon, or not there after `fast_rounds`, a second auction settles it: experts bid
+// only for free places, and keep what they hold until overbid. Held tokens then stay within epsilon of all others.
 #pragma once
 
 #include <moeroute/core/executor.hpp>
@@ -14,13 +16,15 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 struct auction {
-  double epsilon = 0;  // 0: max((max score - min score) / 50, 1e-4), as in fairseq
+  double epsilon = 0;        // 0: max((max score - min score) / 50, 1e-4), as in fairseq
+  offset_t fast_rounds = 64;  // of the released rule; 0: the second auction alone
   static constexpr cross_token_dependence dependence = cross_token_dependence::whole_batch;
 };
 struct assignment_report {
   double total_score = 0;
   double epsilon = 0;
   offset_t rounds = 0;
+  double gap = 0;  // proven distance from the best total score, at most T epsilon
 };
 
 namespace detail {
@@ -39,6 +43,85 @@ struct auction_arrays {
   V* bid{};          // experts x (places + 1)
   offset_t* wish{};  // experts x (places + 1)
   offset_t* held{};  // experts: tokens held
+};
+
+// Rows: experts. One round of the released rule: T/E bids each, the value array keeps what was taken.
+template <class V>
+struct place_fast_bids {
+  auction_arrays<V> a;
+  V largest_score;
+  bool first;
+  static constexpr offset_t scratch_bytes() { return 0; }
+  template <lane_group G>
+  void operator()(G const& g, offset_t e, scratch) const {
+    V const* const score = a.scores + e * a.stride;
+    V* const value = a.value + e * a.stride;
+    auto const me = static_cast<index_t>(e);
+    for (offset_t t = g.rank(); t < a.tokens; t += g.size())
+      value[t] = a.owner[t] == me ? largest_score : score[t] - a.price[t];
+    g.sync();
+    offset_t* const wish = a.wish + e * (a.places + 1);
+    V* const bid = a.bid + e * (a.places + 1);
+    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places + 1},
+                                     pick_order::position);
+    if (g.rank() == 0) {
+      offset_t worst = 0;  // the (T/E + 1)-th: not wished for, but what the bids are measured against
+      for (offset_t j = 1; j < found; ++j)
+        if (value[wish[j]] <= value[wish[worst]]) worst = j;
+      V const next = value[wish[worst]];
+      if (found > a.places) {
+        for (offset_t j = worst; j < a.places; ++j) wish[j] = wish[j + 1];
+      }
+      for (offset_t j = 0; j < a.places; ++j)
+        bid[j] = !first && a.owner[wish[j]] == me ? a.epsilon : (value[wish[j]] - next) + a.epsilon;
+    }
+    g.sync();
+  }
+};
+
+// One row: the round's highest bidders; prices rise. `left`: tokens without a bid.
+template <class V>
+struct settle_fast_bids {
+  auction_arrays<V> a;
+  offset_t* left;
+  static constexpr offset_t scratch_bytes() { return 0; }
+  template <lane_group G>
+  void operator()(G const& g, offset_t, scratch) const {
+    if (g.rank() == 0) {
+      for (offset_t t = 0; t < a.tokens; ++t) a.owner[t] = no_expert, a.best[t] = 0;
+      for (index_t e = 0; e < a.experts; ++e)
+        for (offset_t j = 0; j < a.places; ++j) {
+          offset_t const t = a.wish[e * (a.places + 1) + j];
+          if (V const bid = a.bid[e * (a.places + 1) + j]; bid > a.best[t]) a.owner[t] = e, a.best[t] = bid;
+        }
+      *left = 0;
+      for (offset_t t = 0; t < a.tokens; ++t) *left += a.owner[t] == no_expert;
+      for (offset_t t = 0; t < a.tokens && *left > 0; ++t) a.price[t] += a.best[t];
+    }
+    g.sync();
+  }
+};
+
+// Rows: experts. Into bid[0] the sum of the T/E largest score - price.
+template <class V>
+struct best_at_prices {
+  auction_arrays<V> a;
+  double* sums;  // experts
+  static constexpr offset_t scratch_bytes() { return 0; }
+  template <lane_group G>
+  void operator()(G const& g, offset_t e, scratch) const {
+    V* const value = a.value + e * a.stride;
+    for (offset_t t = g.rank(); t < a.tokens; t += g.size()) value[t] = a.scores[e * a.stride + t] - a.price[t];
+    g.sync();
+    offset_t* const wish = a.wish + e * (a.places + 1);
+    take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places}, pick_order::position);
+    if (g.rank() == 0) {
+      sums[e] = 0;
+      for (offset_t j = 0; j < a.places; ++j)
+        sums[e] += static_cast<double>(a.scores[e * a.stride + wish[j]]) - static_cast<double>(a.price[wish[j]]);
+    }
+    g.sync();
+  }
 };
 
 // Rows: experts. Bids for as many tokens as there are free places.
@@ -113,7 +196,7 @@ offset_t balanced_workspace_bytes(X const& x, offset_t tokens, offset_t experts)
   offset_t const stride = tokens + 16, places = tokens / (experts > 0 ? experts : 1) + 1;
   return 2 * aligned_bytes<V>(experts * stride) + 2 * aligned_bytes<V>(tokens) + 2 * aligned_bytes<index_t>(tokens) +
          aligned_bytes<V>(experts * places) + aligned_bytes<offset_t>(experts * places) +
-         aligned_bytes<offset_t>(experts) + workspace_alignment + x.workspace_bytes(0);
+         aligned_bytes<offset_t>(experts) + aligned_bytes<double>(experts) + workspace_alignment + x.workspace_bytes(0);
 }
 
 // The expert of every token. Scores that are not finite count as the smallest finite one. CPU executors only.
@@ -136,6 +219,7 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
   a.bidder = s.take<index_t>(tokens), a.owner = s.take<index_t>(tokens);
   a.bid = s.take<V>(experts * (a.places + 1)), a.wish = s.take<offset_t>(experts * (a.places + 1));
   a.held = s.take<offset_t>(experts);
+  double* const sums = s.take<double>(experts);
   workspace const rest{s.at, w.bytes - static_cast<offset_t>(s.at - w.data)};
 
   V low = infinity<V>, high = -infinity<V>;
@@ -160,17 +244,45 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
   V const asked = how.epsilon > 0 ? static_cast<V>(how.epsilon) : automatic;
   a.epsilon = asked > resolution ? asked : resolution;
 
+  double total = 0, gap = 0;
+  auto const measure = [&]() -> status {  // total score and its proven distance from the best
+    if (status const bad = x.run(experts, detail::best_at_prices<V>{a, sums}, rest); !bad.ok()) return bad;
+    double most = 0;
+    total = 0;
+    for (offset_t t = 0; t < tokens; ++t) {
+      most += static_cast<double>(a.price[t]);
+      total += static_cast<double>(a.scores[a.owner[t] * a.stride + t]);
+    }
+    for (index_t e = 0; e < experts; ++e) most += sums[e];
+    gap = most - total > 0 ? most - total : 0;
+    return {};
+  };
   offset_t left = tokens, rounds = 0;
-  for (; left > 0; ++rounds) {
-    if (status const bad = x.run(experts, detail::place_bids<V>{a}, rest); !bad.ok()) return bad;
-    if (status const bad = x.run(1, detail::settle_bids<V>{a, &left}, rest); !bad.ok()) return bad;
+  for (; left > 0 && rounds < how.fast_rounds; ++rounds) {
+    if (status const bad = x.run(experts, detail::place_fast_bids<V>{a, high, rounds == 0}, rest); !bad.ok()) return bad;
+    if (status const bad = x.run(1, detail::settle_fast_bids<V>{a, &left}, rest); !bad.ok()) return bad;
   }
-  double total = 0;
-  for (offset_t t = 0; t < tokens; ++t) {
-    out[t] = a.owner[t];
-    total += static_cast<double>(a.scores[a.owner[t] * a.stride + t]);
+  bool good = left == 0;
+  if (good) {
+    for (index_t e = 0; e < experts; ++e) a.held[e] = 0;
+    for (offset_t t = 0; t < tokens; ++t) ++a.held[a.owner[t]];
+    for (index_t e = 0; e < experts; ++e) good = good && a.held[e] == a.places;
   }
-  if (report != nullptr) *report = {total, static_cast<double>(a.epsilon), rounds};
+  if (good) {
+    if (status const bad = measure(); !bad.ok()) return bad;
+    good = gap <= static_cast<double>(tokens) * static_cast<double>(a.epsilon);
+  }
+  if (!good) {
+    for (offset_t t = 0; t < tokens; ++t) a.owner[t] = no_expert;
+    for (index_t e = 0; e < experts; ++e) a.held[e] = 0;
+    for (left = tokens; left > 0; ++rounds) {
+      if (status const bad = x.run(experts, detail::place_bids<V>{a}, rest); !bad.ok()) return bad;
+      if (status const bad = x.run(1, detail::settle_bids<V>{a, &left}, rest); !bad.ok()) return bad;
+    }
+    if (status const bad = measure(); !bad.ok()) return bad;
+  }
+  for (offset_t t = 0; t < tokens; ++t) out[t] = a.owner[t];
+  if (report != nullptr) *report = {total, static_cast<double>(a.epsilon), rounds, gap};
   return {};
 }
 template <executor X, element T>

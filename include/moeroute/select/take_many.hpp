@@ -69,15 +69,15 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
                                pick_order order = pick_order::best_first) {
   using V = typename Row::value_type;
   using I = key_t<V>;
-  I const closed = order_key(-infinity<V>);
-  I low = largest<I>, high = closed;
-  std::int64_t open = 0;
+  V lowest = infinity<V>, highest = -infinity<V>;
+  index_t opened = 0;
   keys.each(g, [&](index_t, V const& x) {
-    I const k = order_key<V>(x);
-    high = k > high ? k : high;
-    low = k > closed && k < low ? k : low;
-    open += k > closed;
+    highest = x > highest ? x : highest;
+    lowest = x > -infinity<V> && x < lowest ? x : lowest;
+    opened += x > -infinity<V> ? 1 : 0;
   });
+  I low = order_key(lowest), high = order_key(highest);
+  std::int64_t open = opened;
   if constexpr (!is_serial<G>) {
     open = g.sum(open);
     high = g.best(ranked<I>{high, g.rank()}).key;
@@ -85,34 +85,31 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
   }
   offset_t const n = open < out.size ? open : out.size;
   if (n > 0) {
-    auto const count = [&](I cut) {
-      std::int64_t c = 0;
-      keys.each(g, [&](index_t, V const& x) { c += order_key<V>(x) >= cut; });
-      return static_cast<offset_t>(g.sum(c));
+    auto const count = [&](I cut) {  // as numbers: the same order but for NaN, which is below every cut
+      V const least_value = from_order_key<V>(cut);
+      index_t c = 0;
+      keys.each(g, [&](index_t, V const& x) { c += x >= least_value ? 1 : 0; });
+      return static_cast<offset_t>(g.sum(std::int64_t{c}));
     };
     I const cut = n == open ? low : detail::bisect_cut(low, high, n, count);
-    std::int64_t better = 0, equal = 0;
+    V const cut_value = from_order_key<V>(cut);
+    index_t above_cut = 0, at_cut = 0;
     keys.each(g, [&](index_t, V const& x) {
-      I const k = order_key<V>(x);
-      better += k > cut;
-      equal += k == cut;
+      above_cut += x > cut_value ? 1 : 0;
+      at_cut += x == cut_value ? 1 : 0;
     });
-    better = g.sum(better);
-    equal = g.sum(equal);
+    auto const better = g.sum(std::int64_t{above_cut}), equal = g.sum(std::int64_t{at_cut});
     // Of the equal ones the lower ids: the last id that is still in.
     index_t last_equal = keys.size() - 1;
     if (better + equal > n) {
       auto const equal_up_to = [&](index_t negative) {
-        std::int64_t c = 0;
-        keys.each(g, [&](index_t i, V const& x) { c += order_key<V>(x) == cut && -i >= negative; });
-        return static_cast<offset_t>(g.sum(c));
+        index_t c = 0;
+        keys.each(g, [&](index_t i, V const& x) { c += x == cut_value && -i >= negative ? 1 : 0; });
+        return static_cast<offset_t>(g.sum(std::int64_t{c}));
       };
       last_equal = -detail::bisect_cut(static_cast<index_t>(-last_equal), index_t{0}, n - better, equal_up_to);
     }
-    auto const chosen = [&](index_t i, V const& x) {
-      I const k = order_key<V>(x);
-      return k > cut || (k == cut && i <= last_equal);
-    };
+    auto const chosen = [&](index_t i, V const& x) { return x > cut_value || (x == cut_value && i <= last_equal); };
     offset_t next = 0;
     if constexpr (!is_serial<G>) {  // lanes write one behind the other
       std::int64_t mine = 0;
