@@ -43,6 +43,7 @@ TEST_CASE("promise P5 P14 weigh: values and gradients") {
   check(renormalize{.epsilon = .125f}, s, {.5, .25, .125});
   check(renormalize{.epsilon = 0, .floor = 2}, s, {.25, .125, .0625});
   check(renormalize{.keep_single = true}, {.5}, {.5});
+  check(renormalize{.epsilon = 0}, {-.5, .2}, {.5 / .3, -.2 / .3});  // no floor: a negative sum divides as well
   check(renormalize{}, {.5}, {1});
   check(p_norm{.p = 1}, s, {4. / 7, 2. / 7, 1. / 7});
   check(p_norm{.p = 2}, {.3, .4}, {.6, .8});

@@ -80,14 +80,14 @@ struct renormalize {
   }
   template <class W>
   MOEROUTE_HD bool constant(W const& s) const {  // the denominator does not move with the scores
-    return (keep_single && s.size == 1) || total(s) <= static_cast<decltype(total(s))>(floor);
+    return (keep_single && s.size == 1) || (floor > 0 && total(s) <= static_cast<decltype(total(s))>(floor));
   }
   template <class W>
   MOEROUTE_HD auto inverse(W const& s) const {
     auto const sum = total(s);
     using V = std::remove_const_t<decltype(sum)>;
     if (keep_single && s.size == 1) return V(1);
-    V const denominator = sum > V(floor) ? sum : V(floor);
+    V const denominator = floor > 0 && sum < V(floor) ? V(floor) : sum;
     return denominator > V(0) || denominator < V(0) ? V(1) / denominator : V(0);
   }
 };

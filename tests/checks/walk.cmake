@@ -1,0 +1,15 @@
+# The numbers of docs/walk.md are those its program prints.
+# usage: cmake -DSOURCE_DIR=<repository> -P walk.cmake
+cmake_minimum_required(VERSION 3.25)
+file(READ ${SOURCE_DIR}/docs/walk.md page)
+file(STRINGS ${SOURCE_DIR}/examples/expected/01_one_token.txt lines)
+list(LENGTH lines count)
+if(count LESS 40)
+  message(FATAL_ERROR "examples/expected/01_one_token.txt has ${count} lines")
+endif()
+foreach(line IN LISTS lines)
+  string(FIND "${page}" "${line}\n" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "docs/walk.md lacks the line:\n${line}")
+  endif()
+endforeach()
