@@ -15,7 +15,7 @@ outputs dirichlet_prior_case(case_file const& c, any_executor const& x) {
   auto const tokens = logits.extent(0), experts = logits.extent(1);
   auto const alpha = c.floats<float>("alpha", {experts}, nan::forbidden);
   for (float const a : alpha.values)
-    if (!(a > 0)) c.wrong("alpha", "values", "positive numbers", std::to_string(a));
+    if (!(a > 0 && a <= 1e6f)) c.wrong("alpha", "values", "positive numbers up to 1e6", std::to_string(a));
   if (auto const reduce = c.words("reduce", "sum over experts and tokens"); reduce != "sum over experts and tokens")
     c.bad("params.reduce", "sum over experts and tokens", reduce);
   dirichlet_prior const term{.alpha = alpha.row(), .lambda = c.number("coeff", 1)};
