@@ -64,8 +64,11 @@ struct draws {
   // In (0, 1): the centre of one of 2^23 (float) or 2^32 (double) cells, so logarithms are finite.
   template <class V = float>
   MOEROUTE_HD V uniform(offset_t token, index_t expert) const {
-    std::uint32_t const b = bits(token, expert);
-    if constexpr (sizeof(V) == 4) return (static_cast<V>(b >> 9) + V(.5)) * V(0x1p-23);
+    return unit<V>(bits(token, expert));
+  }
+  template <class V>
+  MOEROUTE_HD static V unit(std::uint32_t b) {
+    if constexpr (sizeof(V) == 4) return (static_cast<V>(static_cast<std::int32_t>(b >> 9)) + V(.5)) * V(0x1p-23);
     else return (static_cast<V>(b) + V(.5)) * V(0x1p-32);
   }
   // Standard Gumbel: -log(-log(u)).

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <moeroute/core/best.hpp>
+#include <moeroute/cpu/simd/gumbel.hpp>
 #include <moeroute/prior/noise.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -26,10 +27,53 @@ struct gumbel_top_k {
   template <lane_group G, class Row, class Out>
   MOEROUTE_HD void operator()(G const& g, row_context c, Row const& logits, Out out) const {
     using V = typename Row::value_type;
+    if constexpr (is_serial<G> && std::same_as<V, float> && std::same_as<Source, drawn_gumbel>)
+      if (out.size <= most_at_once) return serially(c, logits, out);
     auto const perturbed = [&](index_t e, V z) {
       return z > -infinity<V> ? z / V(temperature) + source.template at<V>(c, e) : -infinity<V>;
     };
     take_best(g, mapped_row{logits, perturbed}, out, [&](index_t e) { return logits.at(e) > -infinity<V>; });
+  }
+  // For the vector path on the CPU (cpu/simd/fits.hpp): size is a multiple of 64.
+  void perturb(row_context c, float const* logits, float* noisy, index_t size) const
+    requires std::same_as<Source, drawn_gumbel>
+  {
+    float noise[64];
+    for (index_t first = 0; first < size; first += 64) {
+      simd::gumbel_of_64(source.random, c.token, first, noise);
+      for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] / temperature + noise[i];
+    }
+  }
+  // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
+  static constexpr index_t most_at_once = 32;
+  template <class Row, class Id>
+  void serially(row_context c, Row const& logits, row_view<Id> out) const {
+    using V = float;
+    constexpr index_t chunk = 64, piece = 16;
+    index_t const places = static_cast<index_t>(out.size), experts = logits.size();
+    V best[most_at_once], noise[chunk], key[chunk];
+    index_t filled = 0;
+    V worst = -infinity<V>;  // of the winners, once all places are filled
+    for (index_t first = 0; first < experts; first += chunk) {
+      simd::gumbel_of_64(source.random, c.token, first, noise);
+      index_t const n = experts - first < chunk ? experts - first : chunk;
+      for (index_t i = 0; i < n; ++i) key[i] = logits.at(first + i) / V(temperature) + noise[i];
+      for (index_t i = n; i < chunk; ++i) key[i] = -infinity<V>;
+      for (index_t p = 0; p < n; p += piece) {
+        V top = -infinity<V>;
+        for (index_t i = p; i < p + piece; ++i) top = math::max(key[i], top);  // NaN is passed over
+        if (!(top > worst)) continue;
+        for (index_t i = p; i < p + piece; ++i) {
+          V const x = key[i];
+          if (!(x > worst)) continue;
+          index_t j = filled < places ? filled++ : places - 1;
+          for (; j > 0 && x > best[j - 1]; --j) best[j] = best[j - 1], out[j] = out[j - 1];
+          best[j] = x, out[j] = static_cast<Id>(first + i);
+          if (filled == places) worst = best[places - 1];
+        }
+      }
+    }
+    for (index_t j = filled; j < places; ++j) out[j] = no_expert_of<Id>;
   }
   status validate(index_t experts) const {
     checks c;

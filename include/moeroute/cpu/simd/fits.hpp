@@ -51,8 +51,15 @@ bool same_parameters(Body const& b, offset_t t, int rows) {
   }
 }
 
+// Selection of the best after noise of its own: writes the noisy key of each of `size` logits (a multiple of 64, NaN
+// behind the experts), closed experts and NaN as they are; never chooses one of these.
+template <class S>
+concept perturbs_keys = requires(S const& s, row_context c, float const* logits, float* keys) {
+  s.perturb(c, logits, keys, index_t{});
+};
+
 template <class R, class V>
-inline constexpr bool fits = std::same_as<V, float> && takes_best<decltype(R::select)> &&
+inline constexpr bool fits = std::same_as<V, float> && (takes_best<decltype(R::select)> || perturbs_keys<decltype(R::select)>) &&
     vector_score<decltype(R::score)> && vector_bias<decltype(R::bias)>;
 
 }  // namespace simd

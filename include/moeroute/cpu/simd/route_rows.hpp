@@ -165,6 +165,13 @@ template <int R, class Body>
     }
   }
 
+  if constexpr (perturbs_keys<decltype(r.select)>)
+    for (int q = 0; q < R; ++q) {
+      float* const to = s.template take<float>(l.size);
+      r.select.perturb(b.in.context(first + q), key[q], to, l.size);
+      key[q] = to;
+    }
+
   // The best, of all experts or of the open groups.
   std::int32_t origin[std::size_t{R}][64];
   float const* from[std::size_t{R}];
@@ -216,6 +223,12 @@ template <int R, class Body>
       b.out.weights[first + q][j] = static_cast<std::remove_cvref_t<decltype(b.out.weights[0][0])>>(row[j]);
     if constexpr (limits_groups<decltype(r.select)>)  // a sum of infinities has its own rule
       if (top[q] == infinity<float>) b(serial_group{}, first + q, s);
+    if constexpr (perturbs_keys<decltype(r.select)>)  // fewer open experts than places
+      for (int j = 0; j < k; ++j)
+        if (!(logit[q][id[16 * q + j]] > -infinity<float>)) {
+          b(serial_group{}, first + q, s);
+          break;
+        }
   }
 }
 
