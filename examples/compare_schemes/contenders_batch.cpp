@@ -75,7 +75,7 @@ preset_routes by_pools(world const& w) {
 
 register_contenders const registered{
     {"expert choice", "S014", experts_choose<choice_scope::batch>},
-    {"expert choice, by image or gloss", "S002", experts_choose<choice_scope::sequence>},
+    {"expert choice by sequence", "S002", experts_choose<choice_scope::sequence>},
     {"Sinkhorn top-k", "P37", by_sinkhorn},
     {"balanced assignment", "S019", by_assignment},
     contender_of<[](world const& w) {
