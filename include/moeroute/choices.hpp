@@ -22,6 +22,7 @@
 #include <moeroute/select/gumbel_threshold.hpp>
 #include <moeroute/select/per_token_k.hpp>
 #include <moeroute/select/prefix_mask.hpp>
+#include <moeroute/select/uniform_random.hpp>
 #include <moeroute/loss/symmetric_kl.hpp>
 #include <moeroute/route_two_level.hpp>
 #include <moeroute/prior/visibility_mask.hpp>

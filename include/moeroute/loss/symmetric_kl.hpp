@@ -1,5 +1,5 @@
 // Decides the price of two passes that disagree: L = alpha/2 (KL(p || q) + KL(q || p)) = alpha/2 sum (p - q)(ln p - ln q).
-// Source: THOR (S090), two passes with experts drawn by uniform_random (select/noisy_top_k.hpp), beside their tasks.
+// Source: THOR (S090), two passes with experts drawn by uniform_random (select/uniform_random.hpp), beside their tasks.
 #pragma once
 
 #include <moeroute/core/math.hpp>
