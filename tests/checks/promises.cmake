@@ -1,0 +1,18 @@
+# Every promise of docs/promises.md is named by a test case.
+# usage: cmake -DSOURCE_DIR=<repository> -P promises.cmake
+cmake_minimum_required(VERSION 3.25)
+file(GLOB_RECURSE tests ${SOURCE_DIR}/tests/*_test.cpp ${SOURCE_DIR}/tests/*.cu)
+set(all "")
+foreach(test IN LISTS tests)
+  file(STRINGS ${test} named REGEX "TEST_CASE.*promise ")
+  string(APPEND all "${named}\n")
+endforeach()
+file(READ ${SOURCE_DIR}/docs/promises.md page)
+foreach(n RANGE 1 20)
+  if(NOT all MATCHES "(promise|,|P[0-9]+) P${n}[^0-9]")
+    message(FATAL_ERROR "no test case is named after promise P${n}")
+  endif()
+  if(NOT page MATCHES "\n\\| P${n} \\|")
+    message(FATAL_ERROR "docs/promises.md lacks P${n}")
+  endif()
+endforeach()
