@@ -64,6 +64,12 @@ struct token_major {
   MOEROUTE_HD void each(choices_view<Id> in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
     share_range const mine = share_range_of(shape.tokens, s, shares);
+    if (!shape.ragged() && in.valid.empty()) {  // the common case without its questions
+      Id const* id = in.ids.data + mine.first * in.ids.stride;
+      for (offset_t t = mine.first, c = t * shape.k; t < mine.last; ++t, id += in.ids.stride)
+        for (offset_t j = 0; j < shape.k; ++j, ++c) visit(t, c, id[j]);
+      return;
+    }
     for (offset_t t = mine.first; t < mine.last; ++t) {
       Id const* const id = values_of(in.ids, shape, t);
       offset_t const first = shape.first(t), n = shape.last(t) - first;
