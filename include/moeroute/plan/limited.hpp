@@ -234,8 +234,8 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
   if (status const s = detail::check_plan(plan, choices, experts, slot); !s.ok()) return s;
 
   // The rows.
-  for (auto* const map : {&plan.token_of_slot, &plan.choice_of_slot})
-    for (Slot& entry : *map) entry = Slot(-1);
+  for (Slot& entry : plan.token_of_slot) entry = Slot(-1);
+  for (Slot& entry : plan.choice_of_slot) entry = Slot(-1);
   bool const in_order = limit.slots == slot_order::queue ||
                         (limit.queue.order == queue_order::position && (limit.segments == 1 || fixed_rows));
   detail::serve_choices<Id, Slot> const serve{in, ids, plan, line, found, shares, table, in_order};
