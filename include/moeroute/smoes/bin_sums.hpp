@@ -23,7 +23,7 @@ struct bin_batch {
 };
 
 // The table: samples x (modalities * bins + modalities), sums of M p by bin, then of M itself.
-constexpr offset_t bin_sum_columns(index_t modalities, index_t bins) { return static_cast<offset_t>(modalities) * (bins + 1); }
+MOEROUTE_HD constexpr offset_t bin_sum_columns(index_t modalities, index_t bins) { return static_cast<offset_t>(modalities) * (bins + 1); }
 
 // One tick is 2^-24 (float) or 2^-44 (double); a sample holds 2^38 or 2^18 tokens. `part` counts a run of
 // tokens, eight or four to a vector register, before it joins the table.

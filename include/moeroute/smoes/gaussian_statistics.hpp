@@ -17,7 +17,7 @@ enum class gauss_weight : std::uint8_t { hard, soft };  // who counts (S3): toke
 
 // Sums over tokens, modalities x moment_columns(width): mass, sum x, sum x^2. Features must be finite and
 // below 2^25 in magnitude.
-constexpr offset_t moment_columns(offset_t width) { return 1 + 2 * width; }
+MOEROUTE_HD constexpr offset_t moment_columns(offset_t width) { return 1 + 2 * width; }
 
 // What a Gaussian is kept in. `inverse` and `log_sum` follow from `variance` and serve the score.
 template <class V>
