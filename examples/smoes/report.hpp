@@ -84,10 +84,9 @@ class claims {
       auto const own = r_.saving(soft, bytes(bin.c_str()), soft, bytes(index.c_str()));
       auto const kinds = [&](char const* kind) { return r_.saving(soft, any(bin.c_str(), kind), none, any(index.c_str(), kind)); };
       auto const v = kinds("vision"), t = kinds("text"), d = kinds("answer");
-      line(Q == 2 ? "Q7 bytes at Q = 2 down by 40 %, vision most" : "Q7 at Q = 4",
-           "bytes " + percent(total) + " against none and index, " + percent(own) + " against its own index placement; placement alone " + percent(alone) +
-               "; R_any: vision " + percent(v) + ", text " + percent(t) + ", answer slot " + percent(d),
-           total.low >= .4 && v.mean > t.mean && v.mean > d.mean);
+      std::string const at = " at Q = " + std::to_string(Q);
+      line(("Q7 bytes down by 40 %" + at).c_str(), percent(total) + " against none and index; " + percent(own) + " against its own index placement; placement alone " + percent(alone), total.low >= .4);
+      line(("Q7 R_any falls most for vision" + at).c_str(), "vision " + percent(v) + ", text " + percent(t) + ", answer slot (decode) " + percent(d), v.mean > t.mean && v.mean > d.mean);
     }
     deployment plan;
     std::string gains;
@@ -103,7 +102,7 @@ class claims {
         if (!overlapped) grows = grows && g.mean > last && g.mean > 0, last = g.mean;
       }
     }
-    line("Q8 modeled time of a layer saved, grows with the prefill", gains, grows);
+    line("Q8 modeled time of a layer saved, grows with the prefill (verdict: not overlapped)", gains, grows);
     auto const within = diff(soft, none, inside);
     auto const busiest = [](json const& j) { return j.at("placement").at("bin2").at("busiest").get<double>(); };
     line("Q9 load inside bins not more uneven than the baseline", "variation " + shown(within) + " (soft less none); busiest of 2 devices " + shown(r_.value(soft, busiest)) + " against " + shown(r_.value(none, busiest)), within.mean <= 0);
@@ -123,7 +122,7 @@ class claims {
       sweep += words("%s: bytes %.0f, accuracy ", m, b2.mean) + shown(r_.value(m, overall), 1) + "; ";
     }
     if (r_.has("bins-2") && r_.has("bins-8") && r_.has("bins-16"))
-      line("Q12 interior optimum of the bins (soft-attention: 4)", sweep, std::min(cost[1], cost[2]) < std::min(cost[0], cost[3]));
+      line("Q12 interior optimum of bytes over the bins (soft-attention: 4)", sweep, std::min(cost[1], cost[2]) < std::min(cost[0], cost[3]));
     auto const control = diff("random-labels", none, msi), control_bytes = r_.saving("random-labels", bytes("bin2"), none, bytes("bin2"));
     line("Q13 random labels stay at the baseline", "MSI " + shown(control, 3) + ", bytes saved " + percent(control_bytes), control.mean < .25 * a.mean && control_bytes.mean < .1);
   }
