@@ -34,28 +34,37 @@ inline std::vector<method> main_methods(int experts) {
   std::vector<method> all;
   all.push_back({.name = "none", .balance = moeroute::balance_form::global});
   all.push_back(with_mi("soft-attention", attention, .3));
-  all.push_back({.name = "hard-routing", .balance = moeroute::balance_form::global, .pools = moeroute::isolated_pools(experts / 2, experts / 2)});
+  all.push_back({.name = "hard-routing",
+                 .balance = moeroute::balance_form::global,
+                 .pools = moeroute::isolated_pools(experts / 2, experts / 2)});
   all.push_back(with_mi("hard-score", hard, .3));
   all.push_back(with_mi("random-labels", random, .3));
   all.push_back({.name = "binning-only"});
   auto kl = with_mi("inter-bin-kl", attention, .03);
   kl.term = moeroute::inter_bin_kl(4, .03);
-  kl.term.low = 2, kl.term.high = 4;  // strong enough to be compared at the specialization of soft + MI
+  kl.term.low = 2,
+  kl.term.high = 4;  // strong enough to be compared at the specialization of soft + MI
   all.push_back(kl);
   auto fixed = with_mi("fixed-bins", attention, .3);
   fixed.binning.rule = moeroute::bin_rule::fixed;
   all.push_back(fixed);
   all.push_back(with_mi("soft-attention-.1", attention, .1));
   all.push_back(with_mi("soft-gaussian", gaussian, .3));
-  all.push_back({.name = "hybrid", .balance = moeroute::balance_form::global, .pools = moeroute::hybrid_pools(experts / 4, experts / 2, experts / 4)});
-  all.push_back({.name = "smar", .term = moeroute::smar(.1), .score = hard, .balance = moeroute::balance_form::off});
+  all.push_back({.name = "hybrid",
+                 .balance = moeroute::balance_form::global,
+                 .pools = moeroute::hybrid_pools(experts / 4, experts / 2, experts / 4)});
+  all.push_back({.name = "smar",
+                 .term = moeroute::smar(.1),
+                 .score = hard,
+                 .balance = moeroute::balance_form::off});
   return all;
 }
 // Sweeps, the first seeds.
 inline std::vector<method> sweep_methods() {
   using enum scored_by;
   std::vector<method> all;
-  for (int const bins : {2, 8, 16}) all.push_back(with_mi("bins-" + std::to_string(bins), attention, .3, bins));
+  for (int const bins : {2, 8, 16})
+    all.push_back(with_mi("bins-" + std::to_string(bins), attention, .3, bins));
   all.push_back(with_mi("soft-attention-.03", attention, .03));
   all.push_back(with_mi("soft-attention-1", attention, 1));
   all.push_back(with_mi("soft-gaussian-1", gaussian, 1));
@@ -64,7 +73,8 @@ inline std::vector<method> sweep_methods() {
 inline std::vector<method> four_choices(int experts) {
   std::vector<method> all;
   for (auto m : main_methods(experts))
-    if (m.name == "none" || m.name == "soft-attention" || m.name == "hard-score" || m.name == "hard-routing") {
+    if (m.name == "none" || m.name == "soft-attention" || m.name == "hard-score" ||
+        m.name == "hard-routing") {
       m.k = 4, m.name += "-k4";
       all.push_back(m);
     }

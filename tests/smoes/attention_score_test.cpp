@@ -15,11 +15,17 @@ struct layer_data {
     numbers n(seed);
     table<V> z(heads * tokens, tokens);
     for (offset_t r = 0; r < z.rows; ++r)
-      for (offset_t j = 0; j < tokens; ++j) z.at(r, j) = j <= r % tokens ? static_cast<V>(n.normal()) : V(-1000);
+      for (offset_t j = 0; j < tokens; ++j)
+        z.at(r, j) = j <= r % tokens ? static_cast<V>(n.normal()) : V(-1000);
     attention = softmax_rows(z);
     stream = n.normals<V>(tokens, width), added = n.normals<V>(tokens, width, .7);
   }
-  attention_layer<V> view() const { return {.heads = heads, .attention = attention.seen(), .stream = stream.seen(), .added = added.seen()}; }
+  attention_layer<V> view() const {
+    return {.heads = heads,
+            .attention = attention.seen(),
+            .stream = stream.seen(),
+            .added = added.seen()};
+  }
 };
 
 template <class V, class X>
@@ -33,8 +39,10 @@ table<V> step(X const& x, attention_layer<V> const& in, table<V> const& before) 
 double wanted(layer_data<double> const& d, table<double> const& u, offset_t t, offset_t c) {
   double read = 0, a = 0, r = 0;
   for (index_t h = 0; h < heads; ++h)
-    for (offset_t j = 0; j < tokens; ++j) read += d.attention.at(h * tokens + t, j) * u.at(j, c) / heads;
-  for (offset_t i = 0; i < width; ++i) a += std::pow(d.added.at(t, i), 2), r += std::pow(d.stream.at(t, i), 2);
+    for (offset_t j = 0; j < tokens; ++j)
+      read += d.attention.at(h * tokens + t, j) * u.at(j, c) / heads;
+  for (offset_t i = 0; i < width; ++i)
+    a += std::pow(d.added.at(t, i), 2), r += std::pow(d.stream.at(t, i), 2);
   a = std::sqrt(a), r = std::sqrt(r);
   return (a * read + r * u.at(t, c)) / (a + r);
 }
@@ -47,7 +55,8 @@ TEST_CASE("SMoES attention score: the equation, for u and for every modality's c
     auto const u = numbers(2).units<double>(tokens, columns);
     auto const after = step(serial{}, d.view(), u);
     for (offset_t t = 0; t < tokens; ++t)
-      for (offset_t c = 0; c < columns; ++c) CHECK(after.at(t, c) == doctest::Approx(wanted(d, u, t, c)).epsilon(1e-12));
+      for (offset_t c = 0; c < columns; ++c)
+        CHECK(after.at(t, c) == doctest::Approx(wanted(d, u, t, c)).epsilon(1e-12));
   }
 }
 
@@ -70,7 +79,8 @@ TEST_CASE("SMoES attention score: the extra value column says what the matrix sa
     CHECK(from_columns.values[i] == doctest::Approx(from_matrix.values[i]).epsilon(1e-12));
 }
 
-TEST_CASE_TEMPLATE("SMoES attention score: range, fixed point, identity, heads, padding", V, float, double) {
+TEST_CASE_TEMPLATE("SMoES attention score: range, fixed point, identity, heads, padding", V, float,
+                   double) {
   layer_data<V> const d(5);
   V const close = sizeof(V) == 4 ? V(1e-6) : V(1e-14);
   auto u = numbers(6).units<V>(tokens, 1);
@@ -107,7 +117,9 @@ TEST_CASE_TEMPLATE("SMoES attention score: range, fixed point, identity, heads, 
   CHECK(step(serial{}, still.view(), mixed).at(2, 0) == mixed.at(2, 0));
 }
 
-TEST_CASE("SMoES attention score: causal image tokens before all text stay vision for ever; scores sum to 1") {
+TEST_CASE(
+    "SMoES attention score: causal image tokens before all text stay vision for ever; scores sum "
+    "to 1") {
   layer_data<double> const d(9);
   table<double> u(tokens, 2);
   std::vector<index_t> modality{0, 0, 0, 0, 1, 0, 1, 1, 0};
@@ -124,15 +136,18 @@ TEST_CASE("SMoES attention score: causal image tokens before all text stay visio
 TEST_CASE("SMoES attention score: keys that start elsewhere, for sequences packed into one batch") {
   layer_data<double> const d(10);
   table<double> two(2 * tokens, 1);
-  auto const first = numbers(11).units<double>(tokens, 1), second = numbers(12).units<double>(tokens, 1);
+  auto const first = numbers(11).units<double>(tokens, 1),
+             second = numbers(12).units<double>(tokens, 1);
   layer_data<double> both(13);
-  both.stream = table<double>(2 * tokens, width), both.added = both.stream, both.attention = table<double>(heads * 2 * tokens, tokens);
+  both.stream = table<double>(2 * tokens, width), both.added = both.stream,
+  both.attention = table<double>(heads * 2 * tokens, tokens);
   std::vector<offset_t> first_key(2 * tokens);
   for (offset_t t = 0; t < 2 * tokens; ++t) {
     two.at(t, 0) = t < tokens ? first.at(t, 0) : second.at(t - tokens, 0);
     first_key[static_cast<std::size_t>(t)] = t < tokens ? 0 : tokens;
     for (offset_t i = 0; i < width; ++i)
-      both.stream.at(t, i) = d.stream.at(t % tokens, i), both.added.at(t, i) = d.added.at(t % tokens, i);
+      both.stream.at(t, i) = d.stream.at(t % tokens, i),
+                        both.added.at(t, i) = d.added.at(t % tokens, i);
     for (index_t h = 0; h < heads; ++h)
       for (offset_t j = 0; j < tokens; ++j)
         both.attention.at(h * 2 * tokens + t, j) = d.attention.at(h * tokens + t % tokens, j);
@@ -144,13 +159,18 @@ TEST_CASE("SMoES attention score: keys that start elsewhere, for sequences packe
 }
 
 TEST_CASE("SMoES attention score: every group the same bits; shapes are checked") {
-  same_everywhere([&](auto const& x) { return step(x, layer_data<float>(20).view(), numbers(21).units<float>(tokens, 2)).values; });
-  same_everywhere([&](auto const& x) { return step(x, layer_data<double>(22).view(), numbers(23).units<double>(tokens, 1)).values; });
+  same_everywhere([&](auto const& x) {
+    return step(x, layer_data<float>(20).view(), numbers(21).units<float>(tokens, 2)).values;
+  });
+  same_everywhere([&](auto const& x) {
+    return step(x, layer_data<double>(22).view(), numbers(23).units<double>(tokens, 1)).values;
+  });
 
   layer_data<float> const d(24);
   table<float> const u(tokens, 1);
   table<float> small(tokens - 1, 1);
-  CHECK(try_attention_score(serial{}, d.view(), u.seen(), small.view(), {}).code == errc::bad_shape);
+  CHECK(try_attention_score(serial{}, d.view(), u.seen(), small.view(), {}).code ==
+        errc::bad_shape);
   CHECK(score_layer(3, score_lag::none) == 4);
   CHECK(score_layer(3, score_lag::one) == 3);
 }

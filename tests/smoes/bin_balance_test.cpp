@@ -10,11 +10,13 @@ struct balance_data {
   table<double> logits, p;
   table<std::int64_t> counts;
   table<index_t> bin;
-  balance_data(unsigned seed, offset_t tokens, index_t experts_, index_t bins_) : experts(experts_), bins(bins_) {
+  balance_data(unsigned seed, offset_t tokens, index_t experts_, index_t bins_)
+      : experts(experts_), bins(bins_) {
     numbers n(seed);
     logits = n.normals<double>(tokens, experts), p = softmax_rows(logits);
     counts = table<std::int64_t>(1, experts), bin = table<index_t>(1, experts);
-    for (index_t e = 0; e < experts; ++e) counts.at(0, e) = 1 + n.below(50), bin.at(0, e) = e % bins;
+    for (index_t e = 0; e < experts; ++e)
+      counts.at(0, e) = 1 + n.below(50), bin.at(0, e) = e % bins;
     std::shuffle(bin.values.begin(), bin.values.end(), n.g);
   }
 };
@@ -23,13 +25,17 @@ struct balance_result {
   table<double> d_logits;
 };
 template <class X>
-balance_result balance_of(X const& x, bin_balance const& term, balance_data const& d, std::vector<std::uint8_t> const& valid = {}) {
+balance_result balance_of(X const& x, bin_balance const& term, balance_data const& d,
+                          std::vector<std::uint8_t> const& valid = {}) {
   table<std::int64_t> mass(1, d.experts + 1);
-  gate_mass(x, term.gate, d.p.seen(), row_view<std::uint8_t const>(valid), mass.row(), memory(gate_mass_workspace_bytes(x, d.p.rows, d.experts)));
+  gate_mass(x, term.gate, d.p.seen(), row_view<std::uint8_t const>(valid), mass.row(),
+            memory(gate_mass_workspace_bytes(x, d.p.rows, d.experts)));
   table<double> coefficient(1, d.experts, 77);
   balance_result r{0, table<double>(d.p.rows, d.experts, 99)};
-  r.loss = bin_balance_loss(x, term, d.counts.seen_row(), mass.seen_row(), d.bin.seen_row(), coefficient.row(), memory(x.workspace_bytes(0)));
-  bin_balance_backward(x, term, d.p.seen(), row_view<std::uint8_t const>(valid), coefficient.seen_row(), r.d_logits.view(), memory(x.workspace_bytes(0)));
+  r.loss = bin_balance_loss(x, term, d.counts.seen_row(), mass.seen_row(), d.bin.seen_row(),
+                            coefficient.row(), memory(x.workspace_bytes(0)));
+  bin_balance_backward(x, term, d.p.seen(), row_view<std::uint8_t const>(valid),
+                       coefficient.seen_row(), r.d_logits.view(), memory(x.workspace_bytes(0)));
   return r;
 }
 // The three formulas in plain loops.
@@ -40,7 +46,8 @@ double wanted(balance_form form, balance_data const& d, table<double> const& p) 
   for (index_t e = 0; e < d.experts; ++e) {
     double sum = 0;
     for (offset_t t = 0; t < p.rows; ++t) sum += p.at(t, e);
-    P.push_back(sum / static_cast<double>(p.rows)), f.push_back(static_cast<double>(d.counts.at(0, e)) / chosen);
+    P.push_back(sum / static_cast<double>(p.rows)),
+        f.push_back(static_cast<double>(d.counts.at(0, e)) / chosen);
   }
   double total = 0;
   for (index_t i = 0; i < d.bins; ++i) {
@@ -56,7 +63,8 @@ double wanted(balance_form form, balance_data const& d, table<double> const& p) 
   }
   return total;
 }
-constexpr balance_form forms[] = {balance_form::in_bin, balance_form::literal, balance_form::global, balance_form::off};
+constexpr balance_form forms[] = {balance_form::in_bin, balance_form::literal, balance_form::global,
+                                  balance_form::off};
 
 }  // namespace
 
@@ -79,15 +87,19 @@ TEST_CASE("SMoES balance: every form equals its formula, its gradient central di
   }
 }
 
-TEST_CASE("SMoES balance: nb at perfect balance inside bins whatever the split between them; literal is NB/E of global") {
+TEST_CASE(
+    "SMoES balance: nb at perfect balance inside bins whatever the split between them; literal is "
+    "NB/E of global") {
   balance_data d(2, 40, 12, 4);
   for (index_t e = 0; e < 12; ++e) d.counts.at(0, e) = 10 * (1 + d.bin.at(0, e));
   for (offset_t t = 0; t < 40; ++t)
     for (index_t e = 0; e < 12; ++e) d.p.at(t, e) = (1. + d.bin.at(0, e)) / 30;
   CHECK(balance_of(serial{}, {.alpha = 1, .bins = 4}, d).loss == doctest::Approx(4.));
   balance_data const other(3, 40, 12, 4);
-  double const literal = balance_of(serial{}, {.alpha = 1, .form = balance_form::literal, .bins = 4}, other).loss;
-  double const global = balance_of(serial{}, {.alpha = 1, .form = balance_form::global, .bins = 4}, other).loss;
+  double const literal =
+      balance_of(serial{}, {.alpha = 1, .form = balance_form::literal, .bins = 4}, other).loss;
+  double const global =
+      balance_of(serial{}, {.alpha = 1, .form = balance_form::global, .bins = 4}, other).loss;
   CHECK(literal == doctest::Approx(global * 3 / 12).epsilon(1e-12));
 }
 
@@ -112,7 +124,9 @@ TEST_CASE("SMoES balance: a bin nobody chose, padding, an empty batch") {
   CHECK(balance_of(serial{}, {.alpha = 1, .bins = 3}, none).loss == 0.);
 }
 
-TEST_CASE("SMoES balance: every group the same bits; shards merge exactly; sigmoid gates are normalized") {
+TEST_CASE(
+    "SMoES balance: every group the same bits; shards merge exactly; sigmoid gates are "
+    "normalized") {
   balance_data const d(6, 600, 40, 8);
   for (auto const form : {balance_form::in_bin, balance_form::global})
     same_everywhere([&](auto const& x) {
@@ -123,16 +137,20 @@ TEST_CASE("SMoES balance: every group the same bits; shards merge exactly; sigmo
     });
   table<std::int64_t> whole(1, 41), merged(1, 41), part(1, 41);
   auto const add = [&](matrix_view<double const> p, table<std::int64_t>& to) {
-    gate_mass(serial{}, gate_form::softmax, p, {}, to.row(), memory(gate_mass_workspace_bytes(serial{}, p.rows, 40)));
+    gate_mass(serial{}, gate_form::softmax, p, {}, to.row(),
+              memory(gate_mass_workspace_bytes(serial{}, p.rows, 40)));
   };
-  add(d.p.seen(), whole), add(d.p.seen().middle_rows(0, 123), merged), add(d.p.seen().middle_rows(123, 477), part);
+  add(d.p.seen(), whole), add(d.p.seen().middle_rows(0, 123), merged),
+      add(d.p.seen().middle_rows(123, 477), part);
   merge(merged.row(), part.seen_row());
   CHECK(merged.values == whole.values);
 
   auto twice = d;  // scores of a sigmoid gate that sum to 2: the same P
   for (double& x : twice.p.values) x *= 2;
   table<std::int64_t> scaled(1, 41);
-  gate_mass(serial{}, gate_form::sigmoid, twice.p.seen(), {}, scaled.row(), memory(gate_mass_workspace_bytes(serial{}, 600, 40)));
+  gate_mass(serial{}, gate_form::sigmoid, twice.p.seen(), {}, scaled.row(),
+            memory(gate_mass_workspace_bytes(serial{}, 600, 40)));
   for (offset_t e = 0; e < 40; ++e)
-    CHECK(ticks<double>::value(scaled.at(0, e)) == doctest::Approx(ticks<double>::value(whole.at(0, e))).epsilon(1e-12));
+    CHECK(ticks<double>::value(scaled.at(0, e)) ==
+          doctest::Approx(ticks<double>::value(whole.at(0, e))).epsilon(1e-12));
 }

@@ -21,7 +21,8 @@ TEST_CASE("SMoES MI: definition, closed form and plain loops agree, for two and 
         CHECK(of_m == doctest::Approx(1. / modalities).epsilon(1e-12));
       }
     }
-    CHECK(closed.loss == doctest::Approx(-.3 * mean_loss(d, d.p, mutual_information)).epsilon(1e-10));
+    CHECK(closed.loss ==
+          doctest::Approx(-.3 * mean_loss(d, d.p, mutual_information)).epsilon(1e-10));
     CHECK(same_bits(closed.d_logits.values, defined.d_logits.values));
   }
 }
@@ -56,13 +57,16 @@ TEST_CASE("SMoES MI: gradient for sigmoid gates, whose scores are divided by the
   auto term = inter_bin_mi(3, 1);
   term.gate = gate_form::sigmoid;
   auto const r = inter_bin_of(serial{}, term, d.batch());
-  CHECK(r.loss == doctest::Approx(-mean_loss(d, normalized(d.logits), mutual_information)).epsilon(1e-9));
+  CHECK(r.loss ==
+        doctest::Approx(-mean_loss(d, normalized(d.logits), mutual_information)).epsilon(1e-9));
   CHECK(gradient_error(d.logits, r.d_logits, [&](table<double> const& z) {
           return -mean_loss(d, normalized(z), mutual_information);
         }) < 1e-6);
 }
 
-TEST_CASE("SMoES MI: 0 when the gate ignores the modality, ln 2 when bins are disjoint, labels of bins do not matter") {
+TEST_CASE(
+    "SMoES MI: 0 when the gate ignores the modality, ln 2 when bins are disjoint, labels of bins "
+    "do not matter") {
   mi_data<double> d(4, 2, 10, 8, 4);
   for (offset_t t = 1; t < d.tokens(); ++t)
     for (index_t e = 0; e < 8; ++e) d.p.at(t, e) = d.p.at(0, e);
@@ -72,12 +76,14 @@ TEST_CASE("SMoES MI: 0 when the gate ignores the modality, ln 2 when bins are di
     d.scores.at(t, 0) = t % 2 == 0 ? 0. : 1.;
     for (index_t e = 0; e < 8; ++e) d.p.at(t, e) = d.bin.at(0, e) == (t % 2 == 0 ? 1 : 3) ? .5 : 0.;
   }
-  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss == doctest::Approx(-std::log(2.)).epsilon(1e-12));
+  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss ==
+        doctest::Approx(-std::log(2.)).epsilon(1e-12));
 
   mi_data<double> e(5, 3, 10, 8, 4);
   double const before = inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss;
   for (index_t& b : e.bin.values) b = (b + 1) % 4;
-  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss == doctest::Approx(before).epsilon(1e-12));
+  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss ==
+        doctest::Approx(before).epsilon(1e-12));
 }
 
 TEST_CASE("SMoES MI: every step down the gradient raises the Jensen-Shannon divergence") {
@@ -86,7 +92,8 @@ TEST_CASE("SMoES MI: every step down the gradient raises the Jensen-Shannon dive
   double last = first;
   for (int step = 0; step < 50; ++step) {
     auto const r = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch());
-    for (std::size_t i = 0; i < d.logits.values.size(); ++i) d.logits.values[i] -= 10 * r.d_logits.values[i];
+    for (std::size_t i = 0; i < d.logits.values.size(); ++i)
+      d.logits.values[i] -= 10 * r.d_logits.values[i];
     d.p = softmax_rows(d.logits);
     double const now = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss;
     CHECK(now < last);
@@ -95,7 +102,9 @@ TEST_CASE("SMoES MI: every step down the gradient raises the Jensen-Shannon dive
   CHECK(last < 2 * first);
 }
 
-TEST_CASE("SMoES MI: samples that lack a modality, padding, sums over all or kept, layers, nothing at all") {
+TEST_CASE(
+    "SMoES MI: samples that lack a modality, padding, sums over all or kept, layers, nothing at "
+    "all") {
   mi_data<double> d(7, 3, 6, 6, 2);
   for (offset_t t = 0; t < d.tokens(); ++t)
     if (d.sample.at(0, t) == 1) d.scores.at(t, 0) = .9;  // vision mass 0.6 of 6 tokens: below 1
@@ -112,15 +121,18 @@ TEST_CASE("SMoES MI: samples that lack a modality, padding, sums over all or kep
   CHECK(inter_bin_of(serial{}, term, d.batch()).kept.at(0, 1) == 1);
   term = inter_bin_mi(2, 1), term.reduce = layer_reduce::mean, term.layers = 4;
   CHECK(inter_bin_of(serial{}, term, d.batch()).loss == doctest::Approx(r.loss / 4));
-  CHECK(inter_bin_of(serial{}, term, d.batch()).d_logits.at(0, 0) == doctest::Approx(r.d_logits.at(0, 0) / 4));
+  CHECK(inter_bin_of(serial{}, term, d.batch()).d_logits.at(0, 0) ==
+        doctest::Approx(r.d_logits.at(0, 0) / 4));
 
   std::vector<std::uint8_t> valid(static_cast<std::size_t>(d.tokens()), 1);  // padding = not there
   mi_data<double> longer(8, 2, 5, 6, 2), shorter = longer;
-  shorter.p = table<double>(9, 6), shorter.logits = shorter.p, shorter.scores = table<double>(9, 1), shorter.sample = table<index_t>(1, 9);
+  shorter.p = table<double>(9, 6), shorter.logits = shorter.p, shorter.scores = table<double>(9, 1),
+  shorter.sample = table<index_t>(1, 9);
   for (offset_t t = 0, to = 0; t < 10; ++t) {
     if (t == 3) continue;
     for (index_t e = 0; e < 6; ++e) shorter.p.at(to, e) = longer.p.at(t, e);
-    shorter.scores.at(to, 0) = longer.scores.at(t, 0), shorter.sample.at(0, to++) = longer.sample.at(0, t);
+    shorter.scores.at(to, 0) = longer.scores.at(t, 0),
+                          shorter.sample.at(0, to++) = longer.sample.at(0, t);
   }
   auto padded = longer.batch();
   valid.resize(10);
@@ -163,7 +175,8 @@ TEST_CASE("SMoES MI: float follows double") {
   mi_data<double> wide(12, 3, 30, 16, 4);
   wide.bin = d.bin;
   for (std::size_t i = 0; i < d.p.values.size(); ++i) wide.p.values[i] = double(d.p.values[i]);
-  for (std::size_t i = 0; i < d.scores.values.size(); ++i) wide.scores.values[i] = double(d.scores.values[i]);
+  for (std::size_t i = 0; i < d.scores.values.size(); ++i)
+    wide.scores.values[i] = double(d.scores.values[i]);
   auto const a = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch());
   auto const b = inter_bin_of(serial{}, inter_bin_mi(4, 1), wide.batch());
   CHECK(a.loss == doctest::Approx(b.loss).epsilon(1e-5));
@@ -175,7 +188,9 @@ TEST_CASE("SMoES MI: what does not fit is named") {
   mi_data<double> const d(13, 2, 5, 6, 2);
   auto in = d.batch();
   in.bin_of_expert = {};
-  CHECK(try_inter_bin(serial{}, inter_bin_mi(2, 1), in, {}, {}, {}, matrix_view<double>{}, {}).code == errc::bad_shape);
+  CHECK(
+      try_inter_bin(serial{}, inter_bin_mi(2, 1), in, {}, {}, {}, matrix_view<double>{}, {}).code ==
+      errc::bad_shape);
   CHECK(inter_bin_mi(7, 1).validate(6).code == errc::bad_value);
   CHECK(inter_bin_kl(2, 1, 2, 1).validate(6).code == errc::bad_value);
 }

@@ -22,7 +22,8 @@ TEST_CASE("SMoES scores: hard labels, and how far a token has mixed") {
   fill_hard_scores(row_view<index_t const>(label), u.view());
   fill_hard_scores(row_view<index_t const>(label), two.view());
   for (offset_t t = 0; t < 3; ++t)
-    for (index_t m = 0; m < 2; ++m) CHECK(modality_scores<float>(u.seen())(t, m) == modality_scores<float>(two.seen())(t, m));
+    for (index_t m = 0; m < 2; ++m)
+      CHECK(modality_scores<float>(u.seen())(t, m) == modality_scores<float>(two.seen())(t, m));
   std::vector<double> const mixed{.5, .25, 1.};
   modality_scores<double> const s{row_view<double const>(mixed)};
   CHECK(mixing(s, 0) == 1.);

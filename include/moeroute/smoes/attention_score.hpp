@@ -18,12 +18,12 @@ namespace moeroute::inline MOEROUTE_ABI {
 template <element T>
 struct attention_layer {
   index_t heads = 1;
-  matrix_view<T const> attention{};        // (heads * tokens) x keys, head by head; rows sum to 1
-  row_view<offset_t const> first_key{};    // tokens: the token that column 0 stands for; default 0
-  matrix_view<T const> columns{};          // tokens x (heads * score columns): u~ of each head
-  matrix_view<T const> stream{};           // tokens x width, before the attention branch is added
-  matrix_view<T const> added{};            // tokens x width, what the branch adds
-  row_view<std::uint8_t const> valid{};    // tokens: 0 = padding, keeps its score
+  matrix_view<T const> attention{};      // (heads * tokens) x keys, head by head; rows sum to 1
+  row_view<offset_t const> first_key{};  // tokens: the token that column 0 stands for; default 0
+  matrix_view<T const> columns{};        // tokens x (heads * score columns): u~ of each head
+  matrix_view<T const> stream{};         // tokens x width, before the attention branch is added
+  matrix_view<T const> added{};          // tokens x width, what the branch adds
+  row_view<std::uint8_t const> valid{};  // tokens: 0 = padding, keeps its score
 };
 
 // Fused attention never shows its matrix. Widen every head's values by the columns of u: the columns of
@@ -100,12 +100,15 @@ status try_attention_score(X const& x, attention_layer<T> const& in, matrix_view
   offset_t const tokens = before.rows;
   checks c;
   c.at_least("attention.heads", in.heads, 1).must_be("after rows", after.rows, tokens);
-  c.must_be("after columns", after.cols, before.cols).must_be("attention.stream rows", in.stream.rows, tokens);
-  c.must_be("attention.added rows", in.added.rows, tokens).empty_or("attention.valid size", in.valid, tokens);
+  c.must_be("after columns", after.cols, before.cols)
+      .must_be("attention.stream rows", in.stream.rows, tokens);
+  c.must_be("attention.added rows", in.added.rows, tokens)
+      .empty_or("attention.valid size", in.valid, tokens);
   if (in.columns.empty()) {
     c.must_be("attention.attention rows", in.attention.rows, in.heads * tokens);
     c.empty_or("attention.first_key size", in.first_key, tokens);
-    if (in.first_key.empty()) c.at_most("attention.attention columns", in.attention.cols, tokens, errc::bad_shape);
+    if (in.first_key.empty())
+      c.at_most("attention.attention columns", in.attention.cols, tokens, errc::bad_shape);
   } else {
     c.must_be("attention.columns rows", in.columns.rows, tokens);
     c.must_be("attention.columns columns", in.columns.cols, in.heads * before.cols);

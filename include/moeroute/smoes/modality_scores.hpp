@@ -10,7 +10,8 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
-inline constexpr index_t vision_modality = 0, text_modality = 1;  // default numbering of row_context::modality
+inline constexpr index_t vision_modality = 0,
+                         text_modality = 1;  // default numbering of row_context::modality
 
 template <element T>
 struct modality_scores {
@@ -35,7 +36,9 @@ template <element T, std::integral I>
 void fill_hard_scores(row_view<I const> modality, matrix_view<T> out) {
   for (offset_t t = 0; t < out.rows; ++t)
     for (offset_t m = 0; m < out.cols; ++m)
-      out[t][m] = store<T>((out.cols == 1 ? modality[t] == text_modality : modality[t] == static_cast<I>(m)) ? 1.f : 0.f);
+      out[t][m] = store<T>(
+          (out.cols == 1 ? modality[t] == text_modality : modality[t] == static_cast<I>(m)) ? 1.f
+                                                                                            : 0.f);
 }
 
 // Which score feeds the experts of layer l (S1): the one after the block's own attention, u^(l+1), or the
@@ -50,7 +53,8 @@ constexpr offset_t score_layer(offset_t layer, score_lag lag) {
 template <element T>
 MOEROUTE_HD double mixing(modality_scores<T> const& scores, offset_t token) {
   double most = 0;
-  for (index_t m = 0; m < scores.count(); ++m) most = math::max(static_cast<double>(scores(token, m)), most);
+  for (index_t m = 0; m < scores.count(); ++m)
+    most = math::max(static_cast<double>(scores(token, m)), most);
   return scores.count() < 2 ? 0 : (1 - most) / (1 - 1. / scores.count());
 }
 
