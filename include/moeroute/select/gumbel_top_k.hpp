@@ -41,7 +41,10 @@ struct gumbel_top_k {
     float noise[64];
     for (index_t first = 0; first < size; first += 64) {
       simd::gumbel_of_64(source.random, c.token, first, noise);
-      for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] / temperature + noise[i];
+      if (temperature == 1)
+        for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] + noise[i];
+      else
+        for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] / temperature + noise[i];
     }
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.

@@ -13,11 +13,36 @@ using words = vec<std::uint32_t, 16>;
 struct wide_product {
   words high, low;
 };
+// The product of the lower halves of 64-bit lanes: one instruction where there is one.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> low_product(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(x.v) == 64) {
+      typedef int half __attribute__((vector_size(64)));
+      typedef long long whole __attribute__((vector_size(64)));
+#if defined(__clang__)
+      return decltype(x)(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512(__builtin_bit_cast(half, x.v), __builtin_bit_cast(half, y.v))), 0);
+#else
+      return decltype(x)(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512_mask(__builtin_bit_cast(half, x.v), __builtin_bit_cast(half, y.v), whole{}, all_eight)), 0);
+#endif
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (sizeof(x.v) == 32) {
+      typedef int half __attribute__((vector_size(32)));
+      return decltype(x)(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq256(__builtin_bit_cast(half, x.v), __builtin_bit_cast(half, y.v))), 0);
+    }
+#endif
+    using L = decltype(x);
+    return (x & L(std::uint64_t{0xFFFFFFFFu})) * y;
+  }, a, b);
+}
 // 32 x 32 -> 64 bits in every lane: even and odd lanes apart.
 MOEROUTE_SIMD_INLINE wide_product multiply(words x, std::uint32_t by) {
   using W = vec<std::uint64_t, 8>;
   W const half(std::uint64_t{0xFFFFFFFFu}), m(std::uint64_t{by}), pairs = bits_as<std::uint64_t>(x);
-  W const even = (pairs & half) * m, odd = (pairs >> 32) * m;
+  W const even = low_product(pairs, m), odd = low_product(pairs >> 32, m);
   return {bits_as<std::uint32_t>((even >> 32) | (odd & ~half)), bits_as<std::uint32_t>((even & half) | (odd << 32))};
 }
 // Experts first .. first + 63, first a multiple of 4. Word w of counter b belongs to expert first + 4 b + w.
