@@ -27,6 +27,33 @@ MOEROUTE_HD I bisect_cut(I low, I high, offset_t wanted, Count const& count) {
   return low;
 }
 
+// The same for the keys of numbers, guessing between the ends first; `reached` comes in as the count at `low` and
+// leaves as the count at the cut.
+template <class V, class Count>
+MOEROUTE_HD key_t<V> search_cut(key_t<V> low, key_t<V> high, offset_t wanted, offset_t& reached, Count const& count) {
+  using I = key_t<V>;
+  offset_t beyond = 0;  // count above high
+  for (int guess = 0; low < high && reached != wanted && guess < 12; ++guess) {
+    V const a = from_order_key<V>(low), b = from_order_key<V>(high);
+    V const share = guess % 2 == 1 ? V(.5)
+                                   : V(.05) + V(.9) * static_cast<V>(reached - wanted) / static_cast<V>(reached - beyond + 1);
+    V const between = a + (b - a) * share;
+    if (!(between > a && between <= b)) break;  // infinite, or nothing between
+    I const cut = order_key(between);
+    if (cut <= low || cut > high) break;
+    offset_t const n = count(cut);
+    if (n >= wanted) low = cut, reached = n;
+    else high = static_cast<I>(cut - 1), beyond = n;
+  }
+  if (low == high || reached == wanted) return low;
+  auto const counted = [&](I cut) {
+    offset_t const n = count(cut);
+    if (n >= wanted) reached = n;
+    return n;
+  };
+  return bisect_cut(low, high, wanted, counted);
+}
+
 // Sorts places [0, n) so that earlier(a, b) holds along them: a network with one direction, so that any n works.
 template <class G, class T, class Earlier>
 MOEROUTE_HD void sort_in_place(G const& g, T* x, offset_t n, Earlier const& earlier) {
@@ -69,14 +96,18 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
                                pick_order order = pick_order::best_first) {
   using V = typename Row::value_type;
   using I = key_t<V>;
-  V lowest = infinity<V>, highest = -infinity<V>;
+  // Bounds of the open keys, by integers alone so that the pass vectorizes: a key past +inf or not past -inf is NaN
+  // or closed; -0 falls just below +0, where a bound may lie.
+  I const closed = order_key(-infinity<V>), past = order_key(infinity<V>);
+  I low = largest<I>, high = closed;
   index_t opened = 0;
   keys.each(g, [&](index_t, V const& x) {
-    highest = x > highest ? x : highest;
-    lowest = x > -infinity<V> && x < lowest ? x : lowest;
-    opened += x > -infinity<V> ? 1 : 0;
+    I const bits = math::as<I>(x), k = bits ^ ((bits >> (8 * sizeof(I) - 1)) & largest<I>);
+    I const upper = k > past ? closed : k, lower = upper > closed ? upper : largest<I>;
+    high = upper > high ? upper : high;
+    low = lower < low ? lower : low;
+    opened += upper > closed ? 1 : 0;
   });
-  I low = order_key(lowest), high = order_key(highest);
   std::int64_t open = opened;
   if constexpr (!is_serial<G>) {
     open = g.sum(open);
@@ -91,17 +122,14 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
       keys.each(g, [&](index_t, V const& x) { c += x >= least_value ? 1 : 0; });
       return static_cast<offset_t>(g.sum(std::int64_t{c}));
     };
-    I const cut = n == open ? low : detail::bisect_cut(low, high, n, count);
+    offset_t at_least = open;
+    I const cut = n == open ? low : detail::search_cut<V>(low, high, n, at_least, count);
     V const cut_value = from_order_key<V>(cut);
-    index_t above_cut = 0, at_cut = 0;
-    keys.each(g, [&](index_t, V const& x) {
-      above_cut += x > cut_value ? 1 : 0;
-      at_cut += x == cut_value ? 1 : 0;
-    });
-    auto const better = g.sum(std::int64_t{above_cut}), equal = g.sum(std::int64_t{at_cut});
-    // Of the equal ones the lower ids: the last id that is still in.
     index_t last_equal = keys.size() - 1;
-    if (better + equal > n) {
+    if (at_least > n) {  // of the equal ones the lower ids: the last id that is still in
+      index_t above_cut = 0;
+      keys.each(g, [&](index_t, V const& x) { above_cut += x > cut_value ? 1 : 0; });
+      auto const better = g.sum(std::int64_t{above_cut});
       auto const equal_up_to = [&](index_t negative) {
         index_t c = 0;
         keys.each(g, [&](index_t i, V const& x) { c += x == cut_value && -i >= negative ? 1 : 0; });
@@ -109,7 +137,7 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
       };
       last_equal = -detail::bisect_cut(static_cast<index_t>(-last_equal), index_t{0}, n - better, equal_up_to);
     }
-    auto const chosen = [&](index_t i, V const& x) { return x > cut_value || (x == cut_value && i <= last_equal); };
+    auto const chosen = [&](index_t i, V const& x) { return (x > cut_value) | ((x == cut_value) & (i <= last_equal)); };
     offset_t next = 0;
     if constexpr (!is_serial<G>) {  // lanes write one behind the other
       std::int64_t mine = 0;
@@ -119,9 +147,16 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
         if (lane < g.rank()) next += theirs;
       }
     }
-    keys.each(g, [&](index_t i, V const& x) {
-      if (chosen(i, x) && next < n) out[next++] = i;
-    });
+    if constexpr (is_serial<G>) {
+      for (index_t i = 0; next < n; ++i) {  // without branches: a place is written until its winner stays
+        out[next] = i;
+        next += chosen(i, keys.at(i));
+      }
+    } else {
+      keys.each(g, [&](index_t i, V const& x) {
+        if (chosen(i, x)) out[next++] = i;
+      });
+    }
     g.sync();
     if (order == pick_order::position) {
       if constexpr (!is_serial<G>)
