@@ -23,8 +23,14 @@ struct data {
   std::vector<float> x, grouped, y, weights;
   plan_view<> plan;
   explicit data(offset_t w)
-      : width(w), ids(static_cast<std::size_t>(tokens * k)), offsets(257), slot(ids.size()), token(ids.size()),
-        x(static_cast<std::size_t>(tokens * w), 1.f), grouped(ids.size() * static_cast<std::size_t>(w), 1.f), y(x.size(), 1.f),
+      : width(w),
+        ids(static_cast<std::size_t>(tokens * k)),
+        offsets(257),
+        slot(ids.size()),
+        token(ids.size()),
+        x(static_cast<std::size_t>(tokens * w), 1.f),
+        grouped(ids.size() * static_cast<std::size_t>(w), 1.f),
+        y(x.size(), 1.f),
         weights(ids.size(), .125f) {
     std::mt19937 g(1);
     for (auto& id : ids) id = static_cast<index_t>(g() % 256);
@@ -34,14 +40,17 @@ struct data {
   }
   matrix_view<float> tokens_of(std::vector<float>& v) { return {v.data(), tokens, width}; }
   matrix_view<float> rows() { return {grouped.data(), tokens * k, width}; }
-  void report(benchmark::State& state) const { state.SetBytesProcessed(state.iterations() * tokens * k * width * 4); }
+  void report(benchmark::State& state) const {
+    state.SetBytesProcessed(state.iterations() * tokens * k * width * 4);
+  }
 };
 
 void copy_by_slot(benchmark::State& state) {  // the plain way: for every row its token
   data d(state.range(0));
   for (auto _ : state) {
     for (offset_t s = 0; s < d.tokens * d.k; ++s)
-      std::memcpy(d.rows()[s].data, d.tokens_of(d.x)[d.token[static_cast<std::size_t>(s)]].data, static_cast<std::size_t>(d.width) * 4);
+      std::memcpy(d.rows()[s].data, d.tokens_of(d.x)[d.token[static_cast<std::size_t>(s)]].data,
+                  static_cast<std::size_t>(d.width) * 4);
     benchmark::ClobberMemory();
   }
   d.report(state);
@@ -72,15 +81,28 @@ template <class X>
 void combine_rows(benchmark::State& state, X const& x) {
   data d(state.range(0));
   for (auto _ : state)
-    combine(x, d.plan, d.rows(), matrix_view<float const>(d.weights.data(), d.tokens, d.k), d.tokens_of(d.y));
+    combine(x, d.plan, d.rows(), matrix_view<float const>(d.weights.data(), d.tokens, d.k),
+            d.tokens_of(d.y));
   d.report(state);
 }
 
 BENCHMARK(copy_by_slot)->Arg(2048)->Arg(7168)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(permute_rows, serial, serial{})->Arg(2048)->Arg(7168)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(permute_rows, two_threads, threads{2})->Arg(2048)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(permute_rows, serial, serial{})
+    ->Arg(2048)
+    ->Arg(7168)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(permute_rows, two_threads, threads{2})
+    ->Arg(2048)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(add_by_row)->Arg(2048)->Arg(7168)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(combine_rows, serial, serial{})->Arg(2048)->Arg(7168)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(combine_rows, two_threads, threads{2})->Arg(2048)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(combine_rows, serial, serial{})
+    ->Arg(2048)
+    ->Arg(7168)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(combine_rows, two_threads, threads{2})
+    ->Arg(2048)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace

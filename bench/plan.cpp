@@ -22,17 +22,24 @@ struct data {
   std::vector<Slot> slot, token;
   plan_view<Slot> plan;
   explicit data(index_t e)
-      : experts(e), ids(static_cast<std::size_t>(tokens * k)), score(ids.size()), counts(static_cast<std::size_t>(e)),
-        offsets(counts.size() + 1), slot(ids.size()), token(ids.size()) {
+      : experts(e),
+        ids(static_cast<std::size_t>(tokens * k)),
+        score(ids.size()),
+        counts(static_cast<std::size_t>(e)),
+        offsets(counts.size() + 1),
+        slot(ids.size()),
+        token(ids.size()) {
     std::mt19937 g(1);
     for (auto& id : ids) id = static_cast<index_t>(g() % static_cast<unsigned>(e));
     for (auto& s : score) s = static_cast<float>(g() >> 8);
-    plan.counts = counts, plan.offsets = offsets, plan.slot_of_choice = slot, plan.token_of_slot = token;
+    plan.counts = counts, plan.offsets = offsets, plan.slot_of_choice = slot,
+    plan.token_of_slot = token;
   }
   choices_view<> choices() const { return {.ids = {ids.data(), tokens, k}}; }
   void report(benchmark::State& state) const {
     state.SetItemsProcessed(state.iterations() * tokens * k);
-    state.SetBytesProcessed(state.iterations() * tokens * k * static_cast<offset_t>(sizeof(index_t) + 2 * sizeof(Slot)));
+    state.SetBytesProcessed(state.iterations() * tokens * k *
+                            static_cast<offset_t>(sizeof(index_t) + 2 * sizeof(Slot)));
   }
 };
 
@@ -69,14 +76,21 @@ void dropless(benchmark::State& state, X const& x) {
   d.report(state);
 }
 template <class X>
-void dropless32(benchmark::State& state, X const& x) { dropless<std::int32_t>(state, x); }
+void dropless32(benchmark::State& state, X const& x) {
+  dropless<std::int32_t>(state, x);
+}
 template <class X>
-void dropless64(benchmark::State& state, X const& x) { dropless<offset_t>(state, x); }
+void dropless64(benchmark::State& state, X const& x) {
+  dropless<offset_t>(state, x);
+}
 void limited(benchmark::State& state, queue_order order) {
   data<offset_t> d(static_cast<index_t>(state.range(0)));
-  std::vector<std::byte> w(static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, d.experts, d.tokens, d.tokens * d.k)));
+  std::vector<std::byte> w(static_cast<std::size_t>(
+      limited_plan_workspace_bytes(serial{}, d.experts, d.tokens, d.tokens * d.k)));
   capacity_options<> o{.rule = {.factor = 1.25}};
-  o.queue = {.order = order, .of_token = {d.score.data(), d.tokens}, .of_choice = {d.score.data(), d.tokens, d.k}};
+  o.queue = {.order = order,
+             .of_token = {d.score.data(), d.tokens},
+             .of_choice = {d.score.data(), d.tokens, d.k}};
   for (auto _ : state) make_plan(serial{}, d.choices(), d.experts, {}, o, d.plan, w);
   d.report(state);
 }

@@ -10,8 +10,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 template <std::integral Id, element W>
 struct order_by_weight_row {
-  matrix_view<Id> ids;      // tokens x k
-  matrix_view<W> weights;   // tokens x k
+  matrix_view<Id> ids;     // tokens x k
+  matrix_view<W> weights;  // tokens x k
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
@@ -42,7 +42,8 @@ struct order_by_weight_row {
 template <executor X, std::integral Id, element W>
 status try_order_by_weight(X const& x, matrix_view<Id> ids, matrix_view<W> weights) noexcept {
   checks c;
-  c.must_be("weights rows", weights.rows, ids.rows).must_be("weights columns", weights.cols, ids.cols);
+  c.must_be("weights rows", weights.rows, ids.rows)
+      .must_be("weights columns", weights.cols, ids.cols);
   if (!c.strided("ids", ids).strided("weights", weights).result().ok()) return c.result();
   return x.run(ids.rows, order_by_weight_row<Id, W>{ids, weights}, {});
 }

@@ -20,10 +20,11 @@ enum class queue_order : std::uint8_t { position, choice_major, batch_priority, 
 template <element P = float>
 struct queue_keys {
   queue_order order = queue_order::position;
-  row_view<P const> of_token{};       // tokens: batch_priority
-  matrix_view<P const> of_choice{};   // tokens x k, or 1 x all: score
-  draws random{};                     // shuffled
-  row_view<offset_t const> token{};   // tokens: their names for random draws; default: the row number
+  row_view<P const> of_token{};      // tokens: batch_priority
+  matrix_view<P const> of_choice{};  // tokens x k, or 1 x all: score
+  draws random{};                    // shuffled
+  row_view<offset_t const>
+      token{};  // tokens: their names for random draws; default: the row number
 };
 
 namespace detail {
@@ -31,13 +32,17 @@ namespace detail {
 // A line of choices: tokens or choices may have been sorted. Cells are experts, in every segment.
 struct queue_line {
   queue_order order = queue_order::position;
-  offset_t const* sorted = nullptr;      // batch_priority: tokens; score, shuffled: choices
-  offset_t longest = 0;                  // most choices of a token
-  row_view<index_t const> segment{};     // tokens
+  offset_t const* sorted = nullptr;   // batch_priority: tokens; score, shuffled: choices
+  offset_t longest = 0;               // most choices of a token
+  row_view<index_t const> segment{};  // tokens
   index_t segments = 1;
 
-  MOEROUTE_HD constexpr offset_t cells(index_t experts) const { return static_cast<offset_t>(segments) * experts; }
-  MOEROUTE_HD constexpr offset_t segment_of(offset_t t) const { return segment.empty() ? 0 : segment[t]; }
+  MOEROUTE_HD constexpr offset_t cells(index_t experts) const {
+    return static_cast<offset_t>(segments) * experts;
+  }
+  MOEROUTE_HD constexpr offset_t segment_of(offset_t t) const {
+    return segment.empty() ? 0 : segment[t];
+  }
   MOEROUTE_HD constexpr offset_t cell(offset_t t, index_t e, index_t experts) const {
     return segment_of(t) * experts + e;
   }
@@ -46,12 +51,14 @@ struct queue_line {
   MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
     auto const one = [&](offset_t t, offset_t j) {
-      visit(t, shape.first(t) + j, in.is_valid(t) ? values_of(in.ids, shape, t)[j] : no_expert_of<Id>);
+      visit(t, shape.first(t) + j,
+            in.is_valid(t) ? values_of(in.ids, shape, t)[j] : no_expert_of<Id>);
     };
     if (order == queue_order::position) return token_major{}.each(in, s, shares, visit);
     if (order == queue_order::choice_major || order == queue_order::batch_priority) {
       share_range const mine = share_range_of(shape.tokens * longest, s, shares);
-      offset_t j = shape.tokens == 0 ? 0 : mine.first / shape.tokens, i = mine.first - j * shape.tokens;
+      offset_t j = shape.tokens == 0 ? 0 : mine.first / shape.tokens,
+               i = mine.first - j * shape.tokens;
       for (offset_t q = mine.first; q < mine.last; ++q) {
         offset_t const t = sorted == nullptr ? i : sorted[i];
         if (j < shape.last(t) - shape.first(t)) one(t, j);
@@ -82,10 +89,13 @@ struct sort_space {
 };
 inline sort_space take_sort_space(scratch& s, offset_t n) {
   sort_space out{};
-  for (int i = 0; i < 2; ++i) out.keys[i] = s.take<std::uint64_t>(n), out.items[i] = s.take<offset_t>(n);
+  for (int i = 0; i < 2; ++i)
+    out.keys[i] = s.take<std::uint64_t>(n), out.items[i] = s.take<offset_t>(n);
   return out;
 }
-constexpr offset_t sort_bytes(offset_t n) { return 2 * aligned_bytes<std::uint64_t>(n) + 2 * aligned_bytes<offset_t>(n); }
+constexpr offset_t sort_bytes(offset_t n) {
+  return 2 * aligned_bytes<std::uint64_t>(n) + 2 * aligned_bytes<offset_t>(n);
+}
 
 // Stable sort of items 0 .. n - 1 by keys[0], eight bits at a time; returns the sorted items.
 inline offset_t const* radix_sort(sort_space s, offset_t n, int key_bytes) {
@@ -116,7 +126,8 @@ queue_line line_up(choices_view<Id> const& in, queue_keys<P> const& keys, sort_s
     if (offset_t const n = shape.last(t) - shape.first(t); n > line.longest) line.longest = n;
   using V = compute_t<P>;
   if (keys.order == queue_order::batch_priority) {
-    for (offset_t t = 0; t < shape.tokens; ++t) space.keys[0][t] = descending<V>(load(keys.of_token[t]));
+    for (offset_t t = 0; t < shape.tokens; ++t)
+      space.keys[0][t] = descending<V>(load(keys.of_token[t]));
     line.sorted = radix_sort(space, shape.tokens, sizeof(V));
   } else if (keys.order == queue_order::score) {
     for (offset_t t = 0; t < shape.tokens; ++t)
@@ -143,7 +154,8 @@ status validate(queue_keys<P> const& keys, choices_view<Id> const& in) {
   choice_shape const shape = in.shape();
   if (keys.order == queue_order::batch_priority)
     c.must_be("queue.of_token size", keys.of_token.size, shape.tokens, errc::missing);
-  if (keys.order == queue_order::score) fits_choices(c, "queue.of_choice rows", "queue.of_choice columns", keys.of_choice, shape);
+  if (keys.order == queue_order::score)
+    fits_choices(c, "queue.of_choice rows", "queue.of_choice columns", keys.of_choice, shape);
   return c.empty_or("queue.token size", keys.token, shape.tokens).result();
 }
 
