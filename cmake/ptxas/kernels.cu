@@ -2,6 +2,7 @@
 // ptxas and the disassembler say. A body gets a short name by deriving from it.
 #include <moeroute/balance/bias_update.hpp>
 #include <moeroute/cuda.cuh>
+#include <moeroute/cuda/register_rows.cuh>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/z_loss.hpp>
@@ -21,24 +22,34 @@ using bf16 = __nv_bfloat16;
                                                                                      __grid_constant__ kernels::name const)
 #define WARP(name, ...) MOEROUTE_KERNEL(warp_a_row, name, __VA_ARGS__)
 #define BLOCK(name, ...) MOEROUTE_KERNEL(block_a_row, name, __VA_ARGS__)
+#define PART(name, ...)                                                                               \
+  namespace kernels {                                                                                 \
+  struct name : __VA_ARGS__ {};                                                                       \
+  }                                                                                                   \
+  template __global__ void moeroute::detail::part_kernel<kernels::name::lanes, kernels::name>(offset_t, offset_t, \
+                                                                     __grid_constant__ kernels::name const)
 
-using plain = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
-using late = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
-using v3 = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
-using explore = router<no_gate, no_prior, softmax, no_bias, gumbel_top_k<>, renormalize>;
-using columns = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
-using balance = terms<switch_balance, z_loss>;
+using usual_router = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
+using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
+using v3_router = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
+using drawing_router = router<no_gate, no_prior, softmax, no_bias, gumbel_top_k<>, renormalize>;
+using choosing_experts = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
+using two_losses = terms<switch_balance, z_loss>;
 
-WARP(route_softmax_fp32, route_row<plain, float, float, index_t, float>);
-WARP(route_softmax_bf16, route_row<plain, bf16, float, index_t, float>);
-WARP(route_softmax_over_chosen_fp32, route_row<late, float, float, index_t, float>);
-WARP(route_deepseek_v3_fp32, route_row<v3, float, float, index_t, float>);
-WARP(route_deepseek_v3_bf16, route_row<v3, bf16, float, index_t, float>);
-WARP(route_gumbel_fp32, route_row<explore, float, float, index_t, float>);
-BLOCK(route_softmax_fp32_long_row, route_row<plain, float, float, index_t, float>);
-WARP(route_backward_softmax_fp32, route_row_backward<plain, float, float, index_t, float, float>);
-WARP(route_backward_deepseek_v3_fp32, route_row_backward<v3, float, float, index_t, float, float>);
-BLOCK(expert_choice_columns, detail::choose_tokens<columns, float, float, float>);
+WARP(route_softmax_fp32, route_row<usual_router, float, float, index_t, float>);
+WARP(route_softmax_bf16, route_row<usual_router, bf16, float, index_t, float>);
+WARP(route_softmax_over_chosen_fp32, route_row<late_router, float, float, index_t, float>);
+WARP(route_deepseek_v3_fp32, route_row<v3_router, float, float, index_t, float>);
+WARP(route_deepseek_v3_bf16, route_row<v3_router, bf16, float, index_t, float>);
+WARP(route_gumbel_fp32, route_row<drawing_router, float, float, index_t, float>);
+BLOCK(route_softmax_fp32_long_row, route_row<usual_router, float, float, index_t, float>);
+PART(registers_softmax_bf16_256_top8, route_in_registers<usual_router, bf16, float, index_t, float, 256>);
+PART(registers_softmax_fp32_256_top8, route_in_registers<usual_router, float, float, index_t, float, 256>);
+PART(registers_deepseek_v3_bf16, route_in_registers<v3_router, bf16, float, index_t, float, 256>);
+PART(registers_deepseek_v3_fp32, route_in_registers<v3_router, float, float, index_t, float, 256>);
+WARP(route_backward_softmax_fp32, route_row_backward<usual_router, float, float, index_t, float, float>);
+WARP(route_backward_deepseek_v3_fp32, route_row_backward<v3_router, float, float, index_t, float, float>);
+BLOCK(expert_choice_columns, detail::choose_tokens<choosing_experts, float, float, float>);
 
 BLOCK(plan_count, count_block<index_t, std::int32_t>);
 BLOCK(plan_place, place_block<index_t, std::int32_t>);
@@ -47,9 +58,9 @@ WARP(permute_backward_bf16, permute_row_backward<bf16, float, bf16, bf16, float,
 WARP(combine_bf16, combine_row<bf16, float, bf16, std::int32_t>);
 WARP(combine_backward_bf16, combine_row_backward<bf16, float, bf16, float, std::int32_t>);
 
-WARP(loss_observe, detail::sum_chunk<wide_sum, detail::observe_token<plain, balance, float, float, index_t>>);
-WARP(loss_finish, detail::finish_term<balance>);
-WARP(loss_gradient, detail::add_gradient_token<plain, balance, float, float, index_t, float>);
+WARP(loss_observe, detail::sum_chunk<wide_sum, detail::observe_token<usual_router, two_losses, float, float, index_t>>);
+WARP(loss_finish, detail::finish_term<two_losses>);
+WARP(loss_gradient, detail::add_gradient_token<usual_router, two_losses, float, float, index_t, float>);
 WARP(bias_update, detail::update_bias_row<sign_update, std::int64_t, float>);
 WARP(route_log_prob, route_log_prob_row<no_prior, float, float, index_t, float>);
 WARP(route_log_prob_backward, route_log_prob_backward_row<no_prior, float, float, index_t, float, float>);

@@ -114,6 +114,17 @@ struct route_row {
     simd::route_rows(*this, first, last, s);
   }
 #endif
+  // A row that chooses nobody.
+  template <class G>
+  MOEROUTE_HD void nobody(G const& g, offset_t t) const {
+    for (offset_t j = g.rank(); j < out.ids.cols; j += g.size()) {
+      out.ids[t][j] = no_expert_of<Id>;
+      out.weights[t][j] = W(0);
+    }
+    if (!out.scores.empty())
+      for (offset_t e = g.rank(); e < out.scores.cols; e += g.size()) out.scores[t][e] = W(0);
+    g.sync();
+  }
   // The statistics the scores need: without the sum where it cancels and the best expert is always chosen.
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G, class Row>
@@ -186,16 +197,6 @@ struct route_row {
       g.sync();
       r.select(g, c, memory_row<V const>{y, logits.count}, ids);
     }
-  }
-  template <class G>
-  MOEROUTE_HD void nobody(G const& g, offset_t t) const {
-    for (offset_t j = g.rank(); j < out.ids.cols; j += g.size()) {
-      out.ids[t][j] = no_expert_of<Id>;
-      out.weights[t][j] = W(0);
-    }
-    if (!out.scores.empty())
-      for (offset_t e = g.rank(); e < out.scores.cols; e += g.size()) out.scores[t][e] = W(0);
-    g.sync();
   }
 };
 

@@ -43,6 +43,12 @@
 #define MOEROUTE_HD
 #define MOEROUTE_EXEC_CHECK_DISABLE
 #endif
+// Before a loop over an array that must stay in registers.
+#if defined(__CUDA_ARCH__)
+#define MOEROUTE_UNROLL _Pragma("unroll")
+#else
+#define MOEROUTE_UNROLL
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define MOEROUTE_INLINE inline __attribute__((always_inline))
