@@ -30,8 +30,10 @@ inline std::vector<std::string> nearest(std::string wanted, std::vector<std::str
     bool const inside = !wanted.empty() && (name.find(wanted) != std::string::npos || wanted.find(name) != std::string::npos);
     return inside ? std::size_t{1} : edit_distance(wanted, name);
   };
-  std::stable_sort(names.begin(), names.end(),
-                   [&](auto const& a, auto const& b) { return distance(a) < distance(b); });
+  std::sort(names.begin(), names.end(), [&](auto const& a, auto const& b) {
+    auto const x = distance(a), y = distance(b);
+    return x != y ? x < y : a < b;
+  });
   names.resize(std::min(names.size(), most));
   return names;
 }

@@ -42,7 +42,8 @@ int run(int argc, char** argv) {
 
   auto const w = make_world(load_corpus(data), images, glosses, experts, k, any_executor::named(executor));
   auto contenders = all_contenders();  // softmax top-k first: the others are compared with it
-  std::stable_partition(contenders.begin(), contenders.end(), [](auto const& c) { return c.name == "softmax top-k"; });
+  auto const first = std::find_if(contenders.begin(), contenders.end(), [](auto const& c) { return c.name == "softmax top-k"; });
+  if (first != contenders.end()) std::rotate(contenders.begin(), first, first + 1);
   progress bar("routing", std::ssize(contenders), quiet);
   std::vector<shown> all;
   std::vector<std::string> skipped;

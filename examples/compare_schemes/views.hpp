@@ -78,7 +78,10 @@ inline std::string modality_view(std::vector<shown> const& all, world const& w) 
 
 inline std::string balance_view(std::vector<shown> const& all) {
   std::vector<shown> sorted = all;
-  std::stable_sort(sorted.begin(), sorted.end(), [](auto const& a, auto const& b) { return a.load.summary.max_over_mean() < b.load.summary.max_over_mean(); });
+  std::sort(sorted.begin(), sorted.end(), [](auto const& a, auto const& b) {
+    double const x = a.load.summary.max_over_mean(), y = b.load.summary.max_over_mean();
+    return x != y ? x < y : a.name < b.name;
+  });
   series most{.name = "busiest expert over mean", .y = {}};
   for (auto const& s : sorted) most.y.push_back(s.load.summary.max_over_mean());
   return bar_chart({.title = "How even is the load?", .subtitle = "Busiest expert over the mean; 1 is perfectly even", .x_label = "max / mean load"},

@@ -77,7 +77,7 @@ TEST_CASE("case: arrays are checked for presence, dtype, shape, range and NaN") 
 TEST_CASE("compare: exact, set, tolerance, informative and NaN") {
   folder const f;
   write_npy(f.path / "ids.npy", array::of(std::vector<int>{1, 2, 3, 4}, {2, 2}));
-  write_npy(f.path / "w.npy", array::of(std::vector<double>{1, NAN}, {2}));
+  write_npy(f.path / "w.npy", array::of(std::vector<double>{1, std::nan("")}, {2}));
   auto const c = f.with(R"({"scheme": "s",
     "expected": {"ids": "ids.npy", "same": "ids.npy", "w": "w.npy", "loss": 2.0, "note": 9},
     "compare": {"ids": "exact", "same": "set", "w_atol": 1e-3, "loss_rtol": 1e-2, "note": "informative"}})");

@@ -23,6 +23,8 @@ void must(bool good) {
   if (!good) std::abort();
 }
 
+bool parallel = false;  // every eighth input: threads are slow to start
+
 // Serial by itself takes the vector path where there is one; `plain` spares the compiler the rest of them.
 template <class R, class X = plain<serial>>
 void run(R const& r, std::vector<float> const& logits, index_t experts, X const& x = {}) {
@@ -35,9 +37,11 @@ void run(R const& r, std::vector<float> const& logits, index_t experts, X const&
   std::vector<float> weights(n), weights2(n), d(n, 1.f), d_logits(logits.size());
   status const s = try_route(x, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}, {}}, workspace(work));
   if (!s.ok()) return must(message(s).c_str()[0] != '\0');
-  must(try_route(lockstep{4}, r, in, routing_view<>{{ids2.data(), tokens, k}, {weights2.data(), tokens, k}, {}}, workspace(work)).ok());
-  must(ids == ids2);
-  must(std::memcmp(weights.data(), weights2.data(), n * sizeof(float)) == 0);
+  if (parallel) {
+    must(try_route(lockstep{4}, r, in, routing_view<>{{ids2.data(), tokens, k}, {weights2.data(), tokens, k}, {}}, workspace(work)).ok());
+    must(ids == ids2);
+    must(n == 0 || std::memcmp(weights.data(), weights2.data(), n * sizeof(float)) == 0);
+  }
   for (offset_t t = 0; t < tokens; ++t)
     for (offset_t j = 0; j < k; ++j) {
       auto const i = static_cast<std::size_t>(t * k + j);
@@ -55,6 +59,7 @@ void run(R const& r, std::vector<float> const& logits, index_t experts, X const&
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   reader in{data, size};
   auto const what = in.byte();
+  parallel = what / 8 % 8 == 1;
   index_t const experts = 1 + in.byte() % 40, k = static_cast<std::int8_t>(in.byte()) % 12;
   index_t const groups = static_cast<std::int8_t>(in.byte()) % 10, top = static_cast<std::int8_t>(in.byte()) % 10;
   std::vector<float> bias(static_cast<std::size_t>(experts));

@@ -2,6 +2,8 @@
 // in order. Same result as take_best (key descending, then lower id), for hundreds of winners among thousands.
 #pragma once
 
+#include <initializer_list>
+
 #include <moeroute/core/row.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
