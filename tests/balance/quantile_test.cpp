@@ -30,10 +30,12 @@ double nth(std::vector<double> v, std::size_t n) {  // n-th largest, from 1
 TEST_CASE("nth largest: every rank, repeated values, NaN last") {
   std::vector<double> v{3, -1, 3, 0, -0., 7, -infinity<double>, infinity<double>, 1e-310};
   for (std::size_t n = 1; n <= v.size(); ++n)
-    CHECK(detail::nth_largest<double>(serial_group{}, 9, static_cast<offset_t>(n),
-                                      [&](offset_t i) { return v[static_cast<std::size_t>(i)]; }) == nth(v, n));
+    CHECK(detail::nth_largest<double>(serial_group{}, 9, static_cast<offset_t>(n), [&](offset_t i) {
+            return v[static_cast<std::size_t>(i)];
+          }) == nth(v, n));
   v[2] = not_a_number<double>;
-  CHECK(is_nan(detail::nth_largest<double>(serial_group{}, 9, 9, [&](offset_t i) { return v[static_cast<std::size_t>(i)]; })));
+  CHECK(is_nan(detail::nth_largest<double>(
+      serial_group{}, 9, 9, [&](offset_t i) { return v[static_cast<std::size_t>(i)]; })));
 }
 
 TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing, mean 0") {
@@ -41,19 +43,21 @@ TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing
   index_t const E = 6, k = 2;
   auto s = skewed(T, E);
   std::vector<double> bias{.1, 0, -.1, 0, .2, 0}, cutoff(30), before = bias;
-  update_by_quantile(serial{}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E), row_view<double>(bias),
-                     row_view<double>(cutoff.data(), T));
+  update_by_quantile(serial{}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E),
+                     row_view<double>(bias), row_view<double>(cutoff.data(), T));
   std::vector<double> a;
   for (offset_t t = 0; t < T; ++t) {
     std::vector<double> row;
-    for (index_t e = 0; e < E; ++e) row.push_back(s[static_cast<std::size_t>(t * E + e)] + before[static_cast<std::size_t>(e)]);
+    for (index_t e = 0; e < E; ++e)
+      row.push_back(s[static_cast<std::size_t>(t * E + e)] + before[static_cast<std::size_t>(e)]);
     a.push_back(nth(row, 3));
     CHECK(cutoff[static_cast<std::size_t>(t)] == a.back());
   }
   for (index_t e = 0; e < E; ++e) {
     std::vector<double> column;
     int above = 0, level = 0;
-    for (offset_t t = 0; t < T; ++t) column.push_back(s[static_cast<std::size_t>(t * E + e)] - a[static_cast<std::size_t>(t)]);
+    for (offset_t t = 0; t < T; ++t)
+      column.push_back(s[static_cast<std::size_t>(t * E + e)] - a[static_cast<std::size_t>(t)]);
     for (double x : column) {
       above += x > -bias[static_cast<std::size_t>(e)];
       level += x == -bias[static_cast<std::size_t>(e)];
@@ -63,15 +67,16 @@ TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing
     CHECK(above + level > 8);
   }
   auto other = before;
-  update_by_quantile(lockstep{3}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E), row_view<double>(other),
-                     row_view<double>(cutoff.data(), T));
+  update_by_quantile(lockstep{3}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E),
+                     row_view<double>(other), row_view<double>(cutoff.data(), T));
   CHECK(other == bias);
   s.resize(30 * E, 1e9);
   std::vector<std::uint8_t> valid(30, 1);
   for (std::size_t t = 24; t < 30; ++t) valid[t] = 0;
   other = before;
-  update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true}, matrix_view<double>(s.data(), 30, E),
-                     row_view<double>(other), row_view<double>(cutoff), row_view<std::uint8_t const>(valid));
+  update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true},
+                     matrix_view<double>(s.data(), 30, E), row_view<double>(other),
+                     row_view<double>(cutoff), row_view<std::uint8_t const>(valid));
   double mean = 0;
   for (double b : bias) mean += b / E;
   double sum = 0;
@@ -90,21 +95,27 @@ TEST_CASE("P17: steps on one static batch balance it") {
   std::vector<double> bias(8), cutoff(64);
   std::int64_t worst = 0;
   for (int step = 0; step < 40; ++step) {
-    update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true}, matrix_view<double const>(s.data(), T, E),
-                       row_view<double>(bias), row_view<double>(cutoff));
+    update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true},
+                       matrix_view<double const>(s.data(), T, E), row_view<double>(bias),
+                       row_view<double>(cutoff));
     std::vector<std::int64_t> counts(8);
     for (offset_t t = 0; t < T; ++t) {
       std::vector<std::pair<double, int>> row;
-      for (int e = 0; e < E; ++e) row.emplace_back(-s[static_cast<std::size_t>(t * E + e)] - bias[static_cast<std::size_t>(e)], e);
+      for (int e = 0; e < E; ++e)
+        row.emplace_back(
+            -s[static_cast<std::size_t>(t * E + e)] - bias[static_cast<std::size_t>(e)], e);
       std::sort(row.begin(), row.end());
-      for (int j = 0; j < k; ++j) ++counts[static_cast<std::size_t>(row[static_cast<std::size_t>(j)].second)];
+      for (int j = 0; j < k; ++j)
+        ++counts[static_cast<std::size_t>(row[static_cast<std::size_t>(j)].second)];
     }
     worst = *std::max_element(counts.begin(), counts.end());
   }
   CHECK(worst <= 18);  // 16 wanted; unbiased, the first expert takes far more
 }
 
-TEST_CASE("P17 histogram: shards merge to the bits of the whole, and its bias is within a bin of the exact one") {
+TEST_CASE(
+    "P17 histogram: shards merge to the bits of the whole, and its bias is within a bin of the "
+    "exact one") {
   offset_t const T = 96;
   index_t const E = 6;
   auto const s = skewed(T, E, 3);
@@ -113,8 +124,8 @@ TEST_CASE("P17 histogram: shards merge to the bits of the whole, and its bias is
   std::vector<std::byte> memory(1 << 20);
   auto const sums_of = [&](offset_t first, offset_t n) {
     std::vector<wide_sum> sums(static_cast<std::size_t>(h.sums(E)));
-    observe(serial{}, h, from_scores<double>{matrix_view<double const>(s.data() + first * E, n, E)}, matrix_view<index_t const>{},
-            row_view<wide_sum>(sums), workspace(memory));
+    observe(serial{}, h, from_scores<double>{matrix_view<double const>(s.data() + first * E, n, E)},
+            matrix_view<index_t const>{}, row_view<wide_sum>(sums), workspace(memory));
     return sums;
   };
   auto const whole = sums_of(0, T);
@@ -122,8 +133,8 @@ TEST_CASE("P17 histogram: shards merge to the bits of the whole, and its bias is
   merge_sums(merged, sums_of(0, 40));
   CHECK(merged == whole);
   std::vector<double> exact = bias, read = bias, cutoff(96);
-  update_by_quantile(serial{}, quantile_update{.k = 2}, matrix_view<double const>(s.data(), T, E), row_view<double>(exact),
-                     row_view<double>(cutoff));
+  update_by_quantile(serial{}, quantile_update{.k = 2}, matrix_view<double const>(s.data(), T, E),
+                     row_view<double>(exact), row_view<double>(cutoff));
   bias_from_histogram(h, false, whole, row_view<double>(read));
   for (std::size_t e = 0; e < 6; ++e) CHECK(std::fabs(read[e] - exact[e]) <= 2.3 / 400);
 }
@@ -134,28 +145,34 @@ TEST_CASE("P17 histogram: linear inside a bin, by hand; an expert without tokens
   for (std::int64_t n : {2, 4, 2, 0, 0, 0, 0, 0}) sums.push_back(wide_sum::of(n));
   std::vector<double> bias{7, 7};
   bias_from_histogram(h, false, row_view<wide_sum const>(sums), row_view<double>(bias));
-  CHECK(bias == std::vector<double>{1.5, 7});  // 4 of 8 tokens: 2 in the first bin, half of the second
+  CHECK(bias ==
+        std::vector<double>{1.5, 7});  // 4 of 8 tokens: 2 in the first bin, half of the second
 }
 
-TEST_CASE("P36 threshold update: long-run load is k / E, padding and empty batches change nothing") {
+TEST_CASE(
+    "P36 threshold update: long-run load is k / E, padding and empty batches change nothing") {
   index_t const E = 4;
   std::vector<double> c(4);
   for (unsigned step = 0; step < 300; ++step) {
     auto const s = skewed(64, E, step);
-    update_threshold(serial{}, threshold_update{.beta = .9, .k = 1}, matrix_view<double const>(s.data(), 64, E), row_view<double>(c));
+    update_threshold(serial{}, threshold_update{.beta = .9, .k = 1},
+                     matrix_view<double const>(s.data(), 64, E), row_view<double>(c));
   }
   auto const fresh = skewed(4000, E, 12345);
   std::vector<double> load(4);
-  for (std::size_t i = 0; i < fresh.size(); ++i) load[i % 4] += fresh[i] > c[i % 4] ? 1. / 4000 : 0.;
+  for (std::size_t i = 0; i < fresh.size(); ++i)
+    load[i % 4] += fresh[i] > c[i % 4] ? 1. / 4000 : 0.;
   for (double l : load) CHECK(l == doctest::Approx(.25).epsilon(.15));
   auto const kept = c;
-  update_threshold(lockstep{3}, threshold_update{.beta = .9}, matrix_view<double const>(fresh.data(), 0, E), row_view<double>(c));
+  update_threshold(lockstep{3}, threshold_update{.beta = .9},
+                   matrix_view<double const>(fresh.data(), 0, E), row_view<double>(c));
   CHECK(c == kept);
   auto d = c;
   std::vector<std::uint8_t> valid(64, 0);
   for (std::size_t t = 0; t < 20; ++t) valid[t] = 1;
-  update_threshold(serial{}, threshold_update{}, matrix_view<double const>(fresh.data(), 64, E), row_view<double>(c),
-                   row_view<std::uint8_t const>(valid));
-  update_threshold(lockstep{4}, threshold_update{}, matrix_view<double const>(fresh.data(), 20, E), row_view<double>(d));
+  update_threshold(serial{}, threshold_update{}, matrix_view<double const>(fresh.data(), 64, E),
+                   row_view<double>(c), row_view<std::uint8_t const>(valid));
+  update_threshold(lockstep{4}, threshold_update{}, matrix_view<double const>(fresh.data(), 20, E),
+                   row_view<double>(d));
   CHECK(c == d);
 }

@@ -10,7 +10,9 @@
 
 using namespace moeroute;
 
-TEST_CASE("wide sum: any order and any grouping give the same words; the value is that of the exact sum") {
+TEST_CASE(
+    "wide sum: any order and any grouping give the same words; the value is that of the exact "
+    "sum") {
   std::mt19937_64 rng(1);
   std::uniform_real_distribution<double> u(-1, 1);
   std::vector<double> x;
@@ -29,7 +31,8 @@ TEST_CASE("wide sum: any order and any grouping give the same words; the value i
   for (double v : x) exact += static_cast<long double>(v);
   CHECK(forward.value() == doctest::Approx(static_cast<double>(exact)).epsilon(1e-13));
 }
-TEST_CASE("wide sum: fractions carry into the whole part, also in words an all-reduce added blindly") {
+TEST_CASE(
+    "wide sum: fractions carry into the whole part, also in words an all-reduce added blindly") {
   wide_sum s;
   for (int i = 0; i < 3; ++i) s.add(.75);
   CHECK(s.whole == 2);

@@ -11,9 +11,11 @@ auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 
 tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
+  tokens<double> t{n,  experts, 1,  std::vector<double>(static_cast<std::size_t>(n * experts)),
+                   {}, {},      {}, {}};
   for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
+    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0),
+        t.modality.push_back(0);
   return t;
 }
 }  // namespace
@@ -24,9 +26,13 @@ TEST_CASE("promise P14: token entropy, Shannon and Tsallis, softmax and sigmoid"
         by_softmax, sample(27, 8, 2));
 }
 
-TEST_CASE("promise P14: token entropy of sigmoid scores") { check(token_entropy{.alpha = 1}, by_sigmoid, sample(19, 6, 2)); }
+TEST_CASE("promise P14: token entropy of sigmoid scores") {
+  check(token_entropy{.alpha = 1}, by_sigmoid, sample(19, 6, 2));
+}
 
-TEST_CASE("S061: Tsallis entropy is in [0, 1], 1 at uniform, 0 at one-hot, continuous at q = 1; the shifted form is not") {
+TEST_CASE(
+    "S061: Tsallis entropy is in [0, 1], 1 at uniform, 0 at one-hot, continuous at q = 1; the "
+    "shifted form is not") {
   auto t = flat(1, 8);
   for (double q : {.5, 1., 1.0001, 1.1, 2.}) {
     token_entropy const term{.alpha = 1, .q = q, .relative = true};
@@ -37,21 +43,30 @@ TEST_CASE("S061: Tsallis entropy is in [0, 1], 1 at uniform, 0 at one-hot, conti
   }
   t.logits = {2, 1, .5, 0, 0, -.5, -1, -1};
   double const at_one = value_of(token_entropy{.alpha = 1, .relative = true}, by_softmax, t);
-  CHECK(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true}, by_softmax, t) == doctest::Approx(at_one).epsilon(1e-4));
-  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5}, by_softmax, t) - at_one) > .1);
+  CHECK(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true}, by_softmax, t) ==
+        doctest::Approx(at_one).epsilon(1e-4));
+  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5},
+                           by_softmax, t) -
+                  at_one) > .1);
 }
 
 TEST_CASE("promise P14: usage entropy per modality with a threshold, and without (P34 LIMoE)") {
-  check(terms{usage_entropy{.alpha = .5, .threshold = 2, .by = segment_by::modality, .segments = 2}, usage_entropy{.alpha = .25}},
+  check(terms{usage_entropy{.alpha = .5, .threshold = 2, .by = segment_by::modality, .segments = 2},
+              usage_entropy{.alpha = .25}},
         by_softmax, sample(27, 8, 2, 3));
 }
 
-TEST_CASE("P34 LIMoE: uniform usage gives -log E, one-hot tokens local 0, the hinge is inactive above tau") {
+TEST_CASE(
+    "P34 LIMoE: uniform usage gives -log E, one-hot tokens local 0, the hinge is inactive above "
+    "tau") {
   auto const t = flat(5, 8);
-  CHECK(value_of(usage_entropy{.alpha = 1}, by_softmax, t) == doctest::Approx(-std::log(8.)).epsilon(1e-14));
+  CHECK(value_of(usage_entropy{.alpha = 1}, by_softmax, t) ==
+        doctest::Approx(-std::log(8.)).epsilon(1e-14));
   usage_entropy const hinge{.alpha = 1, .threshold = 1.5};
   CHECK(value_of(hinge, by_softmax, t) == 0);
-  for (double d : gradient_of(serial{}, hinge, by_softmax, t, sums_of(serial{}, hinge, by_softmax, t))) CHECK(d == 0);
+  for (double d :
+       gradient_of(serial{}, hinge, by_softmax, t, sums_of(serial{}, hinge, by_softmax, t)))
+    CHECK(d == 0);
   auto sharp = t;
   for (std::size_t i = 0; i < 5; ++i) sharp.logits[8 * i] = 900;
   CHECK(value_of(token_entropy{.alpha = 1}, by_softmax, sharp) == 0);

@@ -50,16 +50,18 @@ TEST_CASE("promise P14: InfoNCE over task gates (S035 T2MIR)") {
   auto const b = normals(12, 3);
   std::vector<double> da(12), dw(9);
   auto const of = [&](double* pa, double* pw) {
-    return info_nce{.alpha = 2}({a.data(), 4, 3}, {b.data(), 4, 3}, {w.data(), 3, 3},
-                                pa == nullptr ? matrix_view<double>{} : matrix_view<double>(pa, 4, 3),
-                                pw == nullptr ? matrix_view<double>{} : matrix_view<double>(pw, 3, 3));
+    return info_nce{.alpha = 2}(
+        {a.data(), 4, 3}, {b.data(), 4, 3}, {w.data(), 3, 3},
+        pa == nullptr ? matrix_view<double>{} : matrix_view<double>(pa, 4, 3),
+        pw == nullptr ? matrix_view<double>{} : matrix_view<double>(pw, 3, 3));
   };
   of(da.data(), dw.data());
   CHECK(difference_error(a, da, [&] { return of(nullptr, nullptr); }) < 1e-6);
   CHECK(difference_error(w, dw, [&] { return of(nullptr, nullptr); }) < 1e-6);
   for (std::size_t i = 3; i < 12; ++i) a[i] = a[i % 3];
   std::vector<double> same = a;
-  CHECK(info_nce{}({a.data(), 4, 3}, {same.data(), 4, 3}, {w.data(), 3, 3}) == doctest::Approx(std::log(4.)));
+  CHECK(info_nce{}({a.data(), 4, 3}, {same.data(), 4, 3}, {w.data(), 3, 3}) ==
+        doctest::Approx(std::log(4.)));
   std::vector<double> const apart{1, 0, 0, 1}, strong{50, 0, 0, 50};
   CHECK(info_nce{}({apart.data(), 2, 2}, {apart.data(), 2, 2}, {strong.data(), 2, 2}) < 1e-12);
   std::vector<double> target{0, 1}, online{1, 1};
@@ -96,5 +98,6 @@ TEST_CASE("promise P14: manifold alignment (S034 RoMA): gradient, nearest right 
   // By hand: 1-d, the nearest of 0 among {1, 3} with k = 1 is 1.
   std::vector<double> const line{0, 1, 3}, routes{5, 2, 9};
   std::vector<std::uint8_t> const good{0, 1, 1};
-  CHECK(manifold_alignment{.k = 1}({line.data(), 3, 1}, good, {routes.data(), 3, 1}) == doctest::Approx(9 + 49 + 49));
+  CHECK(manifold_alignment{.k = 1}({line.data(), 3, 1}, good, {routes.data(), 3, 1}) ==
+        doctest::Approx(9 + 49 + 49));
 }

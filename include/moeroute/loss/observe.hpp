@@ -51,12 +51,13 @@ from_scores(matrix_view<T>, More...) -> from_scores<std::remove_const_t<T>>;
 namespace detail {
 
 template <class R>
-inline constexpr bool gives_scores = requires { std::remove_cvref_t<decltype(R::score)>::are_given; };
+inline constexpr bool gives_scores =
+    requires { std::remove_cvref_t<decltype(R::score)>::are_given; };
 
 // Scratch of one token: logits, scores and, for gradients, their two gradient rows.
 template <class V, class R, class T, class H, class Id, class G>
-MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id const> ids, G const& g,
-                              offset_t t, V* x, V* y) {
+MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id const> ids,
+                              G const& g, offset_t t, V* x, V* y) {
   memory_row<V> const logits = prepared_row(r, in, g, t, x);
   logits.each(g, [&](index_t, V& z) { z = closed_if_nan(z); });
   g.sync();
@@ -164,7 +165,8 @@ struct add_gradient_token {
 };
 
 template <class P, class R, class T, class H, class Id>
-status validate_terms(P const& term, R const& r, batch<T, H> const& in, matrix_view<Id> ids, offset_t sums) {
+status validate_terms(P const& term, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
+                      offset_t sums) {
   index_t const experts = static_cast<index_t>(in.logits.cols);
   checks c;
   c.also(validate(r, in)).must_be("sums size", sums, term.sums(experts));
@@ -192,9 +194,10 @@ offset_t add_gradient_workspace_bytes(X const& x, P const& term, offset_t, index
 // ---- the verbs ---------------------------------------------------------------------------------------------
 
 template <executor X, statistic P, any_router R, class T, class H, class Id>
-status try_observe(X const& x, P const& term, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
-                   row_view<wide_sum> sums, workspace w) noexcept {
-  static_assert(!(wants_logits<P> && detail::gives_scores<R>), "this term is made of logits: give from_logits");
+status try_observe(X const& x, P const& term, R const& r, batch<T, H> const& in,
+                   matrix_view<Id> ids, row_view<wide_sum> sums, workspace w) noexcept {
+  static_assert(!(wants_logits<P> && detail::gives_scores<R>),
+                "this term is made of logits: give from_logits");
   if (status const s = detail::validate_terms(term, r, in, ids, sums.size); !s.ok()) return s;
   using I = std::remove_const_t<Id>;
   return try_sum_over_tokens<wide_sum>(x, in.logits.rows, sums,
@@ -202,8 +205,8 @@ status try_observe(X const& x, P const& term, R const& r, batch<T, H> const& in,
 }
 // L into memory that the executor can write; for the CPU, loss_value is enough.
 template <executor X, loss_term P>
-status try_loss_value(X const& x, P const& term, index_t experts, row_view<wide_sum const> sums, double* value,
-                      workspace w) noexcept {
+status try_loss_value(X const& x, P const& term, index_t experts, row_view<wide_sum const> sums,
+                      double* value, workspace w) noexcept {
   checks c;
   c.must_be("sums size", sums.size, term.sums(experts));
   if (!c.result().ok()) return c.result();
@@ -211,16 +214,19 @@ status try_loss_value(X const& x, P const& term, index_t experts, row_view<wide_
 }
 // d_logits += scale * dL/dlogits for the valid rows of this batch; `sums` may hold other batches too.
 template <executor X, loss_term P, any_router R, class T, class H, class Id, class D>
-status try_add_gradient(X const& x, P const& term, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
-                        row_view<wide_sum const> sums, matrix_view<D> d_logits, workspace w,
-                        double scale = 1) noexcept {
-  static_assert(!(wants_logits<P> && detail::gives_scores<R>), "this term is made of logits: give from_logits");
-  static_assert(differentiable_score<decltype(R::score)>,
-                "add_gradient: router.score has no derivative (elementwise) or pull_back (summary)");
+status try_add_gradient(X const& x, P const& term, R const& r, batch<T, H> const& in,
+                        matrix_view<Id> ids, row_view<wide_sum const> sums, matrix_view<D> d_logits,
+                        workspace w, double scale = 1) noexcept {
+  static_assert(!(wants_logits<P> && detail::gives_scores<R>),
+                "this term is made of logits: give from_logits");
+  static_assert(
+      differentiable_score<decltype(R::score)>,
+      "add_gradient: router.score has no derivative (elementwise) or pull_back (summary)");
   index_t const experts = static_cast<index_t>(in.logits.cols);
   checks c;
   c.also(detail::validate_terms(term, r, in, ids, sums.size));
-  c.must_be("d_logits rows", d_logits.rows, in.logits.rows).must_be("d_logits columns", d_logits.cols, experts);
+  c.must_be("d_logits rows", d_logits.rows, in.logits.rows)
+      .must_be("d_logits columns", d_logits.cols, experts);
   c.strided("d_logits", d_logits);
   c.also(workspace_ok(w, add_gradient_workspace_bytes<X, P, T>(x, term, in.logits.rows, experts)));
   if (!c.result().ok() || in.logits.empty()) return c.result();
@@ -228,18 +234,21 @@ status try_add_gradient(X const& x, P const& term, R const& r, batch<T, H> const
   offset_t const n = term.coefficients(experts);
   row_view<double> const coefficients{mine.take<double>(n), n};
   workspace const rest{mine.at, w.bytes - (mine.at - w.data)};
-  status const s = x.run(1, detail::finish_term<P>{term, experts, sums, coefficients, nullptr}, rest);
+  status const s =
+      x.run(1, detail::finish_term<P>{term, experts, sums, coefficients, nullptr}, rest);
   if (!s.ok()) return s;
   using I = std::remove_const_t<Id>;
-  return x.run(in.logits.rows,
-               detail::add_gradient_token<R, P, T, H, I, D>{r, term, in, ids, coefficients, d_logits, scale}, rest);
+  return x.run(
+      in.logits.rows,
+      detail::add_gradient_token<R, P, T, H, I, D>{r, term, in, ids, coefficients, d_logits, scale},
+      rest);
 }
 
 // ---- through the router's own field, through a typed matrix, and throwing ------------------------------------
 
 template <executor X, any_router R, class T, class H, class Id>
-status try_observe(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids, row_view<wide_sum> sums,
-                   workspace w) noexcept {
+status try_observe(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
+                   row_view<wide_sum> sums, workspace w) noexcept {
   return try_observe(x, r.regularize, r, in, ids, sums, w);
 }
 template <executor X, any_router R, class T, class H, class Id, class D>
@@ -275,14 +284,16 @@ concept typed_matrix = requires(M const& m) { router_of(m), batch_of(m); };
 }  // namespace detail
 
 template <executor X, statistic P, detail::typed_matrix M, class Id>
-status try_observe(X const& x, P const& term, M const& m, matrix_view<Id> ids, row_view<wide_sum> sums,
-                   workspace w) noexcept {
+status try_observe(X const& x, P const& term, M const& m, matrix_view<Id> ids,
+                   row_view<wide_sum> sums, workspace w) noexcept {
   return try_observe(x, term, detail::router_of(m), detail::batch_of(m), ids, sums, w);
 }
 template <executor X, loss_term P, detail::typed_matrix M, class Id, class D>
-status try_add_gradient(X const& x, P const& term, M const& m, matrix_view<Id> ids, row_view<wide_sum const> sums,
-                        matrix_view<D> d, workspace w, double scale = 1) noexcept {
-  return try_add_gradient(x, term, detail::router_of(m), detail::batch_of(m), ids, sums, d, w, scale);
+status try_add_gradient(X const& x, P const& term, M const& m, matrix_view<Id> ids,
+                        row_view<wide_sum const> sums, matrix_view<D> d, workspace w,
+                        double scale = 1) noexcept {
+  return try_add_gradient(x, term, detail::router_of(m), detail::batch_of(m), ids, sums, d, w,
+                          scale);
 }
 
 template <executor X, class... A>

@@ -31,23 +31,26 @@ namespace moeroute::inline MOEROUTE_ABI {
 template <class V, class Id, class Score>
 struct token_row {
   using value_type = V;
-  static constexpr bool sums_to_one = moeroute::sums_to_one<Score>;         // the scores are probabilities
-  static constexpr bool is_softmax = std::same_as<Score, softmax>;          // and exactly these: `shared` is set
+  static constexpr bool sums_to_one = moeroute::sums_to_one<Score>;  // the scores are probabilities
+  static constexpr bool is_softmax =
+      std::same_as<Score, softmax>;  // and exactly these: `shared` is set
   offset_t t = 0;
   row_context context{};
   index_t experts = 0;
   memory_row<V> logits{};
   memory_row<V> scores{};
-  row_view<Id const> ids{};     // k, or empty if the caller gave none
-  memory_row<V> d_scores{};     // zero before the first term; empty while observing
+  row_view<Id const> ids{};  // k, or empty if the caller gave none
+  memory_row<V> d_scores{};  // zero before the first term; empty while observing
   memory_row<V> d_logits{};
   softmax::summary<V> shared{};  // of the softmax of the logits, where is_softmax
 
   // Softmax of the logits, whatever the score: the router's own where it is that.
   template <class G>
   MOEROUTE_HD softmax::summary<V> softmax_summary(G const& g) const {
-    if constexpr (is_softmax) return shared;
-    else return softmax{}.summarize(g, logits);
+    if constexpr (is_softmax)
+      return shared;
+    else
+      return softmax{}.summarize(g, logits);
   }
 };
 
@@ -62,11 +65,12 @@ concept statistic = requires(P const& p, probe::group g, probe::token t, row_vie
 };
 template <class P>
 concept loss_term = regularize_policy<P> && statistic<P> &&
-    requires(P const& p, probe::group g, probe::token t, row_view<wide_sum const> sums, row_view<double> c) {
-      { p.coefficients(index_t{}) } -> std::same_as<offset_t>;
-      { p.finish(g, index_t{}, sums, c) } -> std::same_as<double>;
-      { p.add_gradient(g, t, row_view<double const>{}) } -> std::same_as<void>;
-    };
+                    requires(P const& p, probe::group g, probe::token t,
+                             row_view<wide_sum const> sums, row_view<double> c) {
+                      { p.coefficients(index_t{}) } -> std::same_as<offset_t>;
+                      { p.finish(g, index_t{}, sums, c) } -> std::same_as<double>;
+                      { p.add_gradient(g, t, row_view<double const>{}) } -> std::same_as<void>;
+                    };
 
 template <class P>
 inline constexpr bool wants_logits = false;
@@ -75,8 +79,12 @@ template <class P>
 inline constexpr bool wants_logits<P> = P::wants_logits;
 template <class P>
 bool wants_ids(P const& term) {
-  if constexpr (requires { { term.wants_ids() } -> std::same_as<bool>; }) return term.wants_ids();
-  else return false;
+  if constexpr (requires {
+                  { term.wants_ids() } -> std::same_as<bool>;
+                })
+    return term.wants_ids();
+  else
+    return false;
 }
 
 // Which tokens share one set of sums.
@@ -98,13 +106,17 @@ struct terms<> {
   MOEROUTE_HD offset_t sums(index_t) const { return 0; }
   MOEROUTE_HD offset_t coefficients(index_t) const { return 0; }
   MOEROUTE_HD void observe(auto const&, auto const&, row_view<wide_sum>) const {}
-  MOEROUTE_HD double finish(auto const&, index_t, row_view<wide_sum const>, row_view<double>) const { return 0; }
+  MOEROUTE_HD double finish(auto const&, index_t, row_view<wide_sum const>,
+                            row_view<double>) const {
+    return 0;
+  }
   MOEROUTE_HD void add_gradient(auto const&, auto const&, row_view<double const>) const {}
 };
 template <class First, class... Rest>
 struct terms<First, Rest...> {
   using is_regularizer = void;
-  static constexpr bool wants_logits = moeroute::wants_logits<First> || (moeroute::wants_logits<Rest> || ...);
+  static constexpr bool wants_logits =
+      moeroute::wants_logits<First> || (moeroute::wants_logits<Rest> || ...);
   [[no_unique_address]] First first{};
   [[no_unique_address]] terms<Rest...> rest{};
 
@@ -112,7 +124,9 @@ struct terms<First, Rest...> {
   MOEROUTE_HD constexpr terms(First f, Rest... r) : first(f), rest(r...) {}
 
   MOEROUTE_HD offset_t sums(index_t e) const { return first.sums(e) + rest.sums(e); }
-  MOEROUTE_HD offset_t coefficients(index_t e) const { return first.coefficients(e) + rest.coefficients(e); }
+  MOEROUTE_HD offset_t coefficients(index_t e) const {
+    return first.coefficients(e) + rest.coefficients(e);
+  }
 
   bool wants_ids() const { return moeroute::wants_ids(first) || moeroute::wants_ids(rest); }
 
@@ -123,7 +137,8 @@ struct terms<First, Rest...> {
     rest.observe(g, row, tail(s, n));
   }
   MOEROUTE_EXEC_CHECK_DISABLE
-  MOEROUTE_HD double finish(auto const& g, index_t e, row_view<wide_sum const> s, row_view<double> c) const {
+  MOEROUTE_HD double finish(auto const& g, index_t e, row_view<wide_sum const> s,
+                            row_view<double> c) const {
     offset_t const n = first.sums(e), m = c.empty() ? 0 : first.coefficients(e);
     double const a = first.finish(g, e, head(s, n), head(c, m));
     return a + rest.finish(g, e, tail(s, n), tail(c, m));
@@ -141,8 +156,10 @@ struct terms<First, Rest...> {
     return c.result();
   }
   void describe(text& t) const {
-    if constexpr (describes<First>) first.describe(t);
-    else t.add("(user term)");
+    if constexpr (describes<First>)
+      first.describe(t);
+    else
+      t.add("(user term)");
     if constexpr (sizeof...(Rest) > 0) t.add(" + "), rest.describe(t);
   }
 
