@@ -9,8 +9,10 @@
 #pragma once
 
 #include <moeroute/core/best.hpp>
-#include <moeroute/cpu/simd/gumbel.hpp>
 #include <moeroute/prior/noise.hpp>
+#if !defined(__CUDACC__)  // device code knows no vectors; one expert at a time draws the same
+#include <moeroute/cpu/simd/gumbel.hpp>
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -27,13 +29,16 @@ struct gumbel_top_k {
   template <lane_group G, class Row, class Out>
   MOEROUTE_HD void operator()(G const& g, row_context c, Row const& logits, Out out) const {
     using V = typename Row::value_type;
+#if !defined(__CUDACC__)
     if constexpr (is_serial<G> && std::same_as<V, float> && std::same_as<Source, drawn_gumbel>)
       if (out.size <= most_at_once) return serially(c, logits, out);
+#endif
     auto const perturbed = [&](index_t e, V z) {
       return z > -infinity<V> ? z / V(temperature) + source.template at<V>(c, e) : -infinity<V>;
     };
     take_best(g, mapped_row{logits, perturbed}, out, [&](index_t e) { return logits.at(e) > -infinity<V>; });
   }
+#if !defined(__CUDACC__)
   // For the vector path on the CPU (cpu/simd/fits.hpp): size is a multiple of 64.
   void perturb(row_context c, float const* logits, float* noisy, index_t size) const
     requires std::same_as<Source, drawn_gumbel>
@@ -78,6 +83,7 @@ struct gumbel_top_k {
     }
     for (index_t j = filled; j < places; ++j) out[j] = no_expert_of<Id>;
   }
+#endif
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_most("select.k", k, experts);
