@@ -1,15 +1,13 @@
-// Decides whether the entropy terms and DynMoLE's masked balance are right: promise P14 and known values.
+// Decides whether the entropy terms are right: promise P14 and known values.
 #include "promise14.hpp"
 
 #include <moeroute/loss/entropy.hpp>
-#include <moeroute/loss/masked_balance.hpp>
 
 using namespace p14;
 
 namespace {
 auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
-
 tokens<double> flat(offset_t n, index_t experts) {
   tokens<double> t{n,  experts, 1,  std::vector<double>(static_cast<std::size_t>(n * experts)),
                    {}, {},      {}, {}};
@@ -71,17 +69,4 @@ TEST_CASE(
   for (std::size_t i = 0; i < 5; ++i) sharp.logits[8 * i] = 900;
   CHECK(value_of(token_entropy{.alpha = 1}, by_softmax, sharp) == 0);
   CHECK(value_of(hinge, by_softmax, sharp) == doctest::Approx(1.5));
-}
-
-TEST_CASE("promise P14: masked balance (S061 DynMoLE)") {
-  check(masked_balance{.alpha = .5}, by_softmax, sample(27, 8, 3));
-}
-
-TEST_CASE("masked balance: the plain product where everybody is kept") {
-  auto t = flat(6, 4);
-  t.k = 4;
-  t.ids.clear();
-  for (int i = 0; i < 6; ++i)
-    for (index_t e = 0; e < 4; ++e) t.ids.push_back(e);
-  CHECK(value_of(masked_balance{.alpha = 1}, by_softmax, t) == doctest::Approx(1).epsilon(1e-14));
 }

@@ -32,6 +32,12 @@ double reference(tokens<double> const& t, double alpha, double per, index_t colu
 auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 
+tokens<double> flat(offset_t n, index_t experts) {
+  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
+  for (offset_t i = 0; i < n; ++i)
+    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
+  return t;
+}
 }  // namespace
 
 TEST_CASE("promise P14: Switch balance loss, all choices over tokens k") {
@@ -180,4 +186,10 @@ TEST_CASE("switch balance in the router's own field") {
   add_gradient(serial{}, r, t.view(), t.choices(), row_view<wide_sum const>(s),
                matrix_view<double>(d.data(), 30, 8), workspace(memory()));
   CHECK(d == gradient_of(serial{}, switch_balance{.alpha = .02}, by_softmax, t, s));
+}
+
+TEST_CASE("S042 SMILE: two Switch losses, one over nodes and one over local experts, each its coefficient at balance") {
+  auto const nodes = flat(16, 4), local = flat(16, 8);
+  double const both_levels = value_of(switch_balance{.alpha = .3}, by_softmax, nodes) + value_of(switch_balance{.alpha = .2}, by_softmax, local);
+  CHECK(both_levels == doctest::Approx(.5).epsilon(1e-14));
 }

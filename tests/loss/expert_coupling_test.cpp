@@ -1,5 +1,4 @@
-// Decides whether the losses of router and expert weights are right: orthogonal rows (P23) and expert-router
-// coupling (S150), by central differences, closed values and lockstep groups.
+// Decides whether expert-router coupling (S150) is right, by central differences and closed values.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -12,7 +11,6 @@
 using namespace moeroute;
 
 namespace {
-
 std::vector<double> normals(std::size_t n, unsigned seed) {
   std::mt19937 rng(seed);
   std::normal_distribution<double> normal;
@@ -41,67 +39,26 @@ double difference_error(std::vector<double>& v, std::vector<double> const& d, F 
   CHECK(largest > 0);
   return worst / largest;
 }
-template <class X>
-double orthogonal(X const& x, std::vector<double> const& w, index_t experts,
-                  std::vector<double>* d = nullptr, double scale = 1) {
-  double loss = -1;
-  offset_t const width = static_cast<offset_t>(w.size()) / experts;
-  matrix_view<double> const dv =
-      d == nullptr ? matrix_view<double>{} : matrix_view<double>(d->data(), experts, width);
-  orthogonal_rows_loss(x, orthogonal_rows{.lambda = .5},
-                       matrix_view<double const>(w.data(), experts, width), &loss, dv,
-                       workspace(memory()), scale);
-  return loss;
-}
-
 struct coupling {
   index_t E = 5;
   offset_t D = 4, W = 3;
   std::vector<double> router = normals(20, 1), delta = normals(20, 2), gate = normals(60, 3);
-  std::vector<double> m = std::vector<double>(25), d_router = std::vector<double>(20),
-                      d_gate = std::vector<double>(60);
+  std::vector<double> m = std::vector<double>(25), d_router = std::vector<double>(20), d_gate = std::vector<double>(60);
   double loss = -1;
   template <class X>
   double run(X const& x, double alpha, bool gradients) {
     matrix_view<double> const none;
-    expert_coupling_loss(
-        x, expert_coupling{.alpha = alpha, .lambda = 2},
-        matrix_view<double const>(router.data(), E, D),
-        matrix_view<double const>(delta.data(), E, D),
-        matrix_view<double const>(gate.data(), E * D, W), matrix_view<double>(m.data(), E, E),
-        &loss, gradients ? matrix_view<double>(d_router.data(), E, D) : none,
-        gradients ? matrix_view<double>(d_gate.data(), E * D, W) : none, workspace(memory()));
+    expert_coupling_loss(x, expert_coupling{.alpha = alpha, .lambda = 2}, matrix_view<double const>(router.data(), E, D),
+                         matrix_view<double const>(delta.data(), E, D), matrix_view<double const>(gate.data(), E * D, W),
+                         matrix_view<double>(m.data(), E, E), &loss,
+                         gradients ? matrix_view<double>(d_router.data(), E, D) : none,
+                         gradients ? matrix_view<double>(d_gate.data(), E * D, W) : none, workspace(memory()));
     return loss;
   }
 };
-
 }  // namespace
 
-TEST_CASE("promise P14: orthogonal router rows (P23): gradient, lockstep, scale") {
-  auto w = normals(6 * 5, 4);
-  std::vector<double> d(30), e(30), f(30);
-  double const loss = orthogonal(serial{}, w, 6, &d);
-  CHECK(difference_error(w, d, [&] { return orthogonal(serial{}, w, 6); }) < 1e-6);
-  for (index_t lanes : {2, 3, 32}) {
-    e.assign(30, 0);
-    CHECK(orthogonal(lockstep{lanes}, w, 6, &e) == loss);
-    CHECK(e == d);
-  }
-  orthogonal(serial{}, w, 6, &f, 2.);
-  for (std::size_t i = 0; i < 30; ++i) CHECK(f[i] == doctest::Approx(2 * d[i]));
-}
-TEST_CASE(
-    "P23 orthogonal rows: 0 for orthogonal rows, E (E - 1) for equal ones, any length, zero rows "
-    "stay finite") {
-  std::vector<double> const apart{3, 0, 0, 0, .1, 0, 0, 0, 7}, equal{1, 2, 2, 4, 3, 6};
-  CHECK(orthogonal(serial{}, apart, 3) == doctest::Approx(0));
-  CHECK(orthogonal(serial{}, equal, 3) == doctest::Approx(.5 * 6));
-  std::vector<double> zero{0, 0, 1, 2}, d(4);
-  CHECK(orthogonal(serial{}, zero, 2, &d) == doctest::Approx(.5));
-  for (double x : d) CHECK(std::isfinite(x));
-}
-TEST_CASE(
-    "promise P14: expert-router coupling (S150): gradients to the router and the gates, lockstep") {
+TEST_CASE("promise P14: expert-router coupling (S150): gradients to the router and the gates, lockstep") {
   for (double alpha : {0., .5, 1.}) {
     coupling c;
     double const loss = c.run(serial{}, alpha, true);
@@ -117,6 +74,7 @@ TEST_CASE(
     }
   }
 }
+
 TEST_CASE("S150: 0 where the own expert answers loudest, every off-diagonal counts at alpha 0") {
   coupling c;
   c.E = 2, c.D = 2, c.W = 1;
@@ -125,14 +83,12 @@ TEST_CASE("S150: 0 where the own expert answers loudest, every off-diagonal coun
   CHECK(c.m == std::vector<double>{3, 1, 1, 3});
   CHECK(c.run(serial{}, 0, false) == doctest::Approx(2 * (4 * 1.) / 4));
 }
-TEST_CASE(
-    "S150: the noise bound is half the ratio to the nearest row, 0 for twins; draws stay inside") {
+
+TEST_CASE("S150: the noise bound is half the ratio to the nearest row, 0 for twins; draws stay inside") {
   std::vector<double> r{3, 4, 0, 0, 3, 4, 6, 8}, eps(4);
   std::vector<index_t> near(4);
   matrix_view<double const> const rows(r.data(), 4, 2);
-  CHECK(try_expert_coupling_noise_bound(serial{}, rows, row_view<double>(eps),
-                                        row_view<index_t>(near))
-            .ok());
+  CHECK(try_expert_coupling_noise_bound(serial{}, rows, row_view<double>(eps), row_view<index_t>(near)).ok());
   CHECK(eps[0] == 0);  // row 2 is its twin
   CHECK(near[0] == 2);
   CHECK(eps[1] == 0);  // a zero row has no direction to move in
@@ -142,12 +98,8 @@ TEST_CASE(
   CHECK(again == eps);
   std::vector<float> delta(4 * 50), other(4 * 50);
   draws const noise{.seed = 1, .step = 2};
-  CHECK(try_expert_coupling_noise(serial{}, row_view<double const>(eps), noise,
-                                  matrix_view<float>(delta.data(), 4, 50))
-            .ok());
-  CHECK(try_expert_coupling_noise(lockstep{3}, row_view<double const>(eps), noise,
-                                  matrix_view<float>(other.data(), 4, 50))
-            .ok());
+  CHECK(try_expert_coupling_noise(serial{}, row_view<double const>(eps), noise, matrix_view<float>(delta.data(), 4, 50)).ok());
+  CHECK(try_expert_coupling_noise(lockstep{3}, row_view<double const>(eps), noise, matrix_view<float>(other.data(), 4, 50)).ok());
   CHECK(delta == other);
   bool inside = true, moved = false;
   for (std::size_t i = 0; i < 50; ++i) {

@@ -1,0 +1,36 @@
+// Decides whether the coefficient of variation of the importance is right: promise P14 and known values.
+#include "promise14.hpp"
+
+#include <moeroute/loss/cv_squared.hpp>
+
+using namespace p14;
+
+namespace {
+auto const by_softmax = router<>{};
+auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
+tokens<double> flat(offset_t n, index_t experts) {
+  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
+  for (offset_t i = 0; i < n; ++i)
+    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
+  return t;
+}
+}  // namespace
+
+TEST_CASE("promise P14: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
+  check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax, sample(27, 8, 2, 3));
+}
+
+TEST_CASE("promise P14: CV^2 of the importance on sigmoid scores") {
+  check(importance_cv{}, by_sigmoid, sample(27, 5, 2, 3));
+}
+
+TEST_CASE("CV^2: 0 and a finite, zero gradient at perfect balance and without mass (vmoe #218)") {
+  auto const t = flat(6, 4);
+  auto const s = sums_of(serial{}, importance_cv{}, by_softmax, t);
+  CHECK(loss_value(importance_cv{}, 4, s) == 0);
+  for (double d : gradient_of(serial{}, importance_cv{}, by_softmax, t, s)) CHECK(d == 0);
+  auto closed = t;
+  for (double& z : closed.logits) z = -infinity<double>;
+  CHECK(value_of(importance_cv{}, by_softmax, closed) == 0);
+  CHECK(value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 5)) > value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 0)));
+}
