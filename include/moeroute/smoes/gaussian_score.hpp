@@ -5,7 +5,8 @@
 //   M_m  = exp(LL_m / tau) / sum_m' exp(LL_m' / tau),   tau = tau_per_width * width  (paper: 0.5)
 //
 // With two modalities and tau = width / 2: u = sigmoid of a mean over the dimensions. Identical statistics
-// give exactly 1/2. Features (S4): the input of the gate. While a modality has not been seen, the hard label stands in for the score.
+// give exactly 1/2. Features (S4): the input of the gate. While a modality has not been seen, the hard
+// label stands in for the score.
 #pragma once
 
 #include <moeroute/smoes/gaussian_statistics.hpp>
