@@ -7,11 +7,10 @@
 // while both sides have room: the adopted reading. CPU only.
 #pragma once
 
-#include <algorithm>
-
 #include <moeroute/core/executor.hpp>
 #include <moeroute/core/math.hpp>
 #include <moeroute/core/order.hpp>
+#include <moeroute/core/sort.hpp>
 #include <moeroute/route_experts.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -34,7 +33,7 @@ struct capped_choice {
 };
 
 inline offset_t capped_choice_workspace_bytes(offset_t tokens, offset_t experts) {
-  return 2 * aligned_bytes<double>(tokens * experts) + 2 * aligned_bytes<offset_t>(tokens * experts) +
+  return 2 * aligned_bytes<double>(tokens * experts) + aligned_bytes<offset_t>(tokens * experts) +
          aligned_bytes<offset_t>(tokens) + aligned_bytes<offset_t>(experts) + workspace_alignment;
 }
 
@@ -52,7 +51,6 @@ status try_capped_choice(capped_choice how, matrix_view<T const> scores, expert_
   scratch s = aligned_scratch(w);
   double* const a = s.take<double>(tokens * experts);
   double* const memory_of_box = s.take<double>(tokens * experts);
-  offset_t* const order = s.take<offset_t>(tokens * experts);
   offset_t* const sorted = s.take<offset_t>(tokens * experts);
   offset_t* const taken = s.take<offset_t>(tokens);
   offset_t* const filled = s.take<offset_t>(experts);
@@ -81,9 +79,8 @@ status try_capped_choice(capped_choice how, matrix_view<T const> scores, expert_
       a[i] = clipped;
     }
   }
-  for (offset_t i = 0; i < tokens * experts; ++i) order[i] = i;
-  std::copy(order, order + tokens * experts, sorted);
-  std::sort(sorted, sorted + tokens * experts, [&](offset_t x, offset_t y) {
+  for (offset_t i = 0; i < tokens * experts; ++i) sorted[i] = i;
+  detail::sort(sorted, tokens * experts, [&](offset_t x, offset_t y) {
     auto const p = order_key(a[x]), q = order_key(a[y]);
     return p > q || (p == q && x < y);
   });
@@ -100,7 +97,7 @@ status try_capped_choice(capped_choice how, matrix_view<T const> scores, expert_
   }
   for (offset_t e = 0; e < experts; ++e) {
     auto const row = out.tokens[e];
-    std::sort(row.begin(), row.begin() + filled[e], [&](offset_t x, offset_t y) {
+    detail::sort(row.data, filled[e], [&](offset_t x, offset_t y) {
       auto const p = order_key(load(scores[x][e])), q = order_key(load(scores[y][e]));
       return p > q || (p == q && x < y);
     });

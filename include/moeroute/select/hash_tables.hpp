@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <moeroute/core/philox.hpp>
+#include <moeroute/core/sort.hpp>
 #include <moeroute/core/status.hpp>
 #include <moeroute/core/view.hpp>
 
@@ -16,23 +17,11 @@ inline index_t draw_below(std::uint32_t bits, index_t n) {
   return static_cast<index_t>((std::uint64_t{bits} * static_cast<std::uint64_t>(n)) >> 32);
 }
 inline std::size_t at(offset_t i) { return static_cast<std::size_t>(i); }
-// 0 .. n - 1 by descending value, ties in order: runs of doubling length are merged. (<algorithm> would cost
-// every user more than the rest of the library.)
+// 0 .. n - 1 by descending value, ties in order.
 inline std::vector<offset_t> by_descending(row_view<index_t const> value) {
-  offset_t const n = value.size;
-  std::vector<offset_t> order(at(n)), merged(at(n));
-  for (offset_t i = 0; i < n; ++i) order[at(i)] = i;
-  for (offset_t width = 1; width < n; width *= 2) {
-    for (offset_t first = 0; first < n; first += 2 * width) {
-      offset_t const middle = first + width < n ? first + width : n, last = middle + width < n ? middle + width : n;
-      offset_t a = first, b = middle;
-      for (offset_t out = first; out < last; ++out) {
-        bool const left = a < middle && (b >= last || value[order[at(a)]] >= value[order[at(b)]]);
-        merged[at(out)] = order[at(left ? a++ : b++)];
-      }
-    }
-    order.swap(merged);
-  }
+  std::vector<offset_t> order(at(value.size));
+  for (offset_t i = 0; i < value.size; ++i) order[at(i)] = i;
+  sort(order.data(), value.size, [&](offset_t a, offset_t b) { return value[a] != value[b] ? value[a] > value[b] : a < b; });
   return order;
 }
 }  // namespace detail
