@@ -1,4 +1,4 @@
-// What routing costs: the vector path against the plain one (plain{...}, one expert at a time) and against the
+// What routing costs: the vector path against the plain one (row_by_row{...}, one expert at a time) and against the
 // limit of reading the logits once, in one run. A token is the item; bytes are those of the logits.
 #include <benchmark/benchmark.h>
 
@@ -94,12 +94,12 @@ void tokens_only(benchmark::internal::Benchmark* b) {
 
 BENCHMARK_CAPTURE(softmax_top_k, one_thread, serial{})->Apply(sizes);
 BENCHMARK_CAPTURE(softmax_top_k, two_threads, threads{2})->Apply(sizes);
-BENCHMARK_CAPTURE(softmax_top_k, plain_path, plain{serial{}})->Apply(sizes);
+BENCHMARK_CAPTURE(softmax_top_k, plain_path, row_by_row{serial{}})->Apply(sizes);
 BENCHMARK_CAPTURE(renormalized, one_thread, serial{})->Apply(sizes);
 BENCHMARK(user_score)->Apply(sizes);
 BENCHMARK_CAPTURE(deepseek_v3, one_thread, serial{})->Apply(tokens_only);
 BENCHMARK_CAPTURE(deepseek_v3, two_threads, threads{2})->Apply(tokens_only);
-BENCHMARK_CAPTURE(deepseek_v3, plain_path, plain{serial{}})->Apply(tokens_only);
+BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(tokens_only);
 BENCHMARK(read_limit)->Apply(sizes);
 
 }  // namespace

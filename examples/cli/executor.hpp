@@ -20,11 +20,11 @@ struct any_executor {
   template <class Body>
   moeroute::status run(moeroute::offset_t rows, Body const& body, moeroute::workspace w) const noexcept {
     switch (what) {
-      case kind::threads: return moeroute::plain{moeroute::threads{n}}.run(rows, body, w);
+      case kind::threads: return moeroute::row_by_row{moeroute::threads{n}}.run(rows, body, w);
       case kind::lockstep: return moeroute::lockstep{n}.run(rows, body, w);
       case kind::serial: break;
     }
-    return moeroute::plain{moeroute::serial{}}.run(rows, body, w);
+    return moeroute::row_by_row{moeroute::serial{}}.run(rows, body, w);
   }
   moeroute::offset_t workspace_bytes(moeroute::offset_t scratch_bytes) const {
     if (what == kind::threads) return moeroute::threads{n}.workspace_bytes(scratch_bytes);

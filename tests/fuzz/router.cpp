@@ -25,8 +25,8 @@ void must(bool good) {
 
 bool parallel = false;  // every eighth input: threads are slow to start
 
-// Serial by itself takes the vector path where there is one; `plain` spares the compiler the rest of them.
-template <class R, class X = plain<serial>>
+// Serial by itself takes the vector path where there is one; `row_by_row` spares the compiler the rest of them.
+template <class R, class X = row_by_row<serial>>
 void run(R const& r, std::vector<float> const& logits, index_t experts, X const& x = {}) {
   auto const tokens = static_cast<offset_t>(logits.size()) / experts, k = static_cast<offset_t>(r.select.experts_per_token());
   if (k < 0 || k > 64) return;
@@ -50,7 +50,7 @@ void run(R const& r, std::vector<float> const& logits, index_t experts, X const&
       must(ids[i] != no_expert || weights[i] == 0);
       for (offset_t q = 0; q < j; ++q) must(ids[i] == no_expert || ids[static_cast<std::size_t>(t * k + q)] != ids[i]);
     }
-  must(try_route_backward(plain{serial{}}, r, in, matrix_view<index_t const>{ids.data(), tokens, k}, matrix_view<float const>{d.data(), tokens, k},
+  must(try_route_backward(row_by_row{serial{}}, r, in, matrix_view<index_t const>{ids.data(), tokens, k}, matrix_view<float const>{d.data(), tokens, k},
                           matrix_view<float>{d_logits.data(), tokens, experts}, workspace(work)).ok());
 }
 

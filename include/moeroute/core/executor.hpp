@@ -57,7 +57,7 @@ concept row_body = requires(B const& b, serial_group g, offset_t r, scratch s) {
 };
 
 // A body may also offer rows(first, last, scratch), a faster way through many rows on one CPU thread with
-// the same results, and the scratch it needs. `plain{executor}` switches it off.
+// the same results, and the scratch it needs. `row_by_row{executor}` switches it off.
 template <class B>
 concept rows_body = requires(B const& b, offset_t r, scratch s) {
   { b.rows_scratch_bytes() } -> std::same_as<offset_t>;
@@ -153,10 +153,10 @@ static_assert(executor<row_range>);
 
 // An executor without the faster way through many rows: for comparison, and to switch it off.
 template <class X>
-struct plain {
+struct row_by_row {
   X base{};
   template <class Body>
-  struct row_by_row {
+  struct one_row {
     Body body;
     offset_t scratch_bytes() const { return body.scratch_bytes(); }
     void operator()(lane_group auto const& g, offset_t r, scratch s) const { body(g, r, s); }
@@ -164,12 +164,12 @@ struct plain {
   offset_t workspace_bytes(offset_t scratch_bytes, offset_t = 0) const { return base.workspace_bytes(scratch_bytes); }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
-    return base.run(rows, row_by_row<Body>{body}, w);
+    return base.run(rows, one_row<Body>{body}, w);
   }
 };
 template <class X>
-plain(X) -> plain<X>;
-static_assert(executor<plain<serial>>);
+row_by_row(X) -> row_by_row<X>;
+static_assert(executor<row_by_row<serial>>);
 
 // Workspace of an executor for a body with these needs.
 template <class X>

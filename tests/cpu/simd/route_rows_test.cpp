@@ -29,7 +29,7 @@ void same(R const& r, std::vector<float> const& logits, index_t experts) {
   std::string const formula = describe(r).c_str();
   CAPTURE(formula);
   CAPTURE(experts);
-  auto const fast = run::route(serial{}, r, logits, experts), slow = run::route(plain{serial{}}, r, logits, experts);
+  auto const fast = run::route(serial{}, r, logits, experts), slow = run::route(row_by_row{serial{}}, r, logits, experts);
   CHECK(fast.ids == slow.ids);
   CHECK(run::same_bits(fast.weights, slow.weights));
   CHECK(run::same_bits(fast.scores, slow.scores));
@@ -93,5 +93,5 @@ TEST_CASE("promise P7 vector path: groups, priors, user policies, padding rows, 
   for (std::size_t t = 0; t < valid.size(); ++t) valid[t] = t % 5 != 2;
   batch<> const in{.valid = row_view<std::uint8_t const>(valid)};
   auto const r = router{.select = top_k{6}};
-  CHECK(run::route(serial{}, r, z, 64, in).ids == run::route(plain{serial{}}, r, z, 64, in).ids);
+  CHECK(run::route(serial{}, r, z, 64, in).ids == run::route(row_by_row{serial{}}, r, z, 64, in).ids);
 }

@@ -4,6 +4,7 @@
 
 #include <moeroute/cpu/simd/filter.hpp>
 #include <moeroute/cpu/simd/groups.hpp>
+#include <moeroute/route.hpp>
 #include <moeroute/cpu/simd/fits.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
