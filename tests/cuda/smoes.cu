@@ -22,7 +22,7 @@ struct shared_array {
   explicit shared_array(offset_t n) : size(n) {
     check(cudaMallocManaged(&data, sizeof(T) * static_cast<std::size_t>(n + 1)),
           "cudaMallocManaged");
-    std::memset(data, 0xff, sizeof(T) * static_cast<std::size_t>(n + 1));
+    std::memset(static_cast<void*>(data), 0xff, sizeof(T) * static_cast<std::size_t>(n + 1));
   }
   shared_array(shared_array const&) = delete;
   shared_array& operator=(shared_array const&) = delete;
@@ -31,7 +31,7 @@ struct shared_array {
   operator row_view<T const>() const { return {data, size}; }
   matrix_view<T> rows(offset_t n) const { return {data, n, size / n}; }
   matrix_view<T const> seen(offset_t n) const { return {data, n, size / n}; }
-  void zero() { std::memset(data, 0, sizeof(T) * static_cast<std::size_t>(size)); }
+  void zero() { std::memset(static_cast<void*>(data), 0, sizeof(T) * static_cast<std::size_t>(size)); }
   std::vector<T> values() const { return {data, data + size}; }
 };
 template <class T>
