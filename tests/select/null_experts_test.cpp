@@ -43,7 +43,8 @@ TEST_CASE("S065 AdaMoE: without null experts it is top-k renormalized; empty pla
   auto const z = normal_numbers(20 * 8, 52);
   auto const plain = run(router{.select = top_k{3}, .weigh = renormalize{.epsilon = 0}}, z, 8);
   CHECK(run(adamoe(0, 3), z, 8).ids == plain.ids);
-  CHECK(run(adamoe(0, 3), z, 8).weights == plain.weights);
+  auto const& same = run(adamoe(0, 3), z, 8).weights;  // plain top-k leaves the common factor out: a few ulp
+  for (std::size_t i = 0; i < same.size(); ++i) CHECK(same[i] == doctest::Approx(plain.weights[i]).epsilon(1e-6));
   auto const kept = run(adamoe(4, 3), z, 8), hidden = run(adamoe(4, 3, null_place::empty), z, 8);
   CHECK(kept.weights == hidden.weights);
   for (std::size_t i = 0; i < kept.ids.size(); ++i) CHECK(hidden.ids[i] == (kept.ids[i] < 4 ? kept.ids[i] : no_expert));

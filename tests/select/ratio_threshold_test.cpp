@@ -16,7 +16,8 @@ TEST_CASE("S161 MC-MoE: mu = 0 keeps all, the ratio decides, weights sum to 1") 
   auto const all = run(mc_moe(0), z, 8);
   auto const plain = run(router{.select = top_k{2}, .weigh = renormalize{.epsilon = 0}}, z, 8);
   CHECK(all.ids == plain.ids);
-  CHECK(all.weights == plain.weights);
+  auto const& same = all.weights;  // plain top-k leaves the common factor out: a few ulp
+  for (std::size_t i = 0; i < same.size(); ++i) CHECK(same[i] == doctest::Approx(plain.weights[i]).epsilon(1e-6));
   auto const some = run(mc_moe(.5f), z, 8);
   index_t dropped = 0;
   for (offset_t t = 0; t < 50; ++t) {
