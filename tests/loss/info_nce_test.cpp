@@ -3,33 +3,10 @@
 
 #include <moeroute/loss/info_nce.hpp>
 
-using namespace p14;
+#include "support/differences.hpp"
 
-namespace {
-std::vector<double> normals(std::size_t n, unsigned seed) {
-  std::mt19937 rng(seed);
-  std::normal_distribution<double> normal;
-  std::vector<double> v(n);
-  for (double& x : v) x = normal(rng);
-  return v;
-}
-template <class F>
-double difference_error(std::vector<double>& v, std::vector<double> const& d, F const& value) {
-  double worst = 0, largest = 0;
-  for (std::size_t i = 0; i < v.size(); ++i) {
-    double const x = v[i], h = 1e-6;
-    v[i] = x + h;
-    double const up = value();
-    v[i] = x - h;
-    double const down = value();
-    v[i] = x;
-    worst = std::max(worst, std::fabs(d[i] - (up - down) / (2 * h)));
-    largest = std::max(largest, std::fabs(d[i]));
-  }
-  CHECK(largest > 0);
-  return worst / largest;
-}
-}  // namespace
+using namespace p14;
+using namespace differences;
 
 TEST_CASE("promise P14: InfoNCE over task gates (S035 T2MIR)") {
   auto a = normals(12, 1), w = normals(9, 2);
