@@ -2,7 +2,7 @@
 // through route and route_backward. Namespace: moeroute_examples.
 #pragma once
 
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 
 #include "cli/scheme.hpp"
 

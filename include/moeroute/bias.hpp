@@ -15,7 +15,7 @@ struct no_bias {
   }
 };
 
-template <class P = float>
+template <class P>
 struct correction_bias {
   static_assert(std::same_as<P, float> || std::same_as<P, double>,
                 "correction_bias: the bias is float or double; a 16-bit bias loses its small updates");
@@ -33,11 +33,15 @@ struct correction_bias {
 template <class P>
 correction_bias(row_view<P>) -> correction_bias<std::remove_const_t<P>>;
 template <class R>
-  requires requires(R& r) { r.data(); r.size(); *r.data(); }
+  requires requires(R& r) {
+    r.data();
+    r.size();
+    *r.data();
+  }
 correction_bias(R&& r) -> correction_bias<std::remove_cvref_t<decltype(*r.data())>>;
 
 // A bias row for each modality. Source: ERNIE-4.5-VL.
-template <class P = float>
+template <class P>
 struct modality_bias {
   static_assert(std::same_as<P, float> || std::same_as<P, double>,
                 "modality_bias: the bias is float or double; a 16-bit bias loses its small updates");
@@ -47,8 +51,11 @@ struct modality_bias {
   MOEROUTE_HD V operator()(V score, V b) const {
     return score + b;
   }
+  MOEROUTE_HD offset_t modalities() const { return per_modality.rows; }
   status validate(index_t experts) const {
-    return checks{}.must_be("bias.per_modality columns", per_modality.cols, experts).result();
+    checks c;
+    c.must_be("bias.per_modality columns", per_modality.cols, experts).strided("bias.per_modality", per_modality);
+    return c.at_least("bias.per_modality rows", per_modality.rows, 1, errc::missing).result();
   }
   void describe(text& t) const { t.add(" + bias[modality, e]"); }
 };

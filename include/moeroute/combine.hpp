@@ -18,7 +18,7 @@ enum class overflow : std::uint8_t { drop, pass_through };
 enum class gate_kind : std::uint8_t { value, sigmoid };
 
 // What a token's result is made of. Leave out what a model does not have.
-template <element T, element W = float>
+template <element T, element W>
 struct combine_terms {
   matrix_view<T const> rows{};      // rows x width: what the experts made of the grouped rows
   matrix_view<W const> weights{};   // tokens x k; empty: the weight was on the input, or is 1
@@ -30,7 +30,7 @@ struct combine_terms {
   float identity_scale = 1;         // times the weight of identity experts (LongCat-Flash: 1; 1/6 leaves them unscaled)
 };
 // Where their gradients go; an array left out is not computed. All are overwritten; padding rows get 0.
-template <element T, element D = float>
+template <element T, element D>
 struct combine_gradients {
   matrix_view<T> rows{};
   matrix_view<D> weights{};

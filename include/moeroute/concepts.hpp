@@ -11,6 +11,7 @@
 
 #include <moeroute/core/executor.hpp>
 #include <moeroute/core/row.hpp>
+#include <moeroute/fwd.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -40,10 +41,20 @@ concept gate_policy = std::same_as<P, no_gate> ||
 // ---- prior ---------------------------------------------------------------------------------------------
 //   void operator()(group, row_context, row logits) const         in place; -inf closes an expert
 //   V derivative(row_context, index_t e, V logit) const           optional: d out / d in, 1 if left out
+//   offset_t modalities() const                                   optional, for a bias too: rows of its table;
+//                                                                 batch.modality must stay below
 template <class P>
 concept prior_policy = requires(P const& p, probe::group g, row_context c, probe::row x) {
   { p(g, c, x) } -> std::same_as<void>;
 };
+
+template <class P>
+concept tells_modalities = requires(P const& p) { { p.modalities() } -> std::convertible_to<offset_t>; };
+template <class P>
+MOEROUTE_HD constexpr offset_t modalities_of(P const& p) {
+  if constexpr (tells_modalities<P>) return p.modalities();
+  else return static_cast<void>(p), largest<offset_t>;
+}
 
 // ---- score ---------------------------------------------------------------------------------------------
 // Either elementwise, or a summary of the row and a map:

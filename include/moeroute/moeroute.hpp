@@ -14,7 +14,9 @@
 #include <moeroute/select/replay.hpp>
 #include <moeroute/weigh.hpp>
 #include <moeroute/router.hpp>
+#include <moeroute/batch.hpp>
 #include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 #include <moeroute/choices.hpp>
 #include <moeroute/plan.hpp>
 #include <moeroute/permute.hpp>

@@ -18,9 +18,7 @@ struct expert_mask {
       if (open[e] == 0) z = -infinity<float>;
     });
   }
-  status validate(index_t experts) const {
-    return checks{}.must_be("prior.open size", open.size, experts).result();
-  }
+  status validate(index_t experts) const { return checks{}.must_be("prior.open size", open.size, experts).result(); }
   void describe(text& t) const { t.add("experts outside the mask closed"); }
 };
 
@@ -28,13 +26,16 @@ struct expert_mask {
 struct modality_mask {
   matrix_view<std::uint8_t const> open{};  // modalities x experts, 1 = open
   MOEROUTE_HD void operator()(lane_group auto const& g, row_context c, auto const& x) const {
-    if (c.modality < 0 || c.modality >= open.rows) return;
+    bool const known = c.modality >= 0 && c.modality < open.rows;  // a stranger has no pool
     x.each(g, [&](index_t e, auto& z) {
-      if (open[c.modality][e] == 0) z = -infinity<float>;
+      if (!known || open[c.modality][e] == 0) z = -infinity<float>;
     });
   }
+  MOEROUTE_HD offset_t modalities() const { return open.rows; }
   status validate(index_t experts) const {
-    return checks{}.must_be("prior.open columns", open.cols, experts).strided("prior.open", open).result();
+    checks c;
+    c.must_be("prior.open columns", open.cols, experts).strided("prior.open", open);
+    return c.at_least("prior.open rows", open.rows, 1, errc::missing).result();
   }
   void describe(text& t) const { t.add("experts outside the modality's pool closed"); }
 };
@@ -76,6 +77,12 @@ struct both {
   {
     first(g, c, x);
     second(g, c, x);
+  }
+  MOEROUTE_HD offset_t modalities() const
+    requires(tells_modalities<A> || tells_modalities<B>)
+  {
+    offset_t const a = modalities_of(first), b = modalities_of(second);
+    return a < b ? a : b;
   }
   status validate(index_t experts) const {
     status s{};

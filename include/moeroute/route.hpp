@@ -1,72 +1,13 @@
-// Decides how one token is routed: logits to scores to keys to chosen experts to weights, and the gradient
-// back. One body for every executor; the verbs check shapes and run it.
+// Decides how one token is routed: logits to scores to keys to chosen experts to weights. One body for every
+// executor; the verb checks shapes and runs it. The gradient back: route_backward.hpp.
 #pragma once
 
-#include <moeroute/router.hpp>
+#include <moeroute/batch.hpp>
 #if defined(MOEROUTE_SIMD)
 #include <moeroute/cpu/simd/fits.hpp>
 #endif
 
 namespace moeroute::inline MOEROUTE_ABI {
-
-// What a NaN logit does. It never wins over a number, and never poisons the scores of the other experts.
-enum class nan_rule : std::uint8_t {
-  rank_last,  // the expert ranks behind all others, its score is that of -inf
-  propagate,  // as rank_last, and all weights of the row are NaN
-  drop_row,   // the row chooses nobody
-};
-
-// The tokens of one call. Views that are left out count as absent.
-template <element T = float, element H = float>
-struct batch {
-  matrix_view<T const> logits{};           // tokens x experts; or leave it out and give
-  matrix_view<H const> hidden{};           // tokens x width, for a router with a gate
-  row_view<offset_t const> token{};        // names of the tokens for random draws; default: the row number
-  row_view<index_t const> sequence{};      // tokens
-  row_view<index_t const> modality{};      // tokens
-  row_view<index_t const> group{};         // tokens: isolation group
-  row_view<std::uint8_t const> valid{};    // tokens: 0 = padding, chooses nobody
-  nan_rule nan = nan_rule::rank_last;
-
-  MOEROUTE_HD row_context context(offset_t t) const {
-    return {token.empty() ? t : token[t], sequence.empty() ? 0 : sequence[t],
-            modality.empty() ? 0 : modality[t], group.empty() ? 0 : group[t], t};
-  }
-  MOEROUTE_HD bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
-};
-
-// Where a token-choice router writes: tokens x k, best first; places without an expert hold the sentinel
-// and weight 0. `scores` (tokens x experts) is written only if given.
-template <std::integral Id = index_t, class W = float>
-struct routing_view {
-  matrix_view<Id> ids{};
-  matrix_view<W> weights{};
-  matrix_view<W> scores{};
-};
-
-namespace detail {
-
-// The logits of one row after the prior, in scratch; NaN kept, for it must rank last.
-template <class R, class T, class H, class G, class V>
-MOEROUTE_HD memory_row<V> prepared_row(R const& r, batch<T, H> const& in, G const& g, offset_t t, V* x) {
-  memory_row<V> const row{x, static_cast<index_t>(in.logits.cols)};
-  row_view<T const> const from = in.logits[t];
-  row.each(g, [&](index_t e, V& z) { z = load(from[e]); });
-  if constexpr (!is_none<decltype(r.prior)>) r.prior(g, in.context(t), row);
-  return row;
-}
-struct nan_to_closed {
-  template <class V>
-  MOEROUTE_HD V operator()(index_t, V x) const {
-    return is_nan(x) ? -infinity<V> : x;
-  }
-};
-template <class V>
-MOEROUTE_HD constexpr V closed_if_nan(V x) {
-  return is_nan(x) ? -infinity<V> : x;
-}
-
-}  // namespace detail
 
 #if defined(MOEROUTE_SIMD)
 namespace simd {  // cpu/simd/route_rows.hpp, included below
@@ -129,8 +70,7 @@ struct route_row {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G, class Row>
   MOEROUTE_HD auto summary(G const& g, Row const& z) const {
-    if constexpr (ranks_logits<R> && takes_best<decltype(R::select)> &&
-                  requires { r.score.summarize_ratios(g, z); }) {
+    if constexpr (ranks_logits<R> && takes_best<decltype(R::select)> && requires { r.score.summarize_ratios(g, z); }) {
       if (cancels_scale(r.weigh, out.ids.cols)) return r.score.summarize_ratios(g, z);
     }
     return summarize(r.score, g, z);
@@ -141,7 +81,7 @@ struct route_row {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
     row_view<Id> const ids = out.ids[t];
     row_view<W> const weights = out.weights[t];
-    if (!in.is_valid(t)) return nobody(g, t);
+    if (!knows_row(r, in, t)) return nobody(g, t);
 
     V* const x = s.take<V>(in.logits.cols);
     V* const y = s.take<V>(in.logits.cols);
@@ -178,8 +118,7 @@ struct route_row {
 
  private:
   template <class G, class M>
-  MOEROUTE_HD void choose(G const& g, offset_t t, M const& m, memory_row<V> logits, V* y,
-                          row_view<Id> ids) const {
+  MOEROUTE_HD void choose(G const& g, offset_t t, M const& m, memory_row<V> logits, V* y, row_view<Id> ids) const {
     row_context const c = in.context(t);
     if constexpr (ranks_logits<R>) {
       g.sync();
@@ -200,81 +139,6 @@ struct route_row {
   }
 };
 
-// The same walk backwards for fixed ids: from d weights to d logits. Scores are computed again; selection,
-// masks and biases pass no gradient. Needs no other row and no dense probabilities.
-template <class R, class T, class H, class Id, class W, class D>
-struct route_row_backward {
-  using V = compute_t<T>;
-  R r;
-  batch<T, H> in;
-  matrix_view<Id const> ids;
-  matrix_view<W const> d_weights;
-  matrix_view<D> d_logits;
-  bool accumulate;
-
-  offset_t scratch_bytes() const { return route_scratch_bytes<V>(in.logits.cols, ids.cols); }
-
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
-    row_view<Id const> const id = ids[t];
-    row_view<D> const out = d_logits[t];
-    if (!in.is_valid(t)) {
-      if (!accumulate)
-        for (offset_t e = g.rank(); e < out.size; e += g.size()) out[e] = D(0);
-      return g.sync();
-    }
-    V* const x = s.take<V>(in.logits.cols);
-    V* const grad = s.take<V>(in.logits.cols);
-    row_view<V> const chosen{s.take<V>(id.size), id.size}, d{s.take<V>(id.size), id.size};
-    auto const logits = detail::prepared_row(r, in, g, t, x);
-    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
-    logits.each(g, [&](index_t e, V) { grad[e] = 0; });
-    g.sync();
-    if (g.rank() == 0) {
-      for (offset_t j = 0; j < id.size; ++j) {
-        bool const here = carries_weight(r.select, id[j], in.logits.cols);
-        chosen[j] = here ? score_of(r.score, m, detail::closed_if_nan(x[id[j]])) : V(absent_of<decltype(r.weigh)>);
-        d[j] = here ? static_cast<V>(d_weights[t][j]) : V(0);
-      }
-      r.weigh.backward(row_view<V const>(chosen), d);
-      for (offset_t j = 0; j < id.size; ++j)
-        if (carries_weight(r.select, id[j], in.logits.cols)) grad[id[j]] += d[j];
-    }
-    g.sync();
-    V dot = 0;  // every lane, in the order of the choices: the same bits for every group
-    for (offset_t j = 0; j < id.size; ++j) {
-      if (id[j] == no_expert_of<Id>) continue;
-      bool repeated = false;  // grad already holds the sum over equal ids
-      for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
-      if (!repeated) dot = math::fma(score_of(r.score, m, detail::closed_if_nan(x[id[j]])), grad[id[j]], dot);
-    }
-    row_context const c = in.context(t);
-    logits.each(g, [&](index_t e, V z0) {
-      V const z = detail::closed_if_nan(z0);
-      V dz = V(0);
-      if (z != -infinity<V>) {
-        dz = pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot);
-        if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
-      }
-      out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
-    });
-    g.sync();
-  }
-};
-
-// ---- checks -------------------------------------------------------------------------------------------------
-
-template <any_router R, class T, class H>
-status validate(R const& r, batch<T, H> const& in) {
-  offset_t const tokens = in.logits.rows;
-  checks c;
-  c.also(validate(r, static_cast<index_t>(in.logits.cols))).readable("batch.logits", in.logits);
-  c.empty_or("batch.token size", in.token, tokens).empty_or("batch.sequence size", in.sequence, tokens);
-  c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
-  c.empty_or("batch.valid size", in.valid, tokens);
-  return c.result();
-}
 template <token_choice_router R, class T, class H, class Id, class W>
 status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& out) {
   offset_t const tokens = in.logits.rows, experts = in.logits.cols, k = r.select.experts_per_token();
@@ -327,35 +191,12 @@ status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out
     }
   }
   if (status const s = validate(r, in, out); !s.ok()) return s;
+  if (status const s = validate_modalities(x, r, in); !s.ok()) return s;
   return x.run(in.logits.rows, route_row<R, T, H, Id, W>{r, in, out}, w);
 }
 template <executor X, token_choice_router R, class Id, class W>
 status try_route(X const& x, R const& r, batch<> in, routing_view<Id, W> out, workspace w) noexcept {
   return try_route<X, R, float, float, Id, W>(x, r, in, out, w);
-}
-
-template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
-status try_route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids,
-                          matrix_view<W> d_weights, matrix_view<D> d_logits, workspace w,
-                          bool accumulate = false) noexcept {
-  static_assert(differentiable_score<decltype(R::score)>,
-                "route_backward: router.score has no derivative (elementwise) or pull_back (summary)");
-  static_assert(differentiable_weigh<decltype(R::weigh)>,
-                "route_backward: router.weigh has no  void backward(chosen, d) const");
-  checks c;
-  c.also(validate(r, in)).must_be("ids rows", ids.rows, in.logits.rows);
-  c.must_be("d_weights rows", d_weights.rows, in.logits.rows).must_be("d_weights columns", d_weights.cols, ids.cols);
-  c.must_be("d_logits rows", d_logits.rows, in.logits.rows).must_be("d_logits columns", d_logits.cols, in.logits.cols);
-  c.readable("ids", ids).readable("d_weights", d_weights).strided("d_logits", d_logits);
-  if (!c.result().ok()) return c.result();
-  using I = std::remove_const_t<Id>;
-  using Wt = std::remove_const_t<W>;
-  return x.run(in.logits.rows, route_row_backward<R, T, H, I, Wt, D>{r, in, ids, d_weights, d_logits, accumulate}, w);
-}
-template <executor X, token_choice_router R, class Id, class W, class D>
-status try_route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
-                          matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
-  return try_route_backward<X, R, float, float, Id, W, D>(x, r, in, ids, d_weights, d_logits, w, accumulate);
 }
 
 template <executor X, token_choice_router R, class T, class H, class Id, class W>
@@ -366,17 +207,6 @@ template <executor X, token_choice_router R, class Id, class W>
 void route(X const& x, R const& r, batch<> const& in, routing_view<Id, W> out, workspace w) {
   throw_if_bad(try_route(x, r, in, out, w));
 }
-template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
-void route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
-                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
-  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
-}
-template <executor X, token_choice_router R, class Id, class W, class D>
-void route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
-                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
-  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
-}
-
 }  // namespace moeroute::inline MOEROUTE_ABI
 
 #if defined(MOEROUTE_SIMD)

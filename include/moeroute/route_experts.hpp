@@ -11,7 +11,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // Where an expert-choice router writes: row s * experts + e holds the picks of expert e in segment s (one segment
 // with batch scope); the columns are the most tokens an expert may take. Unused places: token -1, weight 0.
-template <class W = float>
+template <class W>
 struct expert_routing_view {
   matrix_view<offset_t> tokens{};
   matrix_view<W> weights{};
@@ -270,6 +270,7 @@ expert_choice_state<R, T, H> expert_choice_arrays(R const& r, batch<T, H> const&
 }
 template <class X, class R, class T, class H>
 status order_and_score(X const& x, expert_choice_state<R, T, H> const& s, workspace rest) {
+  if (status const bad = validate_modalities(x, s.r, s.in); !bad.ok()) return bad;
   auto ties = tie_rule::index;
   std::uint64_t secret = 0;
   if constexpr (requires { s.r.select.ties; }) ties = s.r.select.ties, secret = s.r.select.secret;

@@ -7,7 +7,7 @@
 // Inner logits: tokens x (groups width), or tokens x width shared by all groups.
 #pragma once
 
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -18,11 +18,11 @@ struct every_group {
 
 template <class W = float>
 struct two_level_view {
-  matrix_view<index_t> ids{};          // tokens x (k groups * k inner)
+  matrix_view<index_t> ids{};  // tokens x (k groups * k inner)
   matrix_view<W> weights{};
-  matrix_view<index_t> groups{};       // tokens x k groups: the groups chosen
-  matrix_view<W> group_weights{};      // tokens x k groups
-  matrix_view<W> inner_weights{};      // as weights, before the group weight
+  matrix_view<index_t> groups{};   // tokens x k groups: the groups chosen
+  matrix_view<W> group_weights{};  // tokens x k groups
+  matrix_view<W> inner_weights{};  // as weights, before the group weight
 };
 
 namespace detail {
@@ -31,26 +31,34 @@ template <class G>
 inline constexpr bool is_every_group = std::same_as<G, every_group>;
 template <class G>
 MOEROUTE_HD index_t groups_per_token(G const& group) {
-  if constexpr (is_every_group<G>) return group.groups;
-  else return group.select.experts_per_token();
+  if constexpr (is_every_group<G>)
+    return group.groups;
+  else
+    return group.select.experts_per_token();
 }
 
-// One row of inner logits as a batch of one token that keeps the token's name.
+// A row of logits as a batch of one token that keeps its name and context.
 template <class T>
-struct inner_batch {
+struct row_alone {
   offset_t name;
   batch<T> one;
-  MOEROUTE_HD inner_batch(batch<T> const& group_batch, matrix_view<T const> inner, index_t width, offset_t t, index_t group)
-      : name(group_batch.context(t).token) {
-    offset_t const start = inner.cols == width ? 0 : offset_t{group} * width;
-    one.logits = {inner[t].data + start, 1, width};
-    one.nan = group_batch.nan;
+  MOEROUTE_HD row_alone(batch<T> const& all, row_view<T const> logits, offset_t t) : name(all.context(t).token) {
+    one.logits = {logits.data, 1, logits.size};
+    if (!all.sequence.empty()) one.sequence = {all.sequence.data + t, 1};
+    if (!all.modality.empty()) one.modality = {all.modality.data + t, 1};
+    if (!all.group.empty()) one.group = {all.group.data + t, 1};
+    one.nan = all.nan;
   }
   MOEROUTE_HD batch<T> const& get() {
     one.token = {&name, 1};
     return one;
   }
 };
+// The logits of the experts of one group, or the one row that all groups share.
+template <class T>
+MOEROUTE_HD row_view<T const> inner_logits(matrix_view<T const> inner, index_t width, offset_t t, index_t group) {
+  return {inner[t].data + (inner.cols == width ? 0 : offset_t{group} * width), width};
+}
 
 template <class GroupRouter, class Inner, class T, class W>
 struct two_level_row {
@@ -93,10 +101,11 @@ struct two_level_row {
         g.sync();
         continue;
       }
-      inner_batch<T> row(in, logits, width, t, chosen);
+      row_alone<T> row(in, inner_logits(logits, width, t, chosen), t);
       route_row<Inner, T, float, index_t, W>{inner, row.get(), {ids, weights, {}}}(g, 0, s);
       for (offset_t i = g.rank(); i < k; i += g.size()) {
-        out.weights[t][j * k + i] = static_cast<W>(static_cast<V>(out.group_weights[t][j]) * static_cast<V>(weights[0][i]));
+        out.weights[t][j * k + i] =
+            static_cast<W>(static_cast<V>(out.group_weights[t][j]) * static_cast<V>(weights[0][i]));
         if (ids[0][i] != no_expert) ids[0][i] += chosen * width;
       }
       g.sync();
@@ -112,18 +121,21 @@ struct two_level_row_backward {
   batch<T> in;
   matrix_view<T const> logits;
   index_t width;
-  two_level_view<W> at;         // as the forward wrote it
+  two_level_view<W> at;  // as the forward wrote it
   matrix_view<W const> d_weights;
   matrix_view<D> d_groups, d_inner;
 
-  offset_t inner_bytes() const { return 2 * aligned_bytes<V>(width) + 2 * aligned_bytes<V>(inner.select.experts_per_token()); }
+  offset_t inner_bytes() const {
+    return 2 * aligned_bytes<V>(width) + 2 * aligned_bytes<V>(inner.select.experts_per_token());
+  }
   offset_t scratch_bytes() const {
     offset_t bytes = inner_bytes();
     if constexpr (!is_every_group<GroupRouter>) {
       offset_t const first = 2 * aligned_bytes<V>(in.logits.cols) + 2 * aligned_bytes<V>(groups_per_token(group));
       bytes = first > bytes ? first : bytes;
     }
-    return bytes + aligned_bytes<W>(at.ids.cols) + aligned_bytes<W>(at.groups.cols) + aligned_bytes<index_t>(at.ids.cols);
+    return bytes + aligned_bytes<W>(at.ids.cols) + aligned_bytes<W>(at.groups.cols) +
+           aligned_bytes<index_t>(at.ids.cols);
   }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
@@ -148,20 +160,18 @@ struct two_level_row_backward {
       index_t const chosen = at.groups[t][j];
       if (chosen == no_expert) continue;
       offset_t const start = d_inner.cols == width ? 0 : offset_t{chosen} * width;
-      inner_batch<T> row(in, logits, width, t, chosen);
-      route_row_backward<Inner, T, float, index_t, W, D>{inner, row.get(), {local + j * k, 1, k}, {d_local + j * k, 1, k},
-                                                         {d_inner[t].data + start, 1, width}, true}(g, 0, s);
+      row_alone<T> row(in, inner_logits(logits, width, t, chosen), t);
+      route_row_backward<Inner, T, float, index_t, W, D>{
+          inner, row.get(), {local + j * k, 1, k}, {d_local + j * k, 1, k}, {d_inner[t].data + start, 1, width}, true}(
+          g, 0, s);
     }
     if constexpr (!is_every_group<GroupRouter>) {
       // The group router's own backward, on row t of its batch.
-      batch<T> one = in;
-      offset_t const name = in.context(t).token;
-      one.logits = {in.logits[t].data, 1, in.logits.cols};
-      one.token = {&name, 1};
-      one.sequence = {}, one.modality = {}, one.group = {}, one.valid = {};
+      row_alone<T> row(in, in.logits[t], t);
       if (in.is_valid(t)) {
-        route_row_backward<GroupRouter, T, float, index_t, W, D>{group, one, {at.groups[t].data, 1, kg}, {d_group, 1, kg},
-                                                                 {d_groups[t].data, 1, in.logits.cols}, false}(g, 0, s);
+        route_row_backward<GroupRouter, T, float, index_t, W, D>{
+            group, row.get(), {at.groups[t].data, 1, kg}, {d_group, 1, kg}, {d_groups[t].data, 1, in.logits.cols},
+            false}(g, 0, s);
       } else {
         for (offset_t i = g.rank(); i < d_groups.cols; i += g.size()) d_groups[t][i] = D(0);
         g.sync();
@@ -170,28 +180,42 @@ struct two_level_row_backward {
   }
 };
 
-template <class GroupRouter, class Inner, class T, class W>
-status check_two_level(GroupRouter const& group, Inner const& inner, batch<T> const& in, matrix_view<T const> logits,
-                       two_level_view<W> const& out, index_t width) {
+template <class X, class GroupRouter, class Inner, class T, class W>
+status check_two_level(X const& x, GroupRouter const& group, Inner const& inner, batch<T> const& in,
+                       matrix_view<T const> logits, two_level_view<W> const& out, index_t width) {
   checks c;
   index_t groups = 0;
-  if constexpr (is_every_group<GroupRouter>) groups = group.groups;
-  else groups = static_cast<index_t>(in.logits.cols), c.also(validate(group, in)).must_be("group logits rows", in.logits.rows, logits.rows);
+  if constexpr (is_every_group<GroupRouter>)
+    groups = group.groups;
+  else
+    groups = static_cast<index_t>(in.logits.cols),
+    c.also(validate(group, in)).must_be("group logits rows", in.logits.rows, logits.rows);
   offset_t const kg = groups_per_token(group), k = kg * inner.select.experts_per_token();
   c.at_least("width (experts of a group)", width, 1).at_least("groups", groups, 1).also(validate(inner, width));
   if (logits.cols != width) c.must_be("inner logits columns (groups x width)", logits.cols, offset_t{groups} * width);
-  c.strided("inner logits", logits).must_be("out.ids rows", out.ids.rows, logits.rows).must_be("out.ids columns", out.ids.cols, k);
+  c.strided("inner logits", logits)
+      .must_be("out.ids rows", out.ids.rows, logits.rows)
+      .must_be("out.ids columns", out.ids.cols, k);
   c.must_be("out.weights rows", out.weights.rows, logits.rows).must_be("out.weights columns", out.weights.cols, k);
-  c.must_be("out.inner_weights rows", out.inner_weights.rows, logits.rows).must_be("out.inner_weights columns", out.inner_weights.cols, k);
-  c.must_be("out.groups rows", out.groups.rows, logits.rows).must_be("out.groups columns", out.groups.cols, kg);
-  c.must_be("out.group_weights rows", out.group_weights.rows, logits.rows).must_be("out.group_weights columns", out.group_weights.cols, kg);
-  return c.result();
+  c.must_be("out.inner_weights rows", out.inner_weights.rows, logits.rows)
+      .must_be("out.inner_weights columns", out.inner_weights.cols, k);
+  c.empty_or("batch.modality size", in.modality, logits.rows).empty_or("batch.valid size", in.valid, logits.rows);
+  c.empty_or("batch.token size", in.token, logits.rows).empty_or("batch.sequence size", in.sequence, logits.rows);
+  c.empty_or("batch.group size", in.group, logits.rows)
+      .must_be("out.groups rows", out.groups.rows, logits.rows)
+      .must_be("out.groups columns", out.groups.cols, kg);
+  c.must_be("out.group_weights rows", out.group_weights.rows, logits.rows)
+      .must_be("out.group_weights columns", out.group_weights.cols, kg);
+  if (!c.result().ok()) return c.result();
+  if constexpr (!is_every_group<GroupRouter>) c.also(validate_modalities(x, group, in));
+  return c.also(validate_modalities(x, inner, in)).result();
 }
 
 }  // namespace detail
 
 template <executor X, class GroupRouter, any_router Inner, element T = float>
-offset_t two_level_workspace_bytes(X const& x, GroupRouter const& group, Inner const& inner, index_t groups, index_t width) {
+offset_t two_level_workspace_bytes(X const& x, GroupRouter const& group, Inner const& inner, index_t groups,
+                                   index_t width) {
   using V = compute_t<T>;
   offset_t const kg = detail::groups_per_token(group), k = inner.select.experts_per_token();
   offset_t const longest = groups > width ? groups : width, most = kg > k ? kg : k;
@@ -203,7 +227,7 @@ offset_t two_level_workspace_bytes(X const& x, GroupRouter const& group, Inner c
 template <executor X, class GroupRouter, any_router Inner, element T, class W>
 status try_route_two_level(X const& x, GroupRouter const& group, Inner const& inner, batch<T> const& in,
                            matrix_view<T const> logits, index_t width, two_level_view<W> out, workspace w) noexcept {
-  if (status const s = detail::check_two_level(group, inner, in, logits, out, width); !s.ok()) return s;
+  if (status const s = detail::check_two_level(x, group, inner, in, logits, out, width); !s.ok()) return s;
   return x.run(logits.rows, detail::two_level_row<GroupRouter, Inner, T, W>{group, inner, in, logits, width, out}, w);
 }
 // d weights to d group logits (empty with every_group) and d inner logits; both are written whole.
@@ -213,23 +237,27 @@ status try_route_two_level_backward(X const& x, GroupRouter const& group, Inner 
                                     matrix_view<W const> d_weights, matrix_view<D> d_groups, matrix_view<D> d_inner,
                                     workspace w) noexcept {
   checks c;
-  c.also(detail::check_two_level(group, inner, in, logits, at, width));
+  c.also(detail::check_two_level(x, group, inner, in, logits, at, width));
   c.must_be("d_weights rows", d_weights.rows, logits.rows).must_be("d_weights columns", d_weights.cols, at.ids.cols);
   c.must_be("d_inner rows", d_inner.rows, logits.rows).must_be("d_inner columns", d_inner.cols, logits.cols);
   if constexpr (!detail::is_every_group<GroupRouter>)
     c.must_be("d_groups rows", d_groups.rows, logits.rows).must_be("d_groups columns", d_groups.cols, in.logits.cols);
   if (!c.result().ok()) return c.result();
-  return x.run(logits.rows, detail::two_level_row_backward<GroupRouter, Inner, T, W, D>{group, inner, in, logits, width, at, d_weights, d_groups, d_inner}, w);
+  return x.run(logits.rows,
+               detail::two_level_row_backward<GroupRouter, Inner, T, W, D>{group, inner, in, logits, width, at,
+                                                                           d_weights, d_groups, d_inner},
+               w);
 }
 template <executor X, class GroupRouter, any_router Inner, element T, class W>
-void route_two_level(X const& x, GroupRouter const& group, Inner const& inner, batch<T> const& in, matrix_view<T const> logits,
-                     index_t width, two_level_view<W> out, workspace w) {
+void route_two_level(X const& x, GroupRouter const& group, Inner const& inner, batch<T> const& in,
+                     matrix_view<T const> logits, index_t width, two_level_view<W> out, workspace w) {
   throw_if_bad(try_route_two_level(x, group, inner, in, logits, width, out, w));
 }
 template <executor X, class GroupRouter, any_router Inner, element T, class W, class D>
 void route_two_level_backward(X const& x, GroupRouter const& group, Inner const& inner, batch<T> const& in,
-                              matrix_view<T const> logits, index_t width, two_level_view<W> at, matrix_view<W const> d_weights,
-                              matrix_view<D> d_groups, matrix_view<D> d_inner, workspace w) {
+                              matrix_view<T const> logits, index_t width, two_level_view<W> at,
+                              matrix_view<W const> d_weights, matrix_view<D> d_groups, matrix_view<D> d_inner,
+                              workspace w) {
   throw_if_bad(try_route_two_level_backward(x, group, inner, in, logits, width, at, d_weights, d_groups, d_inner, w));
 }
 

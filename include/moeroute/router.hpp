@@ -15,8 +15,7 @@ struct no_terms {
   static constexpr bool none = true;
 };
 
-template <class Gate = no_gate, class Prior = no_prior, class Score = softmax, class Bias = no_bias,
-          class Select = top_k<fixed_index<2>>, class Weigh = keep_scores, class Regularize = no_terms>
+template <class Gate, class Prior, class Score, class Bias, class Select, class Weigh, class Regularize>
 struct router {
   static_assert(gate_policy<Gate>,
                 "router.gate: give a type with  index_t experts() const  and  status operator()(executor, "
@@ -35,8 +34,7 @@ struct router {
                 "(tokens_per_expert(tokens, experts) const, void operator()(group, keys, out) const)");
   static_assert(weigh_policy<Weigh>,
                 "router.weigh: give a type with  void operator()(row) const, chosen scores in, weights out");
-  static_assert(regularize_policy<Regularize>,
-                "router.regularize: give a loss term, or terms{a, b}");
+  static_assert(regularize_policy<Regularize>, "router.regularize: give a loss term, or terms{a, b}");
 
   [[no_unique_address]] Gate gate{};
   [[no_unique_address]] Prior prior{};
@@ -48,9 +46,7 @@ struct router {
 };
 
 template <class R>
-concept any_router = requires(R const& r) {
-  r.gate, r.prior, r.score, r.bias, r.select, r.weigh, r.regularize;
-};
+concept any_router = requires(R const& r) { r.gate, r.prior, r.score, r.bias, r.select, r.weigh, r.regularize; };
 template <class R>
 concept token_choice_router = any_router<R> && token_choice<decltype(R::select)>;
 template <class R>
@@ -61,10 +57,18 @@ inline constexpr bool has_gate = !is_none<decltype(R::gate)>;
 // Selection may look at the logits themselves: exact arithmetic gives the same order, and experts whose
 // score underflows still rank.
 template <class R>
-inline constexpr bool ranks_logits =
-    decltype(R::select)::keys == key_kind::logit ||
-    (decltype(R::select)::keys == key_kind::rank && strictly_increasing<decltype(R::score)> &&
-     is_none<decltype(R::bias)>);
+inline constexpr bool ranks_logits = decltype(R::select)::keys == key_kind::logit ||
+                                     (decltype(R::select)::keys == key_kind::rank &&
+                                      strictly_increasing<decltype(R::score)> && is_none<decltype(R::bias)>);
+
+// How many modalities the router's tables know: one more than the largest a batch may name.
+template <class R>
+inline constexpr bool reads_modalities = tells_modalities<decltype(R::prior)> || tells_modalities<decltype(R::bias)>;
+template <any_router R>
+MOEROUTE_HD constexpr offset_t modalities(R const& r) {
+  offset_t const a = modalities_of(r.prior), b = modalities_of(r.bias);
+  return a < b ? a : b;
+}
 
 template <class R>
 inline constexpr cross_token_dependence router_dependence = dependence_of<decltype(R::select)>;
@@ -75,8 +79,10 @@ text describe(R const& r) {
   text t;
   auto const add = [&](auto const& policy) {
     using P = std::remove_cvref_t<decltype(policy)>;
-    if constexpr (describes<P>) policy.describe(t);
-    else if constexpr (!is_none<P>) t.add("(user policy)");
+    if constexpr (describes<P>)
+      policy.describe(t);
+    else if constexpr (!is_none<P>)
+      t.add("(user policy)");
   };
   if constexpr (has_gate<R>) t.add("logits: "), add(r.gate), t.add("; ");
   if constexpr (!is_none<decltype(r.prior)>) t.add("prior: "), add(r.prior), t.add("; ");
@@ -95,8 +101,7 @@ status validate(R const& r, index_t experts) {
   auto const ask = [&](auto const& policy) {
     if constexpr (validates<std::remove_cvref_t<decltype(policy)>>) c.also(policy.validate(experts));
   };
-  if constexpr (has_gate<R>)
-    c.must_be("router.gate experts", static_cast<index_t>(r.gate.experts()), experts);
+  if constexpr (has_gate<R>) c.must_be("router.gate experts", static_cast<index_t>(r.gate.experts()), experts);
   ask(r.gate), ask(r.prior), ask(r.score), ask(r.bias), ask(r.select), ask(r.weigh), ask(r.regularize);
   return c.result();
 }

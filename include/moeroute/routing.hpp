@@ -15,7 +15,7 @@
 #include <moeroute/combine.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/plan.hpp>
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 #include <moeroute/route_experts.hpp>
 #include <moeroute/select/picks_by_token.hpp>
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <moeroute/cpu/lockstep.hpp>
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 #include <moeroute/select/group_limited_top_k.hpp>
 #include <moeroute/select/top_p.hpp>
 

@@ -5,7 +5,7 @@
 
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/plan.hpp>
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 #include <moeroute/select/top_k.hpp>
 
 #include "support/case_file.hpp"

@@ -10,7 +10,7 @@
 
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/cpu/threads.hpp>
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 
 namespace choice_test {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 
 namespace run {
 

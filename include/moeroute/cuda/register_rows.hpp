@@ -107,7 +107,7 @@ struct route_in_registers {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
     static_assert(G::static_lanes == lanes);
     auto const& in = plain.in;
-    if (!in.is_valid(t)) return plain.nobody(g, t);
+    if (!knows_row(plain.r, in, t)) return plain.nobody(g, t);
     T const* const from = in.logits[t].data;
     row const x = read(g, from);
     bool bad = false;

@@ -90,7 +90,7 @@ struct cosine_expert_backward {
 
 }  // namespace detail
 
-template <element W = float, class Gemm = plain_gemm>
+template <element W, class Gemm>
 struct cosine_gate {
   matrix_view<W const> projection{};      // dims x width
   row_view<W const> projection_bias{};    // dims, or empty

@@ -57,7 +57,7 @@ struct gru_row_backward {
 
 }  // namespace detail
 
-template <element W = float, class Gemm = plain_gemm>
+template <element W, class Gemm>
 struct gru_gate {
   matrix_view<W const> w1{};   // state x width
   matrix_view<W const> w2{};   // experts x state

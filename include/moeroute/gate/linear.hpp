@@ -33,7 +33,7 @@ struct sum_columns {  // out[j] (+)= sum_i a[i][j], in the order of tree_sum
 
 }  // namespace detail
 
-template <element W = float, class Gemm = plain_gemm>
+template <element W, class Gemm>
 struct linear_gate {
   matrix_view<W const> weight{};  // experts x width
   row_view<W const> bias{};       // experts, or empty; learned by gradient, not the balance bias

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <moeroute/core/executor.hpp>
+#include <moeroute/fwd.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -51,7 +52,7 @@ constexpr checks& fits_choices(checks& c, char const* rows, char const* columns,
 }
 
 // The experts that tokens chose. Ids are in [0, experts), or no_expert_of<Id>: foreign, dropped, padding.
-template <std::integral Id = index_t>
+template <std::integral Id>
 struct choices_view {
   matrix_view<Id const> ids{};           // tokens x k; 1 x all choices if ragged
   row_view<offset_t const> offsets{};    // tokens + 1 if tokens differ in number of choices
@@ -100,7 +101,7 @@ struct expert_runs {
 };
 
 // Slot is offset_t, or a narrower signed type where its numbers fit. Arrays left empty are not written.
-template <std::signed_integral Slot = offset_t>
+template <std::signed_integral Slot>
 struct plan_view {
   choice_shape choices{};
   row_view<offset_t> counts{};  // experts: valid choices of each, before any drop

@@ -31,7 +31,7 @@ struct sum_of_share {
 // and FlashInfer, 0 in one Transformers port; they differ where score + bias is negative.
 enum class closed_groups : std::uint8_t { minus_infinity, zero };
 
-template <class GroupScore = sum_of_top>
+template <class GroupScore>
 struct group_limited_top_k {
   index_t k = 8;
   index_t groups = 8;

@@ -13,7 +13,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 enum class replay_mode : std::uint8_t { record, replay };
 
-template <class Base = top_k<>, std::integral TraceId = index_t>
+template <class Base, std::integral TraceId>
 struct replay {
   Base base{};
   matrix_view<TraceId> trace{};              // tokens x k; only read in replay

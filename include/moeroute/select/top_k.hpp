@@ -7,7 +7,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 // No deduction guide: with one, nvcc refuses designated initializers.
-template <class K = index_t>
+template <class K>
 struct top_k {
   [[no_unique_address]] K k{};
   static constexpr key_kind keys = key_kind::rank;
@@ -24,7 +24,7 @@ struct top_k {
 };
 
 // The k experts of largest |key|. Source: FlyLoRA (S067), frozen sparse projections.
-template <class K = index_t>
+template <class K>
 struct magnitude_top_k {
   [[no_unique_address]] K k{};
   static constexpr key_kind keys = key_kind::value;

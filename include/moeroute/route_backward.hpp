@@ -1,0 +1,106 @@
+// Decides the gradient of a route: from d weights to d logits for fixed ids. Scores are computed again;
+// selection, masks and biases pass no gradient. Needs no other row and no dense probabilities.
+#pragma once
+
+#include <moeroute/route.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+
+// One token: the walk of route_row backwards.
+template <class R, class T, class H, class Id, class W, class D>
+struct route_row_backward {
+  using V = compute_t<T>;
+  R r;
+  batch<T, H> in;
+  matrix_view<Id const> ids;
+  matrix_view<W const> d_weights;
+  matrix_view<D> d_logits;
+  bool accumulate;
+
+  offset_t scratch_bytes() const { return route_scratch_bytes<V>(in.logits.cols, ids.cols); }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
+    row_view<Id const> const id = ids[t];
+    row_view<D> const out = d_logits[t];
+    if (!knows_row(r, in, t)) {
+      if (!accumulate)
+        for (offset_t e = g.rank(); e < out.size; e += g.size()) out[e] = D(0);
+      return g.sync();
+    }
+    V* const x = s.take<V>(in.logits.cols);
+    V* const grad = s.take<V>(in.logits.cols);
+    row_view<V> const chosen{s.take<V>(id.size), id.size}, d{s.take<V>(id.size), id.size};
+    auto const logits = detail::prepared_row(r, in, g, t, x);
+    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
+    logits.each(g, [&](index_t e, V) { grad[e] = 0; });
+    g.sync();
+    if (g.rank() == 0) {
+      for (offset_t j = 0; j < id.size; ++j) {
+        bool const here = carries_weight(r.select, id[j], in.logits.cols);
+        chosen[j] = here ? score_of(r.score, m, detail::closed_if_nan(x[id[j]])) : V(absent_of<decltype(r.weigh)>);
+        d[j] = here ? static_cast<V>(d_weights[t][j]) : V(0);
+      }
+      r.weigh.backward(row_view<V const>(chosen), d);
+      for (offset_t j = 0; j < id.size; ++j)
+        if (carries_weight(r.select, id[j], in.logits.cols)) grad[id[j]] += d[j];
+    }
+    g.sync();
+    V dot = 0;  // every lane, in the order of the choices: the same bits for every group
+    for (offset_t j = 0; j < id.size; ++j) {
+      if (id[j] == no_expert_of<Id>) continue;
+      bool repeated = false;  // grad already holds the sum over equal ids
+      for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
+      if (!repeated) dot = math::fma(score_of(r.score, m, detail::closed_if_nan(x[id[j]])), grad[id[j]], dot);
+    }
+    row_context const c = in.context(t);
+    logits.each(g, [&](index_t e, V z0) {
+      V const z = detail::closed_if_nan(z0);
+      V dz = V(0);
+      if (z != -infinity<V>) {
+        dz = pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot);
+        if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
+      }
+      out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
+    });
+    g.sync();
+  }
+};
+
+template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
+status try_route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                          matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
+  static_assert(differentiable_score<decltype(R::score)>,
+                "route_backward: router.score has no derivative (elementwise) or pull_back (summary)");
+  static_assert(differentiable_weigh<decltype(R::weigh)>,
+                "route_backward: router.weigh has no  void backward(chosen, d) const");
+  checks c;
+  c.also(validate(r, in)).must_be("ids rows", ids.rows, in.logits.rows);
+  c.must_be("d_weights rows", d_weights.rows, in.logits.rows).must_be("d_weights columns", d_weights.cols, ids.cols);
+  c.must_be("d_logits rows", d_logits.rows, in.logits.rows).must_be("d_logits columns", d_logits.cols, in.logits.cols);
+  c.readable("ids", ids).readable("d_weights", d_weights).strided("d_logits", d_logits);
+  c.also(c.result().ok() ? validate_modalities(x, r, in) : c.result());
+  if (!c.result().ok()) return c.result();
+  using I = std::remove_const_t<Id>;
+  using Wt = std::remove_const_t<W>;
+  return x.run(in.logits.rows, route_row_backward<R, T, H, I, Wt, D>{r, in, ids, d_weights, d_logits, accumulate}, w);
+}
+template <executor X, token_choice_router R, class Id, class W, class D>
+status try_route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                          matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
+  return try_route_backward<X, R, float, float, Id, W, D>(x, r, in, ids, d_weights, d_logits, w, accumulate);
+}
+
+template <executor X, token_choice_router R, class T, class H, class Id, class W, class D>
+void route_backward(X const& x, R const& r, batch<T, H> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
+  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
+}
+template <executor X, token_choice_router R, class Id, class W, class D>
+void route_backward(X const& x, R const& r, batch<> const& in, matrix_view<Id> ids, matrix_view<W> d_weights,
+                    matrix_view<D> d_logits, workspace w, bool accumulate = false) {
+  throw_if_bad(try_route_backward(x, r, in, ids, d_weights, d_logits, w, accumulate));
+}
+
+}  // namespace moeroute::inline MOEROUTE_ABI

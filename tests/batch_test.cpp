@@ -1,0 +1,71 @@
+// Decides whether padding and unknown modalities are told apart from tokens.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <moeroute/cpu/lockstep.hpp>
+#include <moeroute/cpu/threads.hpp>
+#include <moeroute/moeroute.hpp>
+
+#include "support/inputs.hpp"
+#include "support/reference.hpp"
+#include "support/run.hpp"
+
+using namespace moeroute;
+
+TEST_CASE("promise P9: padding rows choose nobody and change nothing") {
+  std::vector<float> logits = inputs::normal(16 * 10, 13);
+  auto const r = router{.select = top_k{3}, .weigh = renormalize{}};
+  auto const want = run::route(serial{}, r, logits, 16);
+  logits.insert(logits.end(), 16 * 3, not_a_number<float>);
+  std::vector<std::uint8_t> const valid{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0};
+  auto const padded = run::route(serial{}, r, logits, 16, {.valid = row_view<std::uint8_t const>(valid)});
+  CHECK(std::vector<index_t>(padded.ids.begin(), padded.ids.begin() + 30) == want.ids);
+  CHECK(std::vector<float>(padded.weights.begin(), padded.weights.begin() + 30) == want.weights);
+  for (std::size_t i = 30; i < 39; ++i) {
+    CHECK(padded.ids[i] == no_expert);
+    CHECK(padded.weights[i] == 0.f);
+  }
+  auto const grad = run::route_backward(serial{}, r, logits, 16, padded.ids, std::vector<float>(39, 1.f),
+                                        {.valid = row_view<std::uint8_t const>(valid)});
+  for (std::size_t i = 160; i < 208; ++i) CHECK(grad[i] == 0.f);
+}
+
+TEST_CASE(
+    "batch: a modality the tables do not know is named, not read out of bounds; padding may hold "
+    "anything") {
+  std::vector<std::uint8_t> const pools{1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1};
+  std::vector<float> const logits = inputs::normal(6 * 50, 20);
+  std::vector<index_t> modality(50);
+  for (std::size_t t = 0; t < 50; ++t) modality[t] = static_cast<index_t>(t % 2);
+  auto const pooled =
+      router{.prior = modality_mask{matrix_view<std::uint8_t const>(pools.data(), 2, 6)}, .select = top_k{3}};
+  for (index_t stranger : {2, -1}) {
+    modality[7] = stranger;
+    for (bool padded : {false, true}) {
+      std::vector<std::uint8_t> valid(50, 1);
+      if (padded) valid[7] = 0;
+      batch<float> const in{
+          .logits = {logits.data(), 50, 6}, .modality = row_view<index_t const>(modality), .valid = valid};
+      std::vector<index_t> ids(150);
+      std::vector<float> weights(150), table(12, 0.f), d_logits(300);
+      routing_view<> const to{{ids.data(), 50, 3}, {weights.data(), 50, 3}};
+      auto const biased = router{.bias = modality_bias<>{{table.data(), 2, 6}}, .select = top_k{3}};
+      std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(threads{2}, pooled, 50, 6)));
+      workspace const w(space);
+      auto const said = [](status const& s) { return std::string(message(s).c_str()); };
+      std::string const wanted = padded          ? "ok"
+                                 : stranger == 2 ? "moeroute: batch.modality = 2 must be at most 1"
+                                                 : "moeroute: batch.modality = -1 must be at least 0";
+      CHECK(said(try_route(serial{}, pooled, in, to, w)) == wanted);
+      CHECK(said(try_route(threads{2}, biased, in, to, w)) == wanted);
+      std::fill(ids.begin(), ids.end(), 0);
+      CHECK(said(try_route_backward(serial{}, pooled, in, to.ids, to.weights,
+                                    matrix_view<float>{d_logits.data(), 50, 6}, w)) == wanted);
+      // A kernel cannot say so: the row chooses nobody.
+      route_row<decltype(pooled), float, float, index_t, float>{pooled, in, to}(serial_group{}, 7, aligned_scratch(w));
+      CHECK(std::vector<index_t>(ids.begin() + 21, ids.begin() + 24) == std::vector<index_t>(3, no_expert));
+    }
+  }
+}
