@@ -24,10 +24,10 @@ struct softmax {
     V top = V(-infinity<math::scalar_t<V>>);
     z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
     top = g.max(top);
-    exact_sum<V> mass;
+    unit_sum<V> mass;
     z.each(g, [&](index_t, V const& x) { mass.add(numerator(x, top)); });
-    mass.ticks = g.sum(mass.ticks);
-    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), mass.value())};
+    exact_sum<V> const total{g.sum(mass.ticks())};
+    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), total.value())};
   }
   // Right up to a factor common to the row, without a pass of exponentials: enough where the weights are
   // divided by their sum anyway.

@@ -30,8 +30,10 @@ struct exact_sum {
       return simd_to_ticks(x);
     } else {
 #if defined(__CUDA_ARCH__)
-      if constexpr (narrow) return __float2ll_rn(x * unit);
-      else return __double2ll_rn(x * unit);
+      if constexpr (narrow)
+        return __float2ll_rn(x * unit);
+      else
+        return __double2ll_rn(x * unit);
 #else
       if constexpr (narrow) {
         // Adding 1.5 * 2^52 leaves the rounded integer in the low bits; vectorizes on every level.
@@ -49,9 +51,20 @@ struct exact_sum {
     return *this;
   }
   MOEROUTE_HD MOEROUTE_INLINE V value() const {
-    if constexpr (math::is_scalar<V>) return static_cast<V>(ticks) / unit;
-    else return simd_from_ticks(ticks, V(unit));
+    if constexpr (math::is_scalar<V>)
+      return static_cast<V>(ticks) / unit;
+    else
+      return simd_from_ticks(ticks, V(unit));
   }
+};
+
+// The same sum for terms from 0 to 1, at most 2000 additions to a lane, such as the numerators of a softmax.
+// Vectors have their own way (cpu/simd/math.hpp) to the same ticks.
+template <class V>
+struct unit_sum {
+  exact_sum<V> sum{};
+  MOEROUTE_HD MOEROUTE_INLINE void add(V x) { sum.add(x); }
+  MOEROUTE_HD MOEROUTE_INLINE auto ticks() const { return sum.ticks; }
 };
 
 }  // namespace moeroute::inline MOEROUTE_ABI

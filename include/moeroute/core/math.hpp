@@ -58,8 +58,10 @@ namespace detail {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 #if defined(__CUDA_ARCH__)
-  if constexpr (sizeof(V) == 4) return __fmul_rn(a, b);
-  else return __dmul_rn(a, b);
+  if constexpr (sizeof(V) == 4)
+    return __fmul_rn(a, b);
+  else
+    return __dmul_rn(a, b);
 #elif defined(__clang__)
 #pragma clang fp contract(off)
   return a * b;
@@ -74,40 +76,55 @@ MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 // A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V mul(V a, V b) {
-  if constexpr (is_scalar<V>) return detail::separate_product(a, b);
-  else return simd_mul(a, b);
+  if constexpr (is_scalar<V>)
+    return detail::separate_product(a, b);
+  else
+    return simd_mul(a, b);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V max(V a, V b) {  // b where either is NaN
-  if constexpr (is_scalar<V>) return a > b ? a : b;
-  else return simd_max(a, b);
+  if constexpr (is_scalar<V>)
+    return a > b ? a : b;
+  else
+    return simd_max(a, b);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V min(V a, V b) {  // b where either is NaN
-  if constexpr (is_scalar<V>) return a < b ? a : b;
-  else return simd_min(a, b);
+  if constexpr (is_scalar<V>)
+    return a < b ? a : b;
+  else
+    return simd_min(a, b);
 }
 template <class M, class V>
 MOEROUTE_HD MOEROUTE_INLINE V where(M condition, V yes, V no) {
-  if constexpr (std::same_as<M, bool>) return condition ? yes : no;
-  else return simd_where(condition, yes, no);
+  if constexpr (std::same_as<M, bool>)
+    return condition ? yes : no;
+  else
+    return simd_where(condition, yes, no);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
-  if constexpr (!is_scalar<V>) return simd_sqrt(x);
-  else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
-  else return ::sqrt(x);
+  if constexpr (!is_scalar<V>)
+    return simd_sqrt(x);
+  else if constexpr (sizeof(V) == 4)
+    return ::sqrtf(x);
+  else
+    return ::sqrt(x);
 }
 template <class To, class From>
 MOEROUTE_HD MOEROUTE_INLINE To as(From x) {
   static_assert(sizeof(To) == sizeof(From));
-  if constexpr (std::is_arithmetic_v<From>) return __builtin_bit_cast(To, x);
-  else return simd_as(std::type_identity<To>{}, x);
+  if constexpr (std::is_arithmetic_v<From>)
+    return __builtin_bit_cast(To, x);
+  else
+    return simd_as(std::type_identity<To>{}, x);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V to_number(typename bits_of<V>::type n) {
-  if constexpr (is_scalar<V>) return static_cast<V>(n);
-  else return simd_to_number(n);
+  if constexpr (is_scalar<V>)
+    return static_cast<V>(n);
+  else
+    return simd_to_number(n);
 }
 
 // ---- polynomials ---------------------------------------------------------------------------------------------
@@ -125,7 +142,8 @@ MOEROUTE_HD MOEROUTE_INLINE V horner(V x, S c0, C... more) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
+    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f,
+                        .001381446706f);
   else
     return math::horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171,
                         .0013888888889117269, .00019841269896680747, 2.4801586924595254e-5,
@@ -136,19 +154,21 @@ MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V atanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
+    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f,
+                        .2180034225f);
   else
     return math::horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654,
-                        .1818181818076227, .1538461544259933, .13333331164667149, .11764762862009917,
-                        .1052524728952873, .095381506130494217, .08559423792096792, .088883282537815598,
-                        .036807328210348803, .15558608289881236);
+                        .1818181818076227, .1538461544259933, .13333331164667149,
+                        .11764762862009917, .1052524728952873, .095381506130494217,
+                        .08559423792096792, .088883282537815598, .036807328210348803,
+                        .15558608289881236);
 }
 // (tanh(x) / x - 1) / x^2 with z = x^2 <= 0.39.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V tanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f,
-                        .0021475397f);
+    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f,
+                        -.008182677176f, .0021475397f);
   else
     return math::horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775,
                         .021869488531783487, -.0088632354367465139, .0035921267582960276,
@@ -183,17 +203,29 @@ MOEROUTE_HD MOEROUTE_INLINE V power_of_two(typename bits_of<V>::type n) {
   return math::as<V>((n + C::bias) << C::mantissa);
 }
 
+// p * 2^n, rounded once, for p near 1 and whole n from -151 to 129; `shifted` is n + round.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
+  using C = constants<scalar_t<V>>;
+  using I = typename bits_of<V>::type;
+  if constexpr (requires { simd_scale_by_power(p, n); }) {
+    return simd_scale_by_power(p, n);
+  } else {
+    I const power = math::as<I>(shifted) - math::as<I>(V(C::round)),
+            half = power >> 1;  // two steps: subnormals
+    return p * math::power_of_two<V>(half) * math::power_of_two<V>(power - half);
+  }
+}
+
 // e^x. NaN stays NaN; +inf above the range, 0 below it.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   using C = constants<scalar_t<V>>;
-  using I = typename bits_of<V>::type;
   V const a = math::min(V(C::exp_most), math::max(V(C::exp_least), x));
   V const shifted = math::fma(a, V(C::log2e), V(C::round)), n = shifted - V(C::round);
   V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), a));
   V const p = math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
-  I const power = math::as<I>(shifted) - math::as<I>(V(C::round)), half = power >> 1;  // two steps: subnormals
-  return p * math::power_of_two<V>(half) * math::power_of_two<V>(power - half);
+  return math::scale_by_power(p, n, shifted);
 }
 
 // log(x) for x >= 0: -inf at 0, NaN below.
@@ -215,6 +247,16 @@ MOEROUTE_HD MOEROUTE_INLINE V log(V x) {
   return math::where(x > V(0), math::where(x == V(infinity<S>), x, y), rest);
 }
 
+// n / (1 + u) for 0 <= u <= 1 and n = u or 1.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V over_one_plus(V n, V u) {
+  V const d = V(1) + u;
+  if constexpr (requires { simd_sigmoid_quotient(n, d); })
+    return simd_sigmoid_quotient(n, d);
+  else
+    return n / d;
+}
+
 // log(1 + u) for 0 <= u <= 1.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V log1p_unit(V u) {
@@ -226,7 +268,7 @@ template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sigmoid(V x) {
   auto const below = x < V(0);
   V const u = math::exp(math::where(below, x, -x));
-  return math::where(below, u, V(1)) / (V(1) + u);
+  return math::over_one_plus(math::where(below, u, V(1)), u);
 }
 // log(1 + e^x).
 template <class V>

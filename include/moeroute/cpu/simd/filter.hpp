@@ -25,7 +25,8 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
   for (int i = 0; i < 4; ++i) {
     floats const x = load<floats>(key + 16 * i);
 #if defined(__AVX512DQ__)
-    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
+    unsigned const bits =
+        static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
 #else
     unsigned const bits = lane_bits(bound <= x);
 #endif
@@ -35,7 +36,8 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
 }
 
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
-MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b, ints i) {  // lane i of a and b laid end to end
+MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
+                                   ints i) {  // lane i of a and b laid end to end
 #if defined(__clang__)
   return floats(__builtin_ia32_vpermi2varps512(a.v, i.v, b.v), 0);
 #else
@@ -46,18 +48,22 @@ MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b, ints i) {  // lane i of a
 // keys up.
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   typedef char bytes __attribute__((vector_size(64)));
-  static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-                                     22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
-                                     44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  static constexpr bytes position = {
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+      22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+      44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
   ints id(0);
   int n = 0;
   for (int b = 0; b < size; b += key_block) {
     std::uint64_t const word = reaching(key + b, bound);
-    auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-    ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
-                                                      [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
-                    ints(b);
-    id.v = __builtin_ia32_expandsi512_mask(at.v, id.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
+    auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>,
+                                      __builtin_ia32_compressqi512_mask(position, bytes{}, word));
+    ints const at =
+        bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
+                                          [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
+        ints(b);
+    id.v = __builtin_ia32_expandsi512_mask(at.v, id.v,
+                                           static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
     n += std::popcount(word);
   }
   floats x(lowest);
@@ -88,23 +94,32 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 // Exact for every input, one pass: the path of rows that are full of ties, and of rows with fewer than k
 // keys above -inf. Returns 0 .. k places; `real` tells keys from padding.
 template <class Real>
-[[gnu::noinline]] inline void insert_row(float const* key, index_t size, index_t k, std::int32_t* id, Real real) {
-  take_best(serial_group{}, memory_row<float const>{key, size}, row_view<std::int32_t>{id, k}, real);
+[[gnu::noinline]] inline void insert_row(float const* key, index_t size, index_t k,
+                                         std::int32_t* id, Real real) {
+  take_best(serial_group{}, memory_row<float const>{key, size}, row_view<std::int32_t>{id, k},
+            real);
 }
 
 // Ids of the k <= S best of R rows of `size` keys (a multiple of 64, NaN where there is no expert), best
 // first, row q at id[16 q]. `top` receives the largest key of each row. True where a row needs insert_row.
 template <int S, int R>
-[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k, std::int32_t* id, float* top) {
+[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k,
+                                               std::int32_t* id, float* top) {
   using V = vec<float, 16 * R>;
   V a(lowest), b(lowest);
   for (int i = 0; i < size; i += 32) {
-    a = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i); }), a);
-    b = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i + 16); }), b);
+    a = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i); }),
+            a);
+    b = max(
+        side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i + 16); }),
+        b);
   }
   alignas(64) float maxima[std::size_t{16} * R];
-  if (S == 8 && size < 512) store(maxima, sort<16>(max(a, b)));
-  else store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
+  if (S == 8 && size < 512)
+    store(maxima, sort<16>(max(a, b)));
+  else
+    store(maxima,
+          merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
 
   survivors s[std::size_t{R}];
   unsigned repair = 0;
@@ -113,12 +128,13 @@ template <int S, int R>
     s[q] = detail::collect(row[q], size, floats(maxima[16 * q + k - 1]));
     repair |= static_cast<unsigned>(s[q].count > 16 || maxima[16 * q + k - 1] == lowest) << q;
   }
-  auto const first = sort<8>(
-      side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(low(s[q].key), low(s[q].id)); }));
-  auto const second = swap<7>(sort<8>(
-      side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(high(s[q].key), high(s[q].id)); })));
+  auto const first = sort<8>(side_by_side<R>(
+      [&](int q) MOEROUTE_SIMD_LAMBDA { return pack(low(s[q].key), low(s[q].id)); }));
+  auto const second = swap<7>(sort<8>(side_by_side<R>(
+      [&](int q) MOEROUTE_SIMD_LAMBDA { return pack(high(s[q].key), high(s[q].id)); })));
   auto const upper = merge<8>(max(first, second));
-  for_each_part<R>(unpack_id(upper), [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q, part); });
+  for_each_part<R>(unpack_id(upper),
+                   [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q, part); });
   if constexpr (S > 8)
     for_each_part<R>(unpack_id(merge<8>(min(first, second))),
                      [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q + 8, part); });

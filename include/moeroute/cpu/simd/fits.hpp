@@ -59,7 +59,9 @@ concept perturbs_keys = requires(S const& s, row_context c, float const* logits,
 };
 
 template <class R, class V>
-inline constexpr bool fits = std::same_as<V, float> && (takes_best<decltype(R::select)> || perturbs_keys<decltype(R::select)>) &&
+inline constexpr bool fits =
+    std::same_as<V, float> &&
+    (takes_best<decltype(R::select)> || perturbs_keys<decltype(R::select)>) &&
     vector_score<decltype(R::score)> && vector_bias<decltype(R::bias)>;
 
 }  // namespace simd

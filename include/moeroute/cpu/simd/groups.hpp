@@ -12,15 +12,20 @@ namespace detail {
 template <int G, int S, bool Sum, class V>
 MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
   auto const merged = [](auto a, auto b, auto c, auto d) MOEROUTE_SIMD_LAMBDA {
-    if constexpr (G > 1) return fold_two_best<G / 2, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
-    else return fold_two_best<1, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
+    if constexpr (G > 1)
+      return fold_two_best<G / 2, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
+    else
+      return fold_two_best<1, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
   };
   if constexpr (G > 1)
-    return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)), swap<S>(blend<S>(high(h), low(h))),
-                  swap<S>(blend<S>(high(l), low(l))));
-  else if constexpr (S >= 1) return merged(h, l, swap<S>(h), swap<S>(l));
-  else if constexpr (Sum) return h + l;
-  else return h;
+    return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)),
+                  swap<S>(blend<S>(high(h), low(h))), swap<S>(blend<S>(high(l), low(l))));
+  else if constexpr (S >= 1)
+    return merged(h, l, swap<S>(h), swap<S>(l));
+  else if constexpr (Sum)
+    return h + l;
+  else
+    return h;
 }
 }  // namespace detail
 
@@ -28,8 +33,8 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 // Copies the open groups to `open`, in order, and the first expert of each register to `origin`; returns the
 // keys copied, a multiple of 64. Sum: groups rank by the sum of their two best, else by their best.
 template <int G, bool Sum>
-[[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, float* open,
-                                     std::int32_t* origin) {
+[[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width,
+                                         int top_groups, float* open, std::int32_t* origin) {
   floats h[std::size_t{G}], l[std::size_t{G}];
 #pragma GCC unroll 16
   for (int g = 0; g < G; ++g) {
@@ -49,7 +54,8 @@ template <int G, bool Sum>
 #pragma GCC unroll 16
   for (int g = 0; g < G; ++g) {
     floats const other(lane[16 / G * g]);
-    rank = rank - ((other > score) | ((other == score) & (lane_id() > ints(16 / G * g + 16 / G - 1))));
+    rank =
+        rank - ((other > score) | ((other == score) & (lane_id() > ints(16 / G * g + 16 / G - 1))));
   }
   unsigned mask = lane_bits(rank < ints(top_groups)) & (((1u << (16 / G * groups)) - 1));
   int n = 0;

@@ -11,44 +11,51 @@ namespace simd {
 
 #if defined(__clang__)  // the compilers disagree on the sign of a mask
 inline constexpr unsigned short all_lanes = 0xffff;
-inline constexpr unsigned char all_eight = 0xff;
 #else
 inline constexpr short all_lanes = -1;
-inline constexpr char all_eight = -1;
 #endif
+inline constexpr unsigned char all_eight = 0xff;
 
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
-  return each([](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
+  return each(
+      [](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(x.v) == 64) return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
+        if constexpr (sizeof(x.v) == 64)
+          return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
 #endif
 #if defined(__FMA__)
-    if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
-    if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
+        if constexpr (sizeof(x.v) == 32)
+          return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
+        if constexpr (sizeof(x.v) == 16)
+          return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
 #endif
-    auto r = x;
-    for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i) r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
-    return r;
-  }, a, b, c);
+        auto r = x;
+        for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i)
+          r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
+        return r;
+      },
+      a, b, c);
 }
 // Rounded by itself: the barrier keeps the compiler from fusing it into a sum.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> a, vec<float, N> b) {
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+  return each(
+      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
 #if defined(__clang__)
 #pragma clang fp contract(off)
-    return decltype(x)(x.v * y.v, 0);
+        return decltype(x)(x.v * y.v, 0);
 #else
-    auto p = x.v * y.v;
+        auto p = x.v * y.v;
 #if defined(__x86_64__)
-    __asm__("" : "+v"(p));
+        __asm__("" : "+v"(p));
 #else
-    __asm__("" : "+w"(p));
+        __asm__("" : "+w"(p));
 #endif
-    return decltype(x)(p, 0);
+        return decltype(x)(p, 0);
 #endif
-  }, a, b);
+      },
+      a, b);
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> simd_max(vec<T, N> a, vec<T, N> b) {
@@ -64,17 +71,20 @@ MOEROUTE_SIMD_INLINE vec<T, N> simd_where(vec<M, N> m, vec<T, N> a, vec<T, N> b)
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
-  return each([](auto a) MOEROUTE_SIMD_LAMBDA {
+  return each(
+      [](auto a) MOEROUTE_SIMD_LAMBDA {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(a.v) == 64) return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
+        if constexpr (sizeof(a.v) == 64)
+          return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
 #endif
 #if defined(__AVX__)
-    if constexpr (sizeof(a.v) == 32) return decltype(a)(__builtin_ia32_sqrtps256(a.v), 0);
+        if constexpr (sizeof(a.v) == 32) return decltype(a)(__builtin_ia32_sqrtps256(a.v), 0);
 #endif
-    auto r = a;
-    for (int i = 0; i < int{sizeof(a.v) / sizeof(float)}; ++i) r.v[i] = __builtin_sqrtf(a.v[i]);
-    return r;
-  }, x);
+        auto r = a;
+        for (int i = 0; i < int{sizeof(a.v) / sizeof(float)}; ++i) r.v[i] = __builtin_sqrtf(a.v[i]);
+        return r;
+      },
+      x);
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_to_number(vec<std::int32_t, N> n) {
@@ -89,9 +99,11 @@ template <int N>
 MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {
 #if defined(__AVX512DQ__)
   if constexpr (N == 8) {
-    auto const zero = __builtin_bit_cast(long long __attribute__((vector_size(64))), vec<std::int64_t, 8>(0));
+    auto const zero =
+        __builtin_bit_cast(long long __attribute__((vector_size(64))), vec<std::int64_t, 8>(0));
     auto const scaled = x * vec<float, 8>(0x1p40f);
-    return __builtin_bit_cast(vec<std::int64_t, 8>, __builtin_ia32_cvtps2qq512_mask(scaled.v, zero, all_eight, 4));
+    return __builtin_bit_cast(vec<std::int64_t, 8>,
+                              __builtin_ia32_cvtps2qq512_mask(scaled.v, zero, all_eight, 4));
   } else if constexpr (N > 8) {
     return join(simd_to_ticks(low(x)), simd_to_ticks(high(x)));
   }
@@ -102,8 +114,49 @@ MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_from_ticks(vec<std::int64_t, N> ticks, vec<float, N> unit) {
+#if !defined( \
+    __AVX512DQ__)  // no conversion of 64 bits: through doubles, which hold them exactly below 2^52
+  using L = vec<std::int64_t, N>;
+  L const magic = bits_as<std::int64_t>(vec<double, N>(0x1p52));
+  std::int64_t large = 0;
+  each(
+      [&](auto x) MOEROUTE_SIMD_LAMBDA {
+        for (int i = 0; i < int{sizeof(x.v) / 8}; ++i) large |= x.v[i] >> 52;
+        return x;
+      },
+      ticks);
+  if (large == 0)
+    return convert<float>(bits_as<double>(ticks | magic) - vec<double, N>(0x1p52)) / unit;
+#endif
   return convert<float>(ticks) / unit;
 }
+#if defined(__AVX512F__)
+template <int N>
+  requires(N >= 16)
+MOEROUTE_SIMD_INLINE vec<float, N> simd_scale_by_power(vec<float, N> p, vec<float, N> n) {
+  return each(
+      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+        return decltype(x)(__builtin_ia32_scalefps512_mask(x.v, y.v, x.v, all_lanes, 4), 0);
+      },
+      p, n);
+}
+// n / d for 1 <= d <= 2. A division of 16 lanes takes 16 cycles; an approximate reciprocal, a step of Newton's and
+// the remainder of the quotient give the same bits: tried for every u. The bound serves d = 2 - 2^-23, whose
+// reciprocal the step rounds the wrong way.
+template <int N>
+  requires(N >= 16)
+MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<float, N> d) {
+  using V = vec<float, N>;
+  V const rough = each(
+      [](auto x) MOEROUTE_SIMD_LAMBDA {
+        return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, std::uint16_t{0xffff}), 0);
+      },
+      d);
+  V const r = max(simd_fma(simd_fma(-d, rough, V(1.f)), rough, rough), V(0x1.000002p-1f)),
+          q = simd_mul(n, r);
+  return simd_fma(simd_fma(-d, q, n), r, q);
+}
+#endif
 
 }  // namespace simd
 
@@ -118,5 +171,31 @@ struct ticks_of<simd::vec<float, N>> {
   using type = simd::vec<std::int64_t, N>;
 };
 }  // namespace math
+
+// Ticks in two parts of 20 bits, rounded by adding a number so large that the last bit is worth 2^-20, then
+// 2^-40; the sums of the bits themselves are put right at the end. Both parts wrap modulo 2^32.
+template <int N>
+struct unit_sum<simd::vec<float, N>> {
+  using V = simd::vec<float, N>;
+  using U = simd::vec<std::uint32_t, N>;
+  using L = simd::vec<std::int64_t, N>;
+  static constexpr float coarse_grid = 12, fine_grid = 0x1.8p-17f;
+  U coarse = U(0u), fine = U(0u);
+  std::uint32_t terms = 0;
+
+  MOEROUTE_SIMD_INLINE void add(V x) {
+    V const c = x + V(coarse_grid);
+    coarse += simd::bits_as<std::uint32_t>(c);
+    fine += simd::bits_as<std::uint32_t>((x - (c - V(coarse_grid))) + V(fine_grid));
+    ++terms;
+  }
+  MOEROUTE_SIMD_INLINE L ticks() const {
+    auto const part = [&](U sum, float grid) MOEROUTE_SIMD_LAMBDA {
+      return simd::convert<std::int64_t>(
+          simd::bits_as<std::int32_t>(sum - U(terms * math::as<std::uint32_t>(grid))));
+    };
+    return (part(coarse, coarse_grid) << 20) + part(fine, fine_grid);
+  }
+};
 
 }  // namespace moeroute::inline MOEROUTE_ABI

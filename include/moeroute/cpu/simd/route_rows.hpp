@@ -54,7 +54,8 @@ constexpr key_layout layout_of(Select const& select, index_t experts) {
   index_t groups = 1;
   if constexpr (limits_groups<Select>) groups = select.groups < 1 ? 1 : select.groups;
   index_t const width = experts / groups, vectors = (width + 15) / 16;
-  return {experts, groups, width, vectors, (16 * groups * vectors + key_block - 1) / key_block * key_block};
+  return {experts, groups, width, vectors,
+          (16 * groups * vectors + key_block - 1) / key_block * key_block};
 }
 // Logits, keys and open keys of the rows in flight.
 template <class Select>
@@ -62,11 +63,14 @@ offset_t rows_scratch_bytes(Select const& select, index_t experts) {
   return 3 * rows_at_once * aligned_bytes<float>(layout_of(select, experts).size);
 }
 
+inline constexpr index_t most_experts = 16 * 2000;  // the additions to a lane that unit_sum holds
+
 // Whether these run-time sizes suit; the types were asked by `fits`.
 template <class Body>
 bool suits(Body const& b) {
   index_t const k = b.r.select.experts_per_token();
-  bool good = b.in.nan == nan_rule::rank_last && k <= most_chosen && b.in.logits.cols < id_bits;
+  bool good =
+      b.in.nan == nan_rule::rank_last && k <= most_chosen && b.in.logits.cols <= most_experts;
   if constexpr (limits_groups<decltype(b.r.select)>)
     good = good && b.r.select.groups <= 16 && b.r.select.closed == closed_groups::minus_infinity &&
            b.r.select.group_score.count(k, b.r.select.top_groups) <= 2;
@@ -94,7 +98,8 @@ MOEROUTE_SIMD_INLINE floats read_parameters(row_view<P const> p, index_t first, 
 
 // The scores of all experts, for callers who asked for them.
 template <int R, class Body>
-MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout const& l, vector_row<R> const& z) {
+MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout const& l,
+                                       vector_row<R> const& z) {
   auto const m = summarize(b.r.score, vector_group{}, z);
   using W = std::remove_cvref_t<decltype(b.out.scores[0][0])>;
   for (index_t i = 0; i < 16 * l.groups * l.vectors; i += 16) {
@@ -108,9 +113,15 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout
   }
 }
 
+// One row of the plain path.
+template <class Body>
+[[gnu::noinline]] void route_plainly(Body const& b, offset_t t, scratch s) {
+  b(serial_group{}, t, s);
+}
+
 // Tokens first .. first + R, all valid.
 template <int R, class Body>
-[[gnu::noinline]] void route_some(Body const& b, offset_t first, scratch s) {
+[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_some(Body const& b, offset_t first, scratch s) {
   using Router = std::remove_cvref_t<decltype(b.r)>;
   using T = std::remove_cvref_t<decltype(b.in.logits.data[0])>;
   using V = vec<float, 16 * R>;
@@ -183,16 +194,18 @@ template <int R, class Body>
       float* const open = s.template take<float>(l.size);
       bool const sum = r.select.group_score.count(k, r.select.top_groups) > 1;
       auto const pick = [&](auto g, auto both) MOEROUTE_SIMD_LAMBDA {
-        return open_groups<decltype(g)::value, decltype(both)::value>(key[q], l.groups, l.vectors, l.width,
-                                                                    r.select.top_groups, open, origin[q]);
+        return open_groups<decltype(g)::value, decltype(both)::value>(
+            key[q], l.groups, l.vectors, l.width, r.select.top_groups, open, origin[q]);
       };
-      size = l.groups > 8 ? (sum ? pick(constant<16>, constant<1>) : pick(constant<16>, constant<0>))
-                          : (sum ? pick(constant<8>, constant<1>) : pick(constant<8>, constant<0>));
+      size = l.groups > 8
+                 ? (sum ? pick(constant<16>, constant<1>) : pick(constant<16>, constant<0>))
+                 : (sum ? pick(constant<8>, constant<1>) : pick(constant<8>, constant<0>));
       from[q] = open;
     }
   alignas(64) std::int32_t id[std::size_t{16} * R] = {};
   float top[std::size_t{R}];
-  unsigned const repair = k <= 8 ? best_of_rows<8, R>(from, size, k, id, top) : best_of_rows<16, R>(from, size, k, id, top);
+  unsigned const repair = k <= 8 ? best_of_rows<8, R>(from, size, k, id, top)
+                                 : best_of_rows<16, R>(from, size, k, id, top);
   for (unsigned bits = repair; bits != 0; bits &= bits - 1) {
     int const q = std::countr_zero(bits);
     insert_row(from[q], size, k, id + 16 * q, [&](index_t i) {
@@ -221,13 +234,14 @@ template <int R, class Body>
     row_view<float> const row{chosen + 16 * q, k};
     r.weigh(row);
     for (int j = 0; j < k; ++j)
-      b.out.weights[first + q][j] = static_cast<std::remove_cvref_t<decltype(b.out.weights[0][0])>>(row[j]);
+      b.out.weights[first + q][j] =
+          static_cast<std::remove_cvref_t<decltype(b.out.weights[0][0])>>(row[j]);
     if constexpr (limits_groups<decltype(r.select)>)  // a sum of infinities has its own rule
-      if (top[q] == infinity<float>) b(serial_group{}, first + q, s);
+      if (top[q] == infinity<float>) route_plainly(b, first + q, s);
     if constexpr (perturbs_keys<decltype(r.select)>)  // fewer open experts than places
       for (int j = 0; j < k; ++j)
         if (!(logit[q][id[16 * q + j]] > -infinity<float>)) {
-          b(serial_group{}, first + q, s);
+          route_plainly(b, first + q, s);
           break;
         }
   }
@@ -238,7 +252,7 @@ template <class Body>
 void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
   offset_t t = first;
   if (!suits(b)) {
-    for (; t < last; ++t) b(serial_group{}, t, s);
+    for (; t < last; ++t) route_plainly(b, t, s);
     return;
   }
   while (t < last) {
@@ -250,7 +264,7 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     } else if (b.in.is_valid(t)) {
       route_some<1>(b, t++, s);
     } else {
-      b(serial_group{}, t++, s);
+      route_plainly(b, t++, s);
     }
   }
 }

@@ -15,24 +15,32 @@ MOEROUTE_SIMD_INLINE V compare_exchange(V v) {
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V merge(V v) {
-  if constexpr (S == 1) return v;
-  else return merge<S / 2>(compare_exchange<S / 2>(v));
+  if constexpr (S == 1)
+    return v;
+  else
+    return merge<S / 2>(compare_exchange<S / 2>(v));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V sort(V v) {
-  if constexpr (S == 1) return v;
-  else return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
+  if constexpr (S == 1)
+    return v;
+  else
+    return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
 }
 // The maximum or sum of each segment of S lanes, in all its lanes.
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_max(V v) {
-  if constexpr (S == 1) return v;
-  else return segment_max<S / 2>(max(v, swap<S / 2>(v)));
+  if constexpr (S == 1)
+    return v;
+  else
+    return segment_max<S / 2>(max(v, swap<S / 2>(v)));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_sum(V v) {
-  if constexpr (S == 1) return v;
-  else return segment_sum<S / 2>(v + swap<S / 2>(v));
+  if constexpr (S == 1)
+    return v;
+  else
+    return segment_sum<S / 2>(v + swap<S / 2>(v));
 }
 
 // ---- packed keys ------------------------------------------------------------------------------------------------
@@ -47,15 +55,17 @@ MOEROUTE_SIMD_INLINE vec<double, N> pack(vec<float, N> x, vec<std::int32_t, N> i
   using L = vec<std::int64_t, N>;
   I const b = bits_as<std::int32_t>(x + vec<float, N>(0.f));  // -0 becomes 0
   I const tie = id ^ (I(id_bits) & ~(b >> 31));
-  return bits_as<double>((((convert<std::int64_t>(b) << 29) & L(~(std::int64_t{7} << 60))) + L(std::int64_t{1} << 52)) |
+  return bits_as<double>((((convert<std::int64_t>(b) << 29) & L(~(std::int64_t{7} << 60))) +
+                          L(std::int64_t{1} << 52)) |
                          convert<std::int64_t>(tie));
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> unpack_key(vec<double, N> d) {
   using U = vec<std::uint64_t, N>;
   U const u = bits_as<std::uint64_t>(d);
-  return bits_as<float>(convert<std::int32_t>((u - U(std::uint64_t{1} << 52)) >> 29) |
-                        (convert<std::int32_t>(u >> 32) & vec<std::int32_t, N>(least<std::int32_t>)));
+  return bits_as<float>(
+      convert<std::int32_t>((u - U(std::uint64_t{1} << 52)) >> 29) |
+      (convert<std::int32_t>(u >> 32) & vec<std::int32_t, N>(least<std::int32_t>)));
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::int32_t, N> unpack_id(vec<double, N> d) {
@@ -72,7 +82,9 @@ MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
 
 // ---- lanes as bits ------------------------------------------------------------------------------------------------
 #if defined(__AVX512DQ__)
-MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) { return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v)); }
+MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
+  return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));
+}
 MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) {
   return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, b.v, 0x15, 0xffff, 4));
 }

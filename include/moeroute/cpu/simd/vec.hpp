@@ -17,12 +17,15 @@
 #define MOEROUTE_SIMD_BYTES 16
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // forced inlining takes minutes there
+#if defined(__SANITIZE_ADDRESS__) || \
+    defined(__SANITIZE_THREAD__)  // forced inlining takes minutes there
 #define MOEROUTE_SIMD_INLINE inline
 #define MOEROUTE_SIMD_LAMBDA
+#define MOEROUTE_SIMD_FLATTEN
 #else
 #define MOEROUTE_SIMD_INLINE inline __attribute__((always_inline))
 #define MOEROUTE_SIMD_LAMBDA __attribute__((always_inline))
+#define MOEROUTE_SIMD_FLATTEN __attribute__((flatten))  // a user's policies are inlined as ours are
 #endif
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -52,9 +55,9 @@ struct vec<T, N, true> {
   friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.v op b.v, 0); }
   MOEROUTE_SIMD_OPERATORS(F)
 #undef F
-#define F(op)                                                                     \
-  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) {    \
-    return vec<lane_mask<T>, N>(a.v op b.v, 0);                                   \
+#define F(op)                                                                  \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) { \
+    return vec<lane_mask<T>, N>(a.v op b.v, 0);                                \
   }
   MOEROUTE_SIMD_COMPARISONS(F)
 #undef F
@@ -73,13 +76,15 @@ struct vec<T, N, false> {
   vec() = default;
   MOEROUTE_SIMD_INLINE explicit vec(T x) : lo(x), hi(x) {}
   MOEROUTE_SIMD_INLINE explicit vec(half a, half b) : lo(a), hi(b) {}
-#define F(op) \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.lo op b.lo, a.hi op b.hi); }
+#define F(op)                                                 \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { \
+    return vec(a.lo op b.lo, a.hi op b.hi);                   \
+  }
   MOEROUTE_SIMD_OPERATORS(F)
 #undef F
-#define F(op)                                                                     \
-  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) {    \
-    return vec<lane_mask<T>, N>(a.lo op b.lo, a.hi op b.hi);                      \
+#define F(op)                                                                  \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) { \
+    return vec<lane_mask<T>, N>(a.lo op b.lo, a.hi op b.hi);                   \
   }
   MOEROUTE_SIMD_COMPARISONS(F)
 #undef F
@@ -105,73 +110,127 @@ MOEROUTE_SIMD_INLINE vec<T, M> shuffle(vec<T, N> a, vec<T, N> b, Pick) {
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> low(vec<T, N> a) {
-  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i; });
-  else return a.lo;
+  if constexpr (one_register<T, N>)
+    return shuffle<N / 2>(a, a, [](int i) { return i; });
+  else
+    return a.lo;
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> high(vec<T, N> a) {
-  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
-  else return a.hi;
+  if constexpr (one_register<T, N>)
+    return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
+  else
+    return a.hi;
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, 2 * N> join(vec<T, N> a, vec<T, N> b) {
-  if constexpr (one_register<T, 2 * N>) return shuffle<2 * N>(a, b, [](int i) { return i; });
-  else return vec<T, 2 * N>(a, b);
+  if constexpr (one_register<T, 2 * N>)
+    return shuffle<2 * N>(a, b, [](int i) { return i; });
+  else
+    return vec<T, 2 * N>(a, b);
 }
 // each(f, a, b, ...): f on every register of its arguments.
 template <class F, class T, int N, class... V>
 MOEROUTE_SIMD_INLINE auto each(F f, vec<T, N> a, V... more) {
-  if constexpr (one_register<T, N>) return f(a, more...);
-  else return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
+  if constexpr (one_register<T, N>)
+    return f(a, more...);
+  else
+    return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
 }
 template <class U, class T, int N>
 MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
   if constexpr (one_register<T, N> && one_register<U, N>)
     return vec<U, N>(__builtin_convertvector(a.v, typename vec<U, N>::raw), 0);
-  else return join(convert<U>(low(a)), convert<U>(high(a)));
+  else
+    return join(convert<U>(low(a)), convert<U>(high(a)));
 }
 // The same bits as another element type, register by register (a struct of two would go through memory).
 template <class U, class T, int N>
-MOEROUTE_SIMD_INLINE vec<U, N * int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> a) {
-  return each([](auto x) MOEROUTE_SIMD_LAMBDA {
-    using R = vec<U, int{sizeof(x.v) / sizeof(U)}>;
-    return R(__builtin_bit_cast(typename R::raw, x.v), 0);
-  }, a);
+MOEROUTE_SIMD_INLINE vec<U, N* int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> a) {
+  return each(
+      [](auto x) MOEROUTE_SIMD_LAMBDA {
+        using R = vec<U, int{sizeof(x.v) / sizeof(U)}>;
+        return R(__builtin_bit_cast(typename R::raw, x.v), 0);
+      },
+      a);
 }
 template <class M, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
-  return each([](auto k, auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); }, m, a, b);
+  return each([](auto k, auto x, auto y)
+                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); },
+              m, a, b);
 }
-// The second operand where one is NaN.
+// larger, smaller: the second operand where one is NaN. g++ makes two instructions of a comparison with a
+// constant, so it is told the one it should take.
+namespace detail {
+template <class R>
+MOEROUTE_SIMD_INLINE R larger(R a, R b) {
+  return a > b ? a : b;
+}
+template <class R>
+MOEROUTE_SIMD_INLINE R smaller(R a, R b) {
+  return a < b ? a : b;
+}
+#if defined(__AVX__) && !defined(__clang__)
+#define MOEROUTE_SIMD_PICK(R, larger_call, smaller_call)          \
+  MOEROUTE_SIMD_INLINE R larger(R a, R b) { return larger_call; } \
+  MOEROUTE_SIMD_INLINE R smaller(R a, R b) { return smaller_call; }
+using floats_256 = vec<float, 8, true>::raw;
+using doubles_256 = vec<double, 4, true>::raw;
+MOEROUTE_SIMD_PICK(floats_256, __builtin_ia32_maxps256(a, b), __builtin_ia32_minps256(a, b))
+MOEROUTE_SIMD_PICK(doubles_256, __builtin_ia32_maxpd256(a, b), __builtin_ia32_minpd256(a, b))
+#if defined(__AVX512F__)
+using floats_512 = vec<float, 16, true>::raw;
+using doubles_512 = vec<double, 8, true>::raw;
+MOEROUTE_SIMD_PICK(floats_512, __builtin_ia32_maxps512_mask(a, b, a, short{-1}, 4),
+                   __builtin_ia32_minps512_mask(a, b, a, short{-1}, 4))
+MOEROUTE_SIMD_PICK(doubles_512, __builtin_ia32_maxpd512_mask(a, b, a, 0xff, 4),
+                   __builtin_ia32_minpd512_mask(a, b, a, 0xff, 4))
+#endif
+#undef MOEROUTE_SIMD_PICK
+#endif
+}  // namespace detail
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> a, vec<T, N> b) {
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(x.v > y.v ? x.v : y.v, 0); }, a, b);
+  return each([](auto x, auto y)
+                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::larger(x.v, y.v), 0); },
+              a, b);
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(x.v < y.v ? x.v : y.v, 0); }, a, b);
+  return each([](auto x, auto y)
+                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::smaller(x.v, y.v), 0); },
+              a, b);
 }
 
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
 template <int X, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> swap(vec<T, N> a) {
-  if constexpr (one_register<T, N>) return shuffle<N>(a, a, [](int i) { return i ^ X; });
-  else if constexpr ((X & (N / 2)) != 0) return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
-  else return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
+  if constexpr (one_register<T, N>)
+    return shuffle<N>(a, a, [](int i) { return i ^ X; });
+  else if constexpr ((X & (N / 2)) != 0)
+    return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
+  else
+    return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
 }
 template <int B, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> a, vec<T, N> b) {
-  if constexpr (one_register<T, N>) return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
-  else if constexpr ((B & (N / 2)) != 0) return vec<T, N>(a.lo, b.hi);
-  else return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
+  if constexpr (one_register<T, N>)
+    return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
+  else if constexpr ((B & (N / 2)) != 0)
+    return vec<T, N>(a.lo, b.hi);
+  else
+    return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
 }
 // even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...
 template <int Odd, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
   if constexpr (one_register<T, N / 2> && !one_register<T, N>)
     return shuffle<N / 2>(a.lo, a.hi, [](int i) { return 2 * i + Odd; });
-  else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
-  else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
+  else if constexpr (one_register<T, N>)
+    return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
+  else
+    return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
 }
 
 // Unaligned memory, register by register: a copy of several registers at once would be cut into smaller
@@ -197,7 +256,8 @@ MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
   }
 }
 
-using floats = vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
+using floats =
+    vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
 using ints = vec<std::int32_t, 16>;
 
 MOEROUTE_SIMD_INLINE ints lane_id() {
@@ -208,13 +268,17 @@ MOEROUTE_SIMD_INLINE ints lane_id() {
 // R rows side by side are one longer vector: interleaving costs no code.
 template <int R, int Q = 0, class F>
 MOEROUTE_SIMD_INLINE auto side_by_side(F f) {
-  if constexpr (R == 1) return f(Q);
-  else return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
+  if constexpr (R == 1)
+    return f(Q);
+  else
+    return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
 }
 template <int R, int Q = 0, class V, class F>
 MOEROUTE_SIMD_INLINE void for_each_part(V v, F f) {
-  if constexpr (R == 1) f(Q, v);
-  else for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
+  if constexpr (R == 1)
+    f(Q, v);
+  else
+    for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
 }
 
 }  // namespace simd
