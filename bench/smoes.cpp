@@ -84,6 +84,21 @@ void term_cost(benchmark::State& state, inter_bin_term term, bool gradient) {
   state.SetItemsProcessed(state.iterations() * tokens);
 }
 
+// The memory the term touches, and nothing else: the probabilities read, the gradient written.
+void memory_limit(benchmark::State& state, bool gradient) {
+  data d;
+  for (auto _ : state) {
+    float part[64] = {};
+    for (std::size_t i = 0; i + 64 <= d.p.size(); i += 64)
+      for (std::size_t j = 0; j < 64; ++j) part[j] += d.p[i + j];
+    benchmark::DoNotOptimize(part);
+    if (gradient)  // read once more, and written
+      for (std::size_t i = 0; i < d.p.size(); ++i) d.d_logits[i] = d.p[i] + 1;
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * tokens);
+}
+
 BENCHMARK_CAPTURE(route_forward, with_scores, true)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(route_forward, choices_alone, false)
     ->Arg(2)
@@ -92,5 +107,7 @@ BENCHMARK_CAPTURE(route_forward, choices_alone, false)
 BENCHMARK_CAPTURE(term_cost, mi_value, inter_bin_mi(bins), false)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(term_cost, mi_value_and_gradient, inter_bin_mi(bins), true)
     ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(memory_limit, read, false)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(memory_limit, read_twice_and_write, true)->Unit(benchmark::kMicrosecond);
 
 }  // namespace

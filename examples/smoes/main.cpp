@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -22,6 +23,17 @@ struct job {
   method how;
   std::uint64_t seed;
 };
+// Five digits are more than the seeds agree on, and keep the file small.
+nlohmann::json rounded(nlohmann::json j) {
+  if (j.is_structured())
+    for (auto& part : j) part = rounded(std::move(part));
+  if (j.is_number_float()) {
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.5g", j.get<double>());
+    j = std::strtod(buffer, nullptr);
+  }
+  return j;
+}
 std::string key(std::string const& name, std::uint64_t seed) {
   return name + "/" + std::to_string(seed);
 }
@@ -84,13 +96,13 @@ int main(int count, char** words) {
       };
       add({{.name = "start"}}, 1);
       add(main_methods(b.size.experts), seeds);
-      if (!quick) add(sweep_methods(), sweep_seeds);
+      if (!quick) add(bin_sweep(), seeds), add(alpha_sweep(), sweep_seeds);
       add(four_choices(b.size.experts), sweep_seeds);
       std::map<int, parameters<float>> starts;
       for (auto const& [how, seed] : jobs) {
         if (done.contains(key(how.name, seed))) continue;
         if (!starts.contains(how.k)) starts.emplace(how.k, start_of(b, how.k, out));
-        auto j = b.run(how, seed, starts.at(how.k));
+        auto j = rounded(b.run(how, seed, starts.at(how.k)));
         std::ofstream(lines_file, std::ios::app) << j.dump() << '\n';
         std::printf("%-20s seed %llu  image %.3f text %.3f  MSI %.3f  bytes %.0f -> %.0f  %.1f s\n",
                     how.name.c_str(), static_cast<unsigned long long>(seed),

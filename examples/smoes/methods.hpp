@@ -59,16 +59,18 @@ inline std::vector<method> main_methods(int experts) {
                  .balance = moeroute::balance_form::off});
   return all;
 }
-// Sweeps, the first seeds.
-inline std::vector<method> sweep_methods() {
-  using enum scored_by;
+// The number of bins, every seed.
+inline std::vector<method> bin_sweep() {
   std::vector<method> all;
   for (int const bins : {2, 8, 16})
-    all.push_back(with_mi("bins-" + std::to_string(bins), attention, .3, bins));
-  all.push_back(with_mi("soft-attention-.03", attention, .03));
-  all.push_back(with_mi("soft-attention-1", attention, 1));
-  all.push_back(with_mi("soft-gaussian-1", gaussian, 1));
+    all.push_back(with_mi("bins-" + std::to_string(bins), scored_by::attention, .3, bins));
   return all;
+}
+// Strengths of the term, the first seeds.
+inline std::vector<method> alpha_sweep() {
+  using enum scored_by;
+  return {with_mi("soft-attention-.03", attention, .03), with_mi("soft-attention-1", attention, 1),
+          with_mi("soft-gaussian-1", gaussian, 1)};
 }
 inline std::vector<method> four_choices(int experts) {
   std::vector<method> all;

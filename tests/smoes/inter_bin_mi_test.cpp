@@ -170,6 +170,46 @@ TEST_CASE_TEMPLATE("SMoES MI: every group the same bits, also with uneven bins",
   });
 }
 
+TEST_CASE("SMoES MI: many experts side by side give the bits of one lane") {
+  for (index_t const experts : {8, 16, 40, 48, 64, 96, 528})
+    for (index_t const modalities : {2, 3}) {
+      CAPTURE(experts);
+      CAPTURE(modalities);
+      mi_data<float> d(static_cast<unsigned>(experts), 3, 150, experts, 8, modalities);
+      table<float> wide(d.tokens(), experts + 3);  // rows with a gap between them
+      for (offset_t t = 0; t < d.tokens(); ++t)
+        for (index_t e = 0; e < experts; ++e) wide.at(t, e) = d.p.at(t, e);
+      auto in = d.batch();
+      in.p = {wide.values.data(), d.tokens(), experts, experts + 3};
+      std::vector<std::uint8_t> valid(static_cast<std::size_t>(d.tokens()), 1);
+      for (std::size_t t = 7; t < valid.size(); t += 11) valid[t] = 0;
+      for (offset_t t = 300; t < 450 && modalities == 2; ++t) d.scores.at(t, 0) = 0;  // left out
+      for (bool const padded : {false, true})
+        for (bool const accumulate : {false, true}) {
+          in.valid = padded ? row_view<std::uint8_t const>(valid) : row_view<std::uint8_t const>{};
+          auto const run = [&](auto const& x) {
+            table<float> gradient(d.tokens(), experts, .25f);
+            table<double> value(1, 3);
+            table<std::uint8_t> kept(1, 3);
+            table<std::int64_t> totals(1, 3);
+            auto const term = inter_bin_mi(8, .3);
+            inter_bin(x, term, in, value.row(), kept.row(), totals.row(), gradient.view(),
+                      memory(inter_bin_workspace_bytes<float>(x, term, d.tokens(), experts,
+                                                              modalities, 3)),
+                      accumulate);
+            CHECK(kept.at(0, 2) == (modalities == 3));
+            auto out = gradient.values;
+            for (double const v : value.values) out.push_back(static_cast<float>(v));
+            for (auto const n : totals.values) out.push_back(static_cast<float>(n));
+            return out;
+          };
+          auto const wanted = run(row_by_row{serial{}});
+          CHECK(same_bits(wanted, run(serial{})));
+          CHECK(same_bits(wanted, run(threads{2})));
+        }
+    }
+}
+
 TEST_CASE("SMoES MI: float follows double") {
   mi_data<float> d(12, 3, 30, 16, 4);
   mi_data<double> wide(12, 3, 30, 16, 4);

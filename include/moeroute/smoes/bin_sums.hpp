@@ -3,6 +3,7 @@
 // split over lanes, shards and micro-batches, and the sum has the same bits.
 #pragma once
 
+#include <moeroute/smoes/detail/bin_rows.hpp>
 #include <moeroute/smoes/inter_bin_term.hpp>
 #include <moeroute/smoes/ticks.hpp>
 
@@ -30,19 +31,21 @@ MOEROUTE_HD constexpr offset_t bin_sum_columns(index_t modalities, index_t bins)
   return static_cast<offset_t>(modalities) * (bins + 1);
 }
 
-// One tick is 2^-24 (float) or 2^-44 (double); a sample holds 2^38 or 2^18 tokens. `part` counts a run of
-// tokens, eight or four to a vector register, before it joins the table.
+// One tick is 2^-23 (float) or 2^-44 (double); a sample holds 2^38 or 2^18 tokens. `part` counts a run of
+// tokens, as many to a vector register as there are numbers, before it joins the table.
 template <class V>
 struct bin_ticks {
-  static constexpr offset_t most_tokens = sizeof(V) == 4 ? offset_t{1} << 38 : offset_t{1} << 18;
-  static constexpr offset_t run = 64;
-  static constexpr double unit = sizeof(V) == 4 ? 0x1p24 : 0x1p44;
-  using part = std::conditional_t<sizeof(V) == 4, std::int32_t, std::int64_t>;
-  // a b in ticks, for a b in [0, 1]; `b` comes from `scaled`, which is exact.
-  MOEROUTE_HD static V scaled(V b) { return sizeof(V) == 4 ? b * V(0x1p24) : b; }
+  static constexpr bool narrow = sizeof(V) == 4;
+  static constexpr offset_t most_tokens = offset_t{1} << (narrow ? 38 : 18);
+  static constexpr offset_t run = 128;
+  static constexpr double unit = narrow ? 0x1p23 : 0x1p44;
+  using part = std::conditional_t<narrow, std::int32_t, std::int64_t>;
+  // a b in ticks, for a b in [0, 1]; `b` comes from `scaled`, which is exact. Float: between 2^23 and 2^24 neighbors
+  // lie 1 apart, so the sum with 2^23 is rounded to a tick and its bits count the ticks.
+  MOEROUTE_HD static V scaled(V b) { return narrow ? b * V(0x1p23) : b; }
   MOEROUTE_HD static part of(V a, V b) {
-    if constexpr (sizeof(V) == 4)
-      return static_cast<std::int32_t>(math::fma(a, b, .5f));
+    if constexpr (narrow)
+      return math::as<part>(math::fma(a, b, 0x1p23f)) - math::as<part>(0x1p23f);
     else
       return ticks<double>::of(math::mul(a, b));
   }
@@ -113,6 +116,40 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
         }
     }
     g.sync();
+    join_bins(g, b, sum, mass);
+  }
+#if defined(MOEROUTE_SIMD)
+  offset_t rows_scratch_bytes() const
+    requires std::same_as<T, float>
+  {
+    return scratch_bytes();
+  }
+  void rows(offset_t first_sample, offset_t last_sample, scratch s) const
+    requires std::same_as<T, float>
+  {
+    index_t const cells = in.modality.count() * static_cast<index_t>(in.p.cols);
+    offset_t end = begin_of(first_sample);
+    for (offset_t b = first_sample; b < last_sample; ++b) {
+      offset_t const begin = end;
+      end = begin_of(b + 1);
+      scratch own = s;
+      if (gate != gate_form::softmax) {
+        (*this)(serial_group{}, b, own);
+        continue;
+      }
+      std::int64_t* const sum = own.take<std::int64_t>(cells + in.modality.count());
+      for (index_t c = 0; c < cells + in.modality.count(); ++c) sum[c] = 0;
+      simd::sum_sample<bin_ticks<float>>(in, begin, end, sum, sum + cells);
+      join_bins(serial_group{}, b, sum, sum + cells);
+    }
+  }
+#endif
+
+ private:
+  template <class G>
+  MOEROUTE_HD void join_bins(G const& g, offset_t b, std::int64_t const* sum,
+                             std::int64_t const* mass) const {
+    index_t const modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
     std::int64_t* const out = table[b].data;
     for (index_t m = 0; m < modalities; ++m) {
       for (index_t i = g.rank(); i < bins; i += g.size())
@@ -122,8 +159,6 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
     }
     g.sync();
   }
-
- private:
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G>
   MOEROUTE_HD void add_token(G const& g, offset_t t, part_t* part, std::int64_t* mass) const {

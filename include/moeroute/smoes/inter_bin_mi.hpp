@@ -36,6 +36,11 @@ inline double inter_bin_loss(inter_bin_term const& term, row_view<std::int64_t c
 
 namespace detail {
 
+template <class V>
+constexpr offset_t value_scratch_bytes(index_t modalities, index_t bins) {
+  offset_t const cells = static_cast<offset_t>(modalities) * bins;
+  return 2 * aligned_bytes<double>(cells) + aligned_bytes<V>(cells);
+}
 template <class T>
 struct inter_bin_value_row {  // row: a sample
   using V = compute_t<T>;
@@ -44,7 +49,7 @@ struct inter_bin_value_row {  // row: a sample
   index_t bins;
   matrix_view<std::int64_t const> table;
   inter_bin_result<V> out;
-  offset_t scratch_bytes() const { return 2 * aligned_bytes<double>(in.modality.count() * bins); }
+  offset_t scratch_bytes() const { return value_scratch_bytes<V>(in.modality.count(), bins); }
 
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
@@ -79,14 +84,19 @@ struct inter_bin_value_row {  // row: a sample
           modalities, bins);
     if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
     V* const to = out.coefficient[b].data;
+    V* const of_bin = s.take<V>(modalities * bins);
     for (index_t m = 0; m < modalities; ++m) {
       double const unit =
           kept ? term.slope(d) * bin_ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
-      for (index_t e = g.rank(); e < experts; e += g.size()) {
-        index_t const i = in.bin_of(e);
-        to[m * experts + e] =
-            i >= 0 && i < bins ? static_cast<V>(unit * slope[m * bins + i]) : V(0);
-      }
+      for (index_t i = g.rank(); i < bins; i += g.size())
+        of_bin[m * bins + i] = static_cast<V>(unit * slope[m * bins + i]);
+    }
+    g.sync();
+    for (index_t e = g.rank(); e < experts; e += g.size()) {
+      index_t const i = in.bin_of(e);
+      bool const binned = i >= 0 && i < bins;
+      for (index_t m = 0; m < modalities; ++m)
+        to[m * experts + e] = binned ? of_bin[m * bins + i] : V(0);
     }
     g.sync();
   }
@@ -143,12 +153,16 @@ struct inter_bin_backward_row {  // row: a token
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     index_t const b = in.sample_of(t), modalities = in.modality.count();
     offset_t const experts = in.p.cols;
-    bool const here = in.is_valid(t) && b >= 0 && b < in.samples && result.kept[b] != 0;
-    V const scale = here ? scale_of(result.totals.data) : V(0);
+    V const scale = pulls(t) ? scale_of(result.totals.data) : V(0);
     if (scale == V(0)) return no_gradient(g, d_logits[t], accumulate);
     V const* const f0 = result.coefficient[b].data;
-    if (modalities == 2) {
-      V const* const f1 = f0 + experts;
+    V const* const f1 = f0 + experts;
+    if (in.modality.of.cols == 1) {  // u alone: a = scale (f0 + u (f1 - f0))
+      V const u = in.modality(t, text_modality);
+      pull(g, t, [=](offset_t e) {
+        return math::fma(u, math::mul(scale, f1[e] - f0[e]), math::mul(scale, f0[e]));
+      });
+    } else if (modalities == 2) {
       V const m0 = math::mul(scale, in.modality(t, 0)), m1 = math::mul(scale, in.modality(t, 1));
       pull(g, t, [=](offset_t e) { return math::fma(m1, f1[e], math::mul(m0, f0[e])); });
     } else {
@@ -160,19 +174,38 @@ struct inter_bin_backward_row {  // row: a token
       });
     }
   }
+#if defined(MOEROUTE_SIMD)
+  offset_t rows_scratch_bytes() const
+    requires std::same_as<T, float> && std::same_as<D, float>
+  {
+    return 0;
+  }
+  void rows(offset_t first, offset_t last, scratch) const
+    requires std::same_as<T, float> && std::same_as<D, float>
+  {
+    simd::pull_rows(*this, first, last);
+  }
+#endif
 
- private:
+  // Whether a token is of a sample that counts.
+  MOEROUTE_HD bool pulls(offset_t t) const {
+    index_t const b = in.sample_of(t);
+    return in.is_valid(t) && b >= 0 && b < in.samples && result.kept[b] != 0;
+  }
   // inter_bin_scale in V: one division a token.
   MOEROUTE_HD V scale_of(std::int64_t const* totals) const {
     std::int64_t const n = term.mean == sample_mean::kept ? totals[1] : totals[2];
     return n > 0 ? static_cast<V>(term.factor()) / static_cast<V>(n) : V(0);
   }
+
+ private:
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G, class A>
   MOEROUTE_HD void pull(G const& g, offset_t t, A const& a) const {
     row_view<T const> const p = in.p[t];
     V const share = share_of_total<V>(term.gate, g, p);
-    V const dot = tree_sum<V>(g, p.size, [&](offset_t e) { return math::mul(load(p[e]), a(e)); });
+    V const dot = tree_fold<V>(g, p.size,
+                               [&](V sum, offset_t e) { return math::fma(load(p[e]), a(e), sum); });
     add_gate_gradient(term.gate, g, p, share, math::mul(dot, share), d_logits[t], accumulate, a);
   }
 };
@@ -225,7 +258,7 @@ offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offse
                                    index_t experts, index_t modalities, offset_t samples) {
   using V = compute_t<T>;
   index_t const bins = term.bin_count(experts);
-  offset_t const body = 2 * aligned_bytes<double>(static_cast<offset_t>(modalities) * bins);
+  offset_t const body = detail::value_scratch_bytes<V>(modalities, bins);
   offset_t const sums = bin_sums_workspace_bytes<X, T>(x, term, experts, modalities);
   return workspace_alignment +
          aligned_bytes<std::int64_t>(samples * bin_sum_columns(modalities, bins)) +
