@@ -20,16 +20,14 @@ class svg {
   }
   ~svg() { out_ << "</svg>\n"; }
   void box(double x, double y, double w, double h, std::string const& color) {
-    out_ << words("<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='%s'/>\n", x, y, w, h,
-                  color.c_str());
+    out_ << words("<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='%s'/>\n", x, y, w, h, color.c_str());
   }
   void line(double x1, double y1, double x2, double y2, std::string const& color) {
-    out_ << words("<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='%s' stroke-width='2'/>\n",
-                  x1, y1, x2, y2, color.c_str());
+    out_ << words("<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='%s' stroke-width='2'/>\n", x1, y1, x2, y2,
+                  color.c_str());
   }
   void say(double x, double y, std::string const& what, char const* anchor = "start") {
-    out_ << words("<text x='%.1f' y='%.1f' text-anchor='%s'>%s</text>\n", x, y, anchor,
-                  what.c_str());
+    out_ << words("<text x='%.1f' y='%.1f' text-anchor='%s'>%s</text>\n", x, y, anchor, what.c_str());
   }
 
  private:
@@ -39,9 +37,8 @@ class svg {
 inline std::string text_share_color(double share) {  // vision orange, text blue, shared light
   auto const mix = [](double a, double b, double x) { return static_cast<int>(a + (b - a) * x); };
   double const away = share < .5 ? 1 - 2 * share : 2 * share - 1;
-  return share < .5
-             ? words("rgb(%d,%d,%d)", mix(240, 214, away), mix(240, 96, away), mix(240, 26, away))
-             : words("rgb(%d,%d,%d)", mix(240, 31, away), mix(240, 98, away), mix(240, 166, away));
+  return share < .5 ? words("rgb(%d,%d,%d)", mix(240, 214, away), mix(240, 96, away), mix(240, 26, away))
+                    : words("rgb(%d,%d,%d)", mix(240, 31, away), mix(240, 98, away), mix(240, 166, away));
 }
 inline char const* series_color(std::size_t i) {
   static constexpr char const* colors[] = {"#555555", "#1f62a6", "#d6601a", "#2b8a3e", "#8e44ad"};
@@ -56,11 +53,12 @@ inline void write_figures(results const& r, std::filesystem::path const& folder)
   auto const& sample = r.of(methods[0]).begin()->second;
   auto const layers = sample.at("msi_layers").size();
 
-  {  // rows: layers; columns: experts in the order of their text share
-    svg s(folder / "modality_by_expert.svg", 420,
-          40. + 40. * static_cast<double>(methods.size() * (layers + 1)) / 2);
+  {  // before (start) and after; rows: layers; columns: experts in the order of their text share
+    auto shown = methods;
+    if (r.has("start")) shown.insert(shown.begin(), "start");
+    svg s(folder / "modality_by_expert.svg", 420, 40. + static_cast<double>(shown.size() * (16 * layers + 30)));
     double y = 20;
-    for (auto const& m : methods) {
+    for (auto const& m : shown) {
       s.say(10, y + 4, m + ": experts by text share (orange vision, blue text), a row a layer");
       y += 10;
       for (auto const& layer : r.of(m).begin()->second.at("by_modality")) {
@@ -75,8 +73,8 @@ inline void write_figures(results const& r, std::filesystem::path const& folder)
         }
         std::sort(share.begin(), share.end());
         for (std::size_t e = 0; e < n; ++e)
-          s.box(10 + 400. / static_cast<double>(n) * static_cast<double>(e), y,
-                400. / static_cast<double>(n) - 1, 14, text_share_color(share[e]));
+          s.box(10 + 400. / static_cast<double>(n) * static_cast<double>(e), y, 400. / static_cast<double>(n) - 1, 14,
+                text_share_color(share[e]));
         y += 16;
       }
       y += 20;
@@ -90,12 +88,10 @@ inline void write_figures(results const& r, std::filesystem::path const& folder)
     for (std::size_t i = 0; i < methods.size(); ++i) {
       double last = 0;
       for (std::size_t l = 0; l < layers; ++l) {
-        double const v = r.value(methods[i], [l](json const& j) {
-                            return j.at("msi_layers").at(l).get<double>();
-                          }).mean;
+        double const v =
+            r.value(methods[i], [l](json const& j) { return j.at("msi_layers").at(l).get<double>(); }).mean;
         auto const x = [&](std::size_t at) {
-          return 60 + 320. * static_cast<double>(at) /
-                          static_cast<double>(std::max<std::size_t>(1, layers - 1));
+          return 60 + 320. * static_cast<double>(at) / static_cast<double>(std::max<std::size_t>(1, layers - 1));
         };
         if (l > 0) s.line(x(l - 1), 240 - 200 * last, x(l), 240 - 200 * v, series_color(i));
         last = v;
@@ -106,13 +102,11 @@ inline void write_figures(results const& r, std::filesystem::path const& folder)
   }
   {
     svg s(folder / "bytes_by_placement.svg", 520, 60 + 56. * static_cast<double>(methods.size()));
-    s.say(10, 18,
-          "bytes a token and layer, two devices: index placement (gray), bin placement (blue)");
+    s.say(10, 18, "bytes a token and layer, two devices: index placement (gray), bin placement (blue)");
     double y = 36;
     for (auto const& m : methods) {
       s.say(10, y + 18, m);
-      for (auto const& [place, color] :
-           {std::pair{"index2", "#999999"}, std::pair{"bin2", "#1f62a6"}}) {
+      for (auto const& [place, color] : {std::pair{"index2", "#999999"}, std::pair{"bin2", "#1f62a6"}}) {
         double const v = r.value(m, transfer(place, "all", "bytes")).mean;
         s.box(120, y, v * 1.6, 18, color), s.say(126 + v * 1.6, y + 14, words("%.0f", v));
         y += 22;

@@ -1,0 +1,122 @@
+// Decides what happens to one token of a batch: its logits and scores are made, the terms add to the sums, or their
+// gradients go back through the score and the prior to the logits.
+#pragma once
+
+#include <moeroute/loss/term.hpp>
+#include <moeroute/route.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace detail {
+
+// Scratch of one token: logits, scores and, for gradients, their two gradient rows.
+template <class V, class R, class T, class H, class Id, class G>
+MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id const> ids, G const& g, offset_t t,
+                              V* x, V* y) {
+  memory_row<V> const logits = prepared_row(r, in, g, t, x);
+  logits.each(g, [&](index_t, V& z) { z = closed_if_nan(z); });
+  g.sync();
+  auto const m = summarize(r.score, g, logits);
+  memory_row<V> const scores{y, logits.count};
+  scores.each(g, [&](index_t e, V& s) {
+    V const p = score_of(r.score, m, x[e]);
+    s = p == -infinity<V> ? V(0) : p;
+  });
+  g.sync();
+  using score = std::remove_cvref_t<decltype(R::score)>;
+  struct result {
+    token_row<V, Id, score> row;
+    decltype(m) summary;
+  };
+  result out{{}, m};
+  out.row.t = t;
+  out.row.context = in.context(t);
+  out.row.experts = logits.count;
+  out.row.logits = logits;
+  out.row.scores = scores;
+  if (ids.rows > 0) out.row.ids = ids[t];
+  if constexpr (std::same_as<score, softmax>) out.row.shared = m;
+  return out;
+}
+
+template <class R, class P, class T, class H, class Id>
+struct observe_token {
+  using V = compute_t<T>;
+  R r;
+  P term;
+  batch<T, H> in;
+  matrix_view<Id const> ids;
+  offset_t scratch_bytes() const { return 2 * aligned_bytes<V>(in.logits.cols); }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<wide_sum> sums, scratch s) const {
+    if (!in.is_valid(t)) return;
+    V* const x = s.take<V>(in.logits.cols);
+    V* const y = s.take<V>(in.logits.cols);
+    auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
+    term.observe(g, seen.row, sums);
+  }
+};
+
+template <class P>
+struct finish_term {
+  P term;
+  index_t experts;
+  row_view<wide_sum const> sums;
+  row_view<double> coefficients;
+  double* value;  // or null
+  offset_t scratch_bytes() const { return 0; }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
+    double const v = term.finish(g, experts, sums, coefficients);
+    if (g.rank() == 0 && value != nullptr) *value = v;
+    g.sync();
+  }
+};
+
+template <class R, class P, class T, class H, class Id, class D>
+struct add_gradient_token {
+  using V = compute_t<T>;
+  R r;
+  P term;
+  batch<T, H> in;
+  matrix_view<Id const> ids;
+  row_view<double const> coefficients;
+  matrix_view<D> d_logits;
+  double scale;
+  offset_t scratch_bytes() const { return 4 * aligned_bytes<V>(in.logits.cols); }
+
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
+    if (!in.is_valid(t)) return;
+    V* const x = s.take<V>(in.logits.cols);
+    V* const y = s.take<V>(in.logits.cols);
+    V* const ds = s.take<V>(in.logits.cols);
+    V* const dz = s.take<V>(in.logits.cols);
+    auto seen = token_row_of<V>(r, in, ids, g, t, x, y);
+    seen.row.d_scores = memory_row<V>{ds, seen.row.experts};
+    seen.row.d_logits = memory_row<V>{dz, seen.row.experts};
+    seen.row.d_scores.each(g, [&](index_t e, V& d) { d = V(0), dz[e] = V(0); });
+    g.sync();
+    term.add_gradient(g, seen.row, coefficients);
+    g.sync();
+    V dot = V(0);
+    if constexpr (!elementwise_score<std::remove_cvref_t<decltype(R::score)>>)
+      dot = tree_sum<V>(g, seen.row.experts, [&](offset_t e) { return math::mul(y[e], ds[e]); });
+    row_view<D> const out = d_logits[t];
+    seen.row.logits.each(g, [&](index_t e, V z) {
+      if (z == -infinity<V>) return;
+      V d = pull_back(r.score, seen.summary, z, y[e], ds[e], dot) + dz[e];
+      if constexpr (requires { r.prior.derivative(seen.row.context, e, z); })
+        d *= r.prior.derivative(seen.row.context, e, z);
+      out[e] = static_cast<D>(static_cast<V>(out[e]) + static_cast<V>(scale) * d);
+    });
+    g.sync();
+  }
+};
+
+}  // namespace detail
+}  // namespace moeroute::inline MOEROUTE_ABI
