@@ -2,6 +2,7 @@
 // ptxas and the disassembler say. A body gets a short name by deriving from it.
 #include <moeroute/balance/bias_update.hpp>
 #include <moeroute/cuda.cuh>
+#include <moeroute/cuda/plan_sorted.hpp>
 #include <moeroute/cuda/register_rows.cuh>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/loss/switch_balance.hpp>
@@ -34,6 +35,7 @@ using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softma
 using v3_router = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
 using drawing_router = router<no_gate, no_prior, softmax, no_bias, gumbel_top_k<>, renormalize>;
 using choosing_experts = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
+using by_scores = detail::sorted_plan<index_t, float, std::int32_t>;
 using two_losses = terms<switch_balance, z_loss>;
 
 WARP(route_softmax_fp32, route_row<usual_router, float, float, index_t, float>);
@@ -53,6 +55,11 @@ BLOCK(expert_choice_columns, detail::choose_tokens<choosing_experts, float, floa
 
 BLOCK(plan_count, count_block<index_t, std::int32_t>);
 BLOCK(plan_place, place_block<index_t, std::int32_t>);
+WARP(sorted_plan_keys, detail::sorted_keys_block<by_scores>);
+WARP(sorted_plan_borders, detail::sorted_borders_block<by_scores>);
+WARP(sorted_plan_offsets, detail::sorted_offsets<by_scores>);
+WARP(sorted_plan_serve, detail::sorted_serve_block<by_scores>);
+WARP(sorted_plan_place, detail::sorted_place_block<by_scores>);
 WARP(permute_bf16, permute_row<bf16, float, bf16, std::int32_t>);
 WARP(permute_backward_bf16, permute_row_backward<bf16, float, bf16, bf16, float, std::int32_t>);
 WARP(combine_bf16, combine_row<bf16, float, bf16, std::int32_t>);

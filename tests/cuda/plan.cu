@@ -2,9 +2,11 @@
 
 #include <moeroute/core/philox.hpp>
 #include <moeroute/cuda.cuh>
+#include <moeroute/cuda/plan_sorted.cuh>
 
 #include <support/device.hpp>
 #include <support/device_array.cuh>
+#include <support/limited_world.hpp>
 
 #include <cuda_bf16.h>
 
@@ -176,6 +178,53 @@ TEST_CASE("P13 a plan is captured in a graph and replayed with new choices") {
   cudaGraphExecDestroy(ready);
   cudaGraphDestroy(graph);
   cudaStreamDestroy(stream);
+}
+
+TEST_CASE("promise P10 P16: every queue, layout and scope on a device equals the definition, captured in a graph") {
+  if (no_device()) return;
+  using namespace limited_world;
+  for (auto const order : orders)
+    for (index_t const segments : {1, 3})
+      for (auto const slots : {slot_order::token, slot_order::queue})
+        for (auto const rows : {row_layout::compact, row_layout::fixed}) {
+          CAPTURE(static_cast<int>(order));
+          world const w(3000, 3, 12, 5, segments);
+          auto o = w.options(order, {.factor = .7}, slots, rows);
+          auto want = reference(w, o, 8);
+          offset_t const n = 9000, bound = limited_rows_bound(o.rule, rows, {3000, n, 12, 0}, segments, 8);
+          device_array<int> const ids(w.ids);
+          device_array<float> const of_token(w.of_token), of_choice(w.of_choice);
+          device_array<std::uint8_t> const valid(w.valid);
+          device_array<index_t> const segment(w.segment);
+          o.queue.of_token = of_token, o.queue.of_choice = {of_choice.data(), 3000, 3}, o.segment = segment;
+          device_array<offset_t> const counts(12), kept(12), offsets(13), slot(n), token(static_cast<std::size_t>(bound)),
+              choice(static_cast<std::size_t>(bound)), rank(n), odd(1);
+          plan_view<> there{.counts = counts, .kept = kept, .offsets = offsets, .slot_of_choice = slot,
+                            .token_of_slot = token, .choice_of_slot = choice, .rank_of_choice = rank};
+          device_array<std::byte> const memory(static_cast<std::size_t>(sorted_plan_workspace_bytes(on_cuda{}, 12, n, segments)));
+          cudaStream_t stream;
+          cudaGraph_t graph;
+          cudaGraphExec_t ready;
+          check(cudaStreamCreate(&stream), "cudaStreamCreate");
+          check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+          status const s = try_make_sorted_plan(on_cuda{stream}, choices_view<>{.ids = {ids.data(), 3000, 3}, .valid = valid}, 12,
+                                                {.align = 8}, o, there, workspace(memory), odd.data());
+          check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+          CHECK(s.ok());
+          check(cudaGraphInstantiate(&ready, graph, 0), "cudaGraphInstantiate");
+          for (int twice = 0; twice < 2; ++twice) {
+            check(cudaGraphLaunch(ready, stream), "cudaGraphLaunch");
+            check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+            answer const got{counts.read(), kept.read(), offsets.read(), slot.read(), token.read(), choice.read(), rank.read()};
+            want.token.resize(got.token.size(), -1), want.choice.resize(got.token.size(), -1);
+            CHECK(got == want);
+            CHECK(odd.read()[0] == -1);
+          }
+          CHECK(memory.bands_whole());
+          cudaGraphExecDestroy(ready);
+          cudaGraphDestroy(graph);
+          cudaStreamDestroy(stream);
+        }
 }
 
 TEST_CASE("P17 a plan on a device: shapes are checked before anything is launched") {

@@ -30,7 +30,8 @@ void make_plan(on_cuda const& x, choices_view<Id> const& in, index_t experts, pl
   throw_if_bad(try_make_plan(x, in, experts, options, plan, w, odd_choice));
 }
 
-// Under a capacity: one queue an expert, in the order of the tokens; other queues and segments are errc::unsupported.
+// Under a capacity: one queue an expert, in the order of the tokens. Other queues and segments are errc::unsupported
+// here and served by make_sorted_plan, cuda/plan_sorted.cuh.
 template <std::integral Id, element P, std::signed_integral Slot>
 status try_make_plan(on_cuda const& x, choices_view<Id> const& in, index_t experts, plan_options const& options,
                      capacity_options<P> const& limit, plan_view<Slot>& plan, workspace w,

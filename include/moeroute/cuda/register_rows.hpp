@@ -124,8 +124,8 @@ struct route_in_registers {
     index_t const k = static_cast<index_t>(ids.size);
     index_t id[std::size_t{slots}];
     bool const doubt = choose(g, t, m, y, open, k, id);
-    if (!exact_keys && doubt) {  // the plain rule; ids come back through memory
-      take_best(g, y, ids, [&](index_t) { return open; });
+    if (!exact_keys && doubt) {  // the plain rule; ids come back through memory. Rows read again cost no registers here
+      take_best(g, keys_of(g, t, m, read(g, from)), ids, [&](index_t) { return open; });
       MOEROUTE_UNROLL
       for (index_t i = 0; i < slots; ++i)
         if (index_t const j = i * lanes + g.rank(); j < k) id[i] = static_cast<index_t>(ids[j]);
@@ -143,8 +143,9 @@ struct route_in_registers {
     for (index_t j = g.rank(); j < k; j += lanes)
       plain.out.weights[t][j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);
     if (!plain.out.scores.empty()) {
-      auto const all = summarize(plain.r.score, g, mapped_row{x, detail::nan_to_closed{}});
-      x.each(g, [&](index_t e, V z) {
+      row const again = read(g, from);
+      auto const all = summarize(plain.r.score, g, mapped_row{again, detail::nan_to_closed{}});
+      again.each(g, [&](index_t e, V z) {
         plain.out.scores[t][e] = static_cast<W>(score_of(plain.r.score, all, detail::closed_if_nan(z)));
       });
     }

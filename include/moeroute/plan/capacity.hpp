@@ -36,12 +36,10 @@ struct capacity_rule {
   status validate() const {
     checks c;
     c.at_least("capacity.slots", slots, 0).at_least("capacity.floor", floor, 0);
-    c.at_least("capacity.multiple", multiple, 1)
-        .at_most("capacity.multiple", multiple, offset_t{1} << 40);
+    c.at_least("capacity.multiple", multiple, 1).at_most("capacity.multiple", multiple, offset_t{1} << 40);
     bool const signed_factor = formula == capacity_formula::tutel;
     bool const good = factor <= 1e12 && factor >= (signed_factor ? -1e12 : 0.);  // not NaN
-    if (!good)
-      c.must_be("capacity.factor is a number in range (0: no, 1: yes)", 0, 1, errc::bad_value);
+    if (!good) c.must_be("capacity.factor is a number in range (0: no, 1: yes)", 0, 1, errc::bad_value);
     return c.result();
   }
   void describe(text& t) const {
@@ -75,15 +73,15 @@ struct capacity_sizes {
 namespace detail {
 
 // Exact for numbers below 2^53; what lies above any count stays there.
-constexpr offset_t to_offset(double x) {
+MOEROUTE_HD constexpr offset_t to_offset(double x) {
   return x >= 0x1p62 ? offset_t{1} << 62 : x <= 0 ? 0 : static_cast<offset_t>(x);
 }
-constexpr double ceiling(double x) {
+MOEROUTE_HD constexpr double ceiling(double x) {
   if (!(x < 0x1p52)) return x;
   auto const down = static_cast<double>(static_cast<offset_t>(x));
   return down < x ? down + 1 : down;
 }
-constexpr double half_to_even(double x) {
+MOEROUTE_HD constexpr double half_to_even(double x) {
   if (!(x < 0x1p52)) return x;
   auto const down = static_cast<offset_t>(x);
   double const rest = x - static_cast<double>(down);
@@ -92,7 +90,7 @@ constexpr double half_to_even(double x) {
 
 }  // namespace detail
 
-constexpr offset_t capacity(capacity_rule const& rule, capacity_sizes const& s) {
+MOEROUTE_HD constexpr offset_t capacity(capacity_rule const& rule, capacity_sizes const& s) {
   double const f = rule.factor, tokens = static_cast<double>(s.tokens), experts = s.experts;
   double const choices = static_cast<double>(s.choices), k = s.tokens == 0 ? 0 : choices / tokens;
   double const share = detail::ceiling(tokens / experts);
@@ -126,8 +124,7 @@ constexpr offset_t capacity(capacity_rule const& rule, capacity_sizes const& s) 
       break;
   }
   if (slots < rule.floor) slots = rule.floor;
-  return slots > (offset_t{1} << 60) ? slots
-                                     : (slots + rule.multiple - 1) / rule.multiple * rule.multiple;
+  return slots > (offset_t{1} << 60) ? slots : (slots + rule.multiple - 1) / rule.multiple * rule.multiple;
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

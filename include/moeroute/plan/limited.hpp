@@ -258,7 +258,8 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
   if (status const s = x.run(shares, place, rest); !s.ok()) return s;
   for (offset_t i = 0; i < (fixed_rows ? cells : experts); ++i)
     detail::spread_over_shares(table + i, stride, shares,
-                               fixed_rows ? found.start[i] : plan.offsets[i]);
+                               fixed_rows ? found.start[i] + (limit.before.empty() ? 0 : limit.before[i])
+                                          : plan.offsets[i]);
   place.placing = true;
   return x.run(shares, place, rest);
 }

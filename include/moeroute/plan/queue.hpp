@@ -76,7 +76,7 @@ struct queue_line {
 
 // Unsigned keys of which a smaller one comes first.
 template <class V>
-constexpr std::uint64_t descending(V x) {
+MOEROUTE_HD constexpr std::uint64_t descending(V x) {
   if constexpr (sizeof(V) == 4)
     return ~(static_cast<std::uint32_t>(order_key(x)) ^ 0x80000000u) & 0xFFFFFFFFu;
   else
