@@ -39,18 +39,13 @@ struct gumbel_top_k {
     take_best(g, mapped_row{logits, perturbed}, out, [&](index_t e) { return logits.at(e) > -infinity<V>; });
   }
 #if !defined(__CUDACC__)
-  // For the vector path on the CPU (cpu/simd/fits.hpp): size is a multiple of 64.
-  void perturb(row_context c, float const* logits, float* noisy, index_t size) const
+  // For the vector path on the CPU (cpu/simd/fits.hpp): rows of a multiple of 64 logits, NaN behind the experts.
+  template <int R>
+  void choose_rows(offset_t const* token, float const* const* logits, index_t experts, index_t size, std::int32_t* ids,
+                   float* space) const
     requires std::same_as<Source, drawn_gumbel>
   {
-    float noise[64];
-    for (index_t first = 0; first < size; first += 64) {
-      simd::gumbel_of_64(source.random, c.token, first, noise);
-      if (temperature == 1)
-        for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] + noise[i];
-      else
-        for (index_t i = 0; i < 64; ++i) noisy[first + i] = logits[first + i] / temperature + noise[i];
-    }
+    simd::draw_rows<R>(source.random, temperature, token, logits, experts, size, k, ids, space);
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
   static constexpr index_t most_at_once = 32;
@@ -59,11 +54,12 @@ struct gumbel_top_k {
     using V = float;
     constexpr index_t chunk = 64, piece = 16;
     index_t const places = static_cast<index_t>(out.size), experts = logits.size();
+    simd::philox_words const words(source.random);
     V best[most_at_once], noise[chunk], key[chunk];
     index_t filled = 0;
     V worst = -infinity<V>;  // of the winners, once all places are filled
     for (index_t first = 0; first < experts; first += chunk) {
-      simd::gumbel_of_64(source.random, c.token, first, noise);
+      simd::gumbel_of_64(words, c.token, first, noise);
       index_t const n = experts - first < chunk ? experts - first : chunk;
       for (index_t i = 0; i < n; ++i) key[i] = logits.at(first + i) / V(temperature) + noise[i];
       for (index_t i = n; i < chunk; ++i) key[i] = -infinity<V>;

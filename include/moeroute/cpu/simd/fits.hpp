@@ -51,17 +51,18 @@ bool same_parameters(Body const& b, offset_t t, int rows) {
   }
 }
 
-// Selection of the best after noise of its own: writes the noisy key of each of `size` logits (a multiple of 64, NaN
-// behind the experts), closed experts and NaN as they are; never chooses one of these.
+// Selection that chooses for R rows side by side in its own way: ids of row q at ids[16 q], best first; a place that no
+// open expert fills gets a closed one. Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`:
+// 2 R size floats.
 template <class S>
-concept perturbs_keys = requires(S const& s, row_context c, float const* logits, float* keys) {
-  s.perturb(c, logits, keys, index_t{});
+concept chooses_rows = requires(S const& s, offset_t const* token, float const* const* logits, std::int32_t* ids, float* space) {
+  s.template choose_rows<1>(token, logits, index_t{}, index_t{}, ids, space);
 };
 
 template <class R, class V>
 inline constexpr bool fits =
     std::same_as<V, float> &&
-    (takes_best<decltype(R::select)> || perturbs_keys<decltype(R::select)>) &&
+    (takes_best<decltype(R::select)> || chooses_rows<decltype(R::select)>) &&
     vector_score<decltype(R::score)> && vector_bias<decltype(R::bias)>;
 
 }  // namespace simd

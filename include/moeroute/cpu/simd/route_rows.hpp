@@ -57,10 +57,10 @@ constexpr key_layout layout_of(Select const& select, index_t experts) {
   return {experts, groups, width, vectors,
           (16 * groups * vectors + key_block - 1) / key_block * key_block};
 }
-// Logits, keys and open keys of the rows in flight.
+// Logits, keys, and open keys or the space for a choice, of the rows in flight.
 template <class Select>
 offset_t rows_scratch_bytes(Select const& select, index_t experts) {
-  return 3 * rows_at_once * aligned_bytes<float>(layout_of(select, experts).size);
+  return (chooses_rows<Select> ? 4 : 3) * rows_at_once * aligned_bytes<float>(layout_of(select, experts).size);
 }
 
 inline constexpr index_t most_experts = 16 * 2000;  // the additions to a lane that unit_sum holds
@@ -177,13 +177,6 @@ template <int R, class Body>
     }
   }
 
-  if constexpr (perturbs_keys<decltype(r.select)>)
-    for (int q = 0; q < R; ++q) {
-      float* const to = s.template take<float>(l.size);
-      r.select.perturb(b.in.context(first + q), key[q], to, l.size);
-      key[q] = to;
-    }
-
   // The best, of all experts or of the open groups.
   std::int32_t origin[std::size_t{R}][64];
   float const* from[std::size_t{R}];
@@ -204,8 +197,14 @@ template <int R, class Body>
     }
   alignas(64) std::int32_t id[std::size_t{16} * R] = {};
   float top[std::size_t{R}];
-  unsigned const repair = k <= 8 ? best_of_rows<8, R>(from, size, k, id, top)
-                                 : best_of_rows<16, R>(from, size, k, id, top);
+  unsigned repair = 0;
+  if constexpr (chooses_rows<decltype(r.select)>) {
+    offset_t token[std::size_t{R}];
+    for (int q = 0; q < R; ++q) token[q] = b.in.context(first + q).token;
+    r.select.template choose_rows<R>(token, from, l.experts, size, id, s.template take<float>(2 * R * size));
+  } else {
+    repair = k <= 8 ? best_of_rows<8, R>(from, size, k, id, top) : best_of_rows<16, R>(from, size, k, id, top);
+  }
   for (unsigned bits = repair; bits != 0; bits &= bits - 1) {
     int const q = std::countr_zero(bits);
     insert_row(from[q], size, k, id + 16 * q, [&](index_t i) {
@@ -238,7 +237,7 @@ template <int R, class Body>
           static_cast<std::remove_cvref_t<decltype(b.out.weights[0][0])>>(row[j]);
     if constexpr (limits_groups<decltype(r.select)>)  // a sum of infinities has its own rule
       if (top[q] == infinity<float>) route_plainly(b, first + q, s);
-    if constexpr (perturbs_keys<decltype(r.select)>)  // fewer open experts than places
+    if constexpr (chooses_rows<decltype(r.select)>)  // fewer open experts than places
       for (int j = 0; j < k; ++j)
         if (!(logit[q][id[16 * q + j]] > -infinity<float>)) {
           route_plainly(b, first + q, s);
