@@ -111,3 +111,30 @@ TEST_CASE("promise P17: sampler names its temperature") {
   CHECK(std::string(message(validate(router{.select = gumbel_top_k{.k = 2, .temperature = 0}}, 4)).c_str()) ==
         "moeroute: select.temperature = 0 must be above 0");
 }
+
+TEST_CASE("promise P7 sampler: the vector path draws what one expert at a time draws, on every kind of row") {
+  for (index_t experts : {2, 8, 16, 60, 64, 65, 128, 200, 512})
+    for (index_t k : {1, 2, 8, 9, 16, 20}) {
+      if (k > experts) continue;
+      std::vector<float> z;
+      for (auto const& row : inputs::adversarial(static_cast<std::size_t>(experts))) z.insert(z.end(), row.begin(), row.end());
+      for (float const deviation : {1.f, 30.f}) {
+        auto const n = inputs::normal(static_cast<std::size_t>(experts) * 200, 9, deviation);
+        z.insert(z.end(), n.begin(), n.end());
+      }
+      z.insert(z.end(), static_cast<std::size_t>(experts) * 40, -1e30f);  // all the noise is lost to rounding: ties
+      std::vector<offset_t> name(z.size() / static_cast<std::size_t>(experts));
+      for (std::size_t t = 0; t < name.size(); ++t) name[t] = static_cast<offset_t>(t * 0x51234567u);  // upper halves differ
+      batch<> in;
+      in.token = row_view<offset_t const>(name);
+      for (float const temperature : {1.f, .3f}) {
+        router const r{.select = gumbel_top_k{.k = k, .temperature = temperature, .source = {{.seed = 5, .step = 1, .purpose = 9}}}};
+        auto const fast = run::route(serial{}, r, z, experts, in), slow = run::route(lockstep{3}, r, z, experts, in);
+        CAPTURE(experts);
+        CAPTURE(k);
+        CHECK(fast.ids == slow.ids);
+        CHECK(run::same_bits(fast.weights, slow.weights));
+        CHECK(run::route(row_by_row{serial{}}, r, z, experts, in).ids == slow.ids);
+      }
+    }
+}
