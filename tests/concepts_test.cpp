@@ -75,6 +75,17 @@ static_assert(absent_of<softmax_over_chosen> < 0 && absent_of<keep_scores> == 0)
 
 static_assert(regularize_policy<no_terms> && regularize_policy<own_terms> && !regularize_policy<softmax>);
 
+struct runs_without_workspace {
+  offset_t workspace_bytes(offset_t bytes) const { return bytes; }
+  status run(offset_t, auto const&) const noexcept { return {}; }
+};
+struct own_executor : runs_without_workspace {
+  status run(offset_t rows, auto const& body, workspace w) const noexcept { return serial{}.run(rows, body, w); }
+};
+static_assert(executor<serial> && executor<row_range> && executor<row_by_row<serial>> && executor<own_executor>);
+static_assert(!executor<runs_without_workspace> && !executor<softmax> && !executor<int>);
+static_assert(lane_group<serial_group> && !lane_group<serial> && !lane_group<int>);
+
 static_assert(any_router<router<>> && token_choice_router<router<>> && !expert_choice_router<router<>>);
 static_assert(!any_router<softmax> && !token_choice_router<int>);
 

@@ -1,5 +1,6 @@
 // A bias without its row of parameters.
 // expect: router.bias: give a type with  row_view parameters(row_context) const
+// also: nvcc
 #include <moeroute/moeroute.hpp>
 
 struct my_bias {

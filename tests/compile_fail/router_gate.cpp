@@ -1,5 +1,6 @@
 // A gate that does not say how many experts it has.
 // expect: router.gate: give a type with  index_t experts() const
+// also: nvcc
 #include <moeroute/moeroute.hpp>
 
 struct my_gate {

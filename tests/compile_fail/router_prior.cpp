@@ -1,5 +1,6 @@
 // A prior that forgets the row.
 // expect: router.prior: give a type with  void operator()(group, row_context, row logits) const
+// also: nvcc
 #include <moeroute/moeroute.hpp>
 
 struct my_prior {

@@ -1,5 +1,6 @@
 // A weigher that returns weights where it should change them in place.
 // expect: router.weigh: give a type with  void operator()(row) const
+// also: nvcc
 #include <moeroute/moeroute.hpp>
 
 struct my_weigh {
