@@ -34,3 +34,21 @@ TEST_CASE("CV^2: 0 and a finite, zero gradient at perfect balance and without ma
   CHECK(value_of(importance_cv{}, by_softmax, closed) == 0);
   CHECK(value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 5)) > value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 0)));
 }
+
+TEST_CASE("CV^2: the formula, with the variance over E and over E - 1") {
+  auto const t = sample(27, 8, 2, 3);
+  std::vector<double> sum(8, 0.);
+  for (offset_t i = 0; i < 27; ++i) {
+    double all = 0;
+    for (offset_t e = 0; e < 8; ++e) all += std::exp(t.logits[static_cast<std::size_t>(i * 8 + e)]);
+    for (offset_t e = 0; e < 8; ++e)
+      sum[static_cast<std::size_t>(e)] += std::exp(t.logits[static_cast<std::size_t>(i * 8 + e)]) / all;
+  }
+  double squares = 0;
+  double const mean = 27. / 8;
+  for (double const x : sum) squares += (x - mean) * (x - mean);
+  CHECK(value_of(importance_cv{.alpha = .5}, by_softmax, t) ==
+        doctest::Approx(.5 * squares / 8 / (mean * mean)).epsilon(1e-12));
+  CHECK(value_of(importance_cv{.alpha = .5, .ddof = 1, .eps = .25}, by_softmax, t) ==
+        doctest::Approx(.5 * squares / 7 / (mean * mean + .25)).epsilon(1e-12));
+}

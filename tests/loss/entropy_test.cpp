@@ -9,11 +9,9 @@ namespace {
 auto const by_softmax = router<>{};
 auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n,  experts, 1,  std::vector<double>(static_cast<std::size_t>(n * experts)),
-                   {}, {},      {}, {}};
+  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
   for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0),
-        t.modality.push_back(0);
+    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
   return t;
 }
 }  // namespace
@@ -43,8 +41,7 @@ TEST_CASE(
   double const at_one = value_of(token_entropy{.alpha = 1, .relative = true}, by_softmax, t);
   CHECK(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true}, by_softmax, t) ==
         doctest::Approx(at_one).epsilon(1e-4));
-  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5},
-                           by_softmax, t) -
+  CHECK(std::fabs(value_of(token_entropy{.alpha = 1, .q = 1.0001, .relative = true, .shift = 1e-5}, by_softmax, t) -
                   at_one) > .1);
 }
 
@@ -58,15 +55,36 @@ TEST_CASE(
     "P34 LIMoE: uniform usage gives -log E, one-hot tokens local 0, the hinge is inactive above "
     "tau") {
   auto const t = flat(5, 8);
-  CHECK(value_of(usage_entropy{.alpha = 1}, by_softmax, t) ==
-        doctest::Approx(-std::log(8.)).epsilon(1e-14));
+  CHECK(value_of(usage_entropy{.alpha = 1}, by_softmax, t) == doctest::Approx(-std::log(8.)).epsilon(1e-14));
   usage_entropy const hinge{.alpha = 1, .threshold = 1.5};
   CHECK(value_of(hinge, by_softmax, t) == 0);
-  for (double d :
-       gradient_of(serial{}, hinge, by_softmax, t, sums_of(serial{}, hinge, by_softmax, t)))
-    CHECK(d == 0);
+  for (double d : gradient_of(serial{}, hinge, by_softmax, t, sums_of(serial{}, hinge, by_softmax, t))) CHECK(d == 0);
   auto sharp = t;
   for (std::size_t i = 0; i < 5; ++i) sharp.logits[8 * i] = 900;
   CHECK(value_of(token_entropy{.alpha = 1}, by_softmax, sharp) == 0);
   CHECK(value_of(hinge, by_softmax, sharp) == doctest::Approx(1.5));
+}
+
+TEST_CASE("token entropy of scores as they are: the slope of every score, what a softmax would take away included") {
+  std::vector<double> p{.5, .3, .2, .1, .6, .3};
+  std::vector<std::byte> space(1 << 16);
+  token_entropy const term{.alpha = 1};
+  auto const value = [&] {
+    std::vector<wide_sum> s(static_cast<std::size_t>(term.sums(3)));
+    observe(serial{}, term, from_scores{matrix_view<double const>(p.data(), 2, 3)}, matrix_view<index_t const>{},
+            row_view<wide_sum>(s), workspace(space));
+    return std::pair{loss_value(term, 3, s), s};
+  };
+  std::vector<double> d(6);
+  add_gradient(serial{}, term, from_scores{matrix_view<double const>(p.data(), 2, 3)}, matrix_view<index_t const>{},
+               row_view<wide_sum const>(value().second), matrix_view<double>(d.data(), 2, 3), workspace(space));
+  for (std::size_t i = 0; i < 6; ++i) {
+    double const x = p[i];
+    p[i] = x + 1e-5;
+    double const up = value().first;
+    p[i] = x - 1e-5;
+    double const down = value().first;
+    p[i] = x;
+    CHECK(d[i] == doctest::Approx((up - down) / 2e-5).epsilon(1e-6));
+  }
 }

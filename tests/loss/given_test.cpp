@@ -67,6 +67,9 @@ TEST_CASE("from_scores: taken as they are, the gradient is that of the scores") 
     p[i] = x;
     CHECK(f.d[i] == doctest::Approx((up - down) / .02).epsilon(1e-9));
   }
-  p[3] = -infinity<double>;  // a closed expert scores 0
-  CHECK(std::isfinite(found_of(term, t, from_scores{scores}).value));
+  p[3] = -infinity<double>;  // a closed expert scores 0 and learns nothing
+  auto const closed = found_of(term, t, from_scores{scores});
+  CHECK(std::isfinite(closed.value));
+  CHECK(closed.d[3] == 0);
+  CHECK(closed.d[9] == f.d[9]);
 }

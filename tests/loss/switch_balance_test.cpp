@@ -69,6 +69,13 @@ TEST_CASE("switch balance: each scaling equals its formula") {
         doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
 }
 
+TEST_CASE("switch balance: the mean over the segments that hold tokens") {
+  auto const t = sample(27, 8, 2);  // sequences 0, 1, 2
+  double const three = value_of(switch_balance{.by = segment_by::sequence, .segments = 3}, router<>{}, t);
+  CHECK(value_of(switch_balance{.by = segment_by::sequence, .segments = 5}, router<>{}, t) ==
+        doctest::Approx(three).epsilon(1e-14));
+}
+
 TEST_CASE("switch balance: alpha at perfect balance, more when uneven") {
   tokens<double> t{8, 4, 1, std::vector<double>(32), {}, {}, {}, {}};
   for (index_t i = 0; i < 8; ++i)
