@@ -66,12 +66,18 @@ struct route_row {
       for (offset_t e = g.rank(); e < out.scores.cols; e += g.size()) out.scores[t][e] = W(0);
     g.sync();
   }
-  // The statistics the scores need: without the sum where it cancels and the best expert is always chosen.
+  // Whether the weights need no sum over the row: it cancels, and the best expert is always chosen.
+  MOEROUTE_HD bool ratios_suffice() const {
+    if constexpr (ranks_logits<R> && takes_best<decltype(R::select)> &&
+                  requires(serial_group g, memory_row<V> z) { r.score.summarize_ratios(g, z); })
+      return cancels_scale(r.weigh, out.ids.cols);
+    else return false;
+  }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G, class Row>
   MOEROUTE_HD auto summary(G const& g, Row const& z) const {
-    if constexpr (ranks_logits<R> && takes_best<decltype(R::select)> && requires { r.score.summarize_ratios(g, z); }) {
-      if (cancels_scale(r.weigh, out.ids.cols)) return r.score.summarize_ratios(g, z);
+    if constexpr (requires { r.score.summarize_ratios(g, z); }) {
+      if (ratios_suffice()) return r.score.summarize_ratios(g, z);
     }
     return summarize(r.score, g, z);
   }

@@ -20,13 +20,14 @@ TEST_CASE("promise P1 P2 filter: equals a full stable sort, or asks for the plai
       std::vector<int> const want = reference::order(reference::row(row.begin(), row.end()));
       row.resize(size, not_a_number<float>);
       float const* p[1] = {row.data()};
-      for (int k : {1, 8, 16}) {
-        std::int32_t id[16] = {};
+      for (int k : {1, 8, 16, 17, 20}) {
+        std::int32_t id[64] = {};
         float top[1];
-        unsigned const repair = k <= 8 ? simd::best_of_rows<8, 1>(p, static_cast<int>(size), k, id, top)
-                                       : simd::best_of_rows<16, 1>(p, static_cast<int>(size), k, id, top);
-        ++rows, served += repair == 0;
-        if (repair != 0) simd::insert_row(row.data(), static_cast<index_t>(size), k, id, [&](index_t i) { return i < static_cast<index_t>(experts); });
+        std::vector<std::int32_t> list(size);
+        unsigned const unserved = simd::best_of_rows<1>(p, static_cast<int>(size), k, id, top, list.data());
+        ++rows, served += unserved == 0;
+        if (unserved != 0) continue;
+        CHECK(top[0] == row[static_cast<std::size_t>(want[0])]);
         for (int j = 0; j < k; ++j) CHECK(id[j] == want[static_cast<std::size_t>(j)]);
       }
     }

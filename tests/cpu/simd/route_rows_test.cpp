@@ -52,10 +52,10 @@ static_assert(simd::vector_score<cubed> && !simd::vector_score<halved_float>);
 #endif
 
 TEST_CASE("promise P7 vector path: ids, weights and scores have the bits of the plain path, whole top-k") {
-  for (index_t experts : {1, 2, 5, 8, 16, 17, 60, 64, 65, 128, 160, 257, 512}) {
+  for (index_t experts : {1, 2, 5, 8, 12, 16, 17, 60, 64, 65, 128, 160, 257, 512}) {
     std::vector<float> const z = rows_for(experts), bias = inputs::normal(static_cast<std::size_t>(experts), 4, .1f);
     row_view<float const> const b(bias);
-    for (index_t k : {1, 2, 8, 9, 16, 17}) {
+    for (index_t k : {1, 2, 3, 8, 9, 16, 17, 40, 65}) {
       if (k > experts) continue;
       same(router{.select = top_k{k}}, z, experts);
       same(router{.select = top_k{k}, .weigh = renormalize{}}, z, experts);

@@ -8,8 +8,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-inline constexpr int most_chosen = 16;  // k of the filter
-inline constexpr int key_block = 64;    // rows of keys are padded with NaN to a multiple
+inline constexpr int most_chosen = 64;  // k of the filter; up to 16 the network sorts
 
 // The keys that reach the bound, in id order; `count` beyond 16 means the row has too many.
 struct survivors {
@@ -25,8 +24,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
   for (int i = 0; i < 4; ++i) {
     floats const x = load<floats>(key + 16 * i);
 #if defined(__AVX512DQ__)
-    unsigned const bits =
-        static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
+    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
 #else
     unsigned const bits = lane_bits(bound <= x);
 #endif
@@ -48,26 +46,24 @@ MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
 // keys up.
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   typedef char bytes __attribute__((vector_size(64)));
-  static constexpr bytes position = {
-      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-      22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
-      44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
   ints id(0);
   int n = 0;
-  for (int b = 0; b < size; b += key_block) {
+  for (int b = 0; b < size; b += 64) {
     std::uint64_t const word = reaching(key + b, bound);
-    auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>,
-                                      __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-    ints const at =
-        bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
-                                          [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
-        ints(b);
-    id.v = __builtin_ia32_expandsi512_mask(at.v, id.v,
-                                           static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
+    auto const z =
+        __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
+    ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
+                                                      [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
+                    ints(b);
+    id.v = __builtin_ia32_expandsi512_mask(at.v, id.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
     n += std::popcount(word);
   }
   floats x(lowest);
-  for (int b = 0; b < size; b += key_block) {
+  for (int b = 0; b < size; b += 64) {
     floats const a = lookup(load<floats>(key + b), load<floats>(key + b + 16), id);
     floats const c = lookup(load<floats>(key + b + 32), load<floats>(key + b + 48), id);
     x = select((id >> 6) == ints(b >> 6), select((id & ints(32)) == ints(0), a, c), x);
@@ -82,7 +78,7 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
   store(x, floats(lowest));
   store(id, ints(id_bits));
   int n = 0;
-  for (int b = 0; b < size; b += key_block)
+  for (int b = 0; b < size; b += 64)
     for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
       if (n < 16) id[n] = b + std::countr_zero(word), x[n] = key[id[n]];
   return {load<floats>(x), load<ints>(id), n};
@@ -91,54 +87,99 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 
 }  // namespace detail
 
-// Exact for every input, one pass: the path of rows that are full of ties, and of rows with fewer than k
-// keys above -inf. Returns 0 .. k places; `real` tells keys from padding.
-template <class Real>
-[[gnu::noinline]] inline void insert_row(float const* key, index_t size, index_t k,
-                                         std::int32_t* id, Real real) {
-  take_best(serial_group{}, memory_row<float const>{key, size}, row_view<std::int32_t>{id, k},
-            real);
+// The k-th best of the lane maxima, of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
+inline float bound_of_64(float const* key, int size, int k, float& top) {
+  vec<float, 64> m(lowest);
+  for (int i = 0; i < size; i += 64) m = max(load<vec<float, 64>>(key + i), m);
+  alignas(64) float maxima[64];
+  store(maxima, sort<16>(m));
+  float bound = top = maxima[0];
+  for (int q = 0; q < 64; q += 16) {
+    top = maxima[q] > top ? maxima[q] : top;
+    bound = maxima[q + (k + 3) / 4 - 1] < bound ? maxima[q + (k + 3) / 4 - 1] : bound;
+  }
+  return bound;
 }
 
-// Ids of the k <= S best of R rows of `size` keys (a multiple of 64, NaN where there is no expert), best
-// first, row q at id[16 q]. `top` receives the largest key of each row. True where a row needs insert_row.
-template <int S, int R>
-[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k,
-                                               std::int32_t* id, float* top) {
+// The keys at listed places.
+struct listed_row {
+  using value_type = float;
+  float const* key;
+  std::int32_t const* place;
+  index_t count;
+  index_t size() const { return count; }
+  float at(index_t i) const { return key[place[i]]; }
+  template <class G, class F>
+  void each(G const&, F&& f) const {
+    for (index_t i = 0; i < count; ++i) f(i, at(i));
+  }
+};
+
+// The k best by insertion, of the keys above the bound and the first k that equal it: for k > 16, and for rows full
+// of ties. At least k keys reach the bound, which is above -inf; `list` has room for all.
+[[gnu::noinline]] inline void insert_reaching(float const* key, int size, float bound, int k, std::int32_t* id,
+                                              std::int32_t* list) {
+  int n = 0, equal = 0;
+  for (int b = 0; b < size; b += 64)
+    for (std::uint64_t word = detail::reaching(key + b, floats(bound)); word != 0; word &= word - 1) {
+      int const i = b + std::countr_zero(word);
+      if (key[i] != bound || equal++ < k) list[n++] = i;
+    }
+  take_best(serial_group{}, listed_row{key, list, n}, row_view<std::int32_t>{id, k});
+  for (int j = 0; j < k; ++j) id[j] = list[id[j]];
+}
+
+// The places of the k <= 64 best of R rows of `size` keys (a multiple of 64, NaN where there is no expert), best
+// first, row q at id[64 q]. `top` receives the largest key of each row. Bit q of the result is set where row q
+// has fewer than k keys above -inf, and was not served. `list` is scratch for `size` places.
+template <int R>
+[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k, std::int32_t* id, float* top,
+                                               std::int32_t* list) {
+  unsigned unserved = 0;
+  if (k > 16) {
+    for (int q = 0; q < R; ++q) {
+      float const bound = bound_of_64(row[q], size, k, top[q]);
+      if (bound == lowest)
+        unserved |= 1u << q;
+      else
+        insert_reaching(row[q], size, bound, k, id + 64 * q, list);
+    }
+    return unserved;
+  }
   using V = vec<float, 16 * R>;
   V a(lowest), b(lowest);
   for (int i = 0; i < size; i += 32) {
-    a = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i); }),
-            a);
-    b = max(
-        side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i + 16); }),
-        b);
+    a = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i); }), a);
+    b = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i + 16); }), b);
   }
   alignas(64) float maxima[std::size_t{16} * R];
-  if (S == 8 && size < 512)
+  if (k <= 8 && size < 512)
     store(maxima, sort<16>(max(a, b)));
   else
-    store(maxima,
-          merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
+    store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
 
   survivors s[std::size_t{R}];
-  unsigned repair = 0;
   for (int q = 0; q < R; ++q) {
     top[q] = maxima[16 * q];
     s[q] = detail::collect(row[q], size, floats(maxima[16 * q + k - 1]));
-    repair |= static_cast<unsigned>(s[q].count > 16 || maxima[16 * q + k - 1] == lowest) << q;
   }
-  auto const first = sort<8>(side_by_side<R>(
-      [&](int q) MOEROUTE_SIMD_LAMBDA { return pack(low(s[q].key), low(s[q].id)); }));
-  auto const second = swap<7>(sort<8>(side_by_side<R>(
-      [&](int q) MOEROUTE_SIMD_LAMBDA { return pack(high(s[q].key), high(s[q].id)); })));
-  auto const upper = merge<8>(max(first, second));
-  for_each_part<R>(unpack_id(upper),
-                   [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q, part); });
-  if constexpr (S > 8)
-    for_each_part<R>(unpack_id(merge<8>(min(first, second))),
-                     [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q + 8, part); });
-  return repair;
+  auto const first =
+      sort<8>(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(low(s[q].key), low(s[q].id)); }));
+  auto const second = swap<7>(
+      sort<8>(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(high(s[q].key), high(s[q].id)); })));
+  auto const upper = unpack_id(merge<8>(max(first, second)));
+  auto lower = upper;
+  if (k > 8) lower = unpack_id(merge<8>(min(first, second)));
+  for_each_part<R>(upper, [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 64 * q, part); });
+  for_each_part<R>(lower, [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 64 * q + 8, part); });
+  for (int q = 0; q < R; ++q) {
+    float const bound = maxima[16 * q + k - 1];
+    if (bound == lowest)
+      unserved |= 1u << q;
+    else if (s[q].count > 16)
+      insert_reaching(row[q], size, bound, k, id + 64 * q, list);
+  }
+  return unserved;
 }
 
 }  // namespace simd

@@ -38,31 +38,33 @@ concept vector_bias = is_none<B> || requires(B const& b, floats x) {
   { b(x, x) } -> std::same_as<floats>;
 };
 
-// Bias parameters that may differ from token to token must agree for rows that run together.
+// How many rows from t on, at most `most`, are valid and share bias parameters, which may differ from token to token.
 template <class Body>
-bool same_parameters(Body const& b, offset_t t, int rows) {
+int rows_together(Body const& b, offset_t t, int most) {
+  if (b.in.valid.empty() && is_none<decltype(b.r.bias)>) return most;
+  if (!b.in.is_valid(t)) return 0;
+  int n = 1;
   if constexpr (is_none<decltype(b.r.bias)>) {
-    return true;
+    while (n < most && b.in.is_valid(t + n)) ++n;
   } else {
     auto const* const p = b.r.bias.parameters(b.in.context(t)).data;
-    for (int q = 1; q < rows; ++q)
-      if (b.r.bias.parameters(b.in.context(t + q)).data != p) return false;
-    return true;
+    while (n < most && b.in.is_valid(t + n) && b.r.bias.parameters(b.in.context(t + n)).data == p) ++n;
   }
+  return n;
 }
 
 // Selection that chooses for R rows side by side in its own way: ids of row q at ids[16 q], best first; a place that no
 // open expert fills gets a closed one. Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`:
 // 2 R size floats.
 template <class S>
-concept chooses_rows = requires(S const& s, offset_t const* token, float const* const* logits, std::int32_t* ids, float* space) {
-  s.template choose_rows<1>(token, logits, index_t{}, index_t{}, ids, space);
-};
+concept chooses_rows =
+    requires(S const& s, offset_t const* token, float const* const* logits, std::int32_t* ids, float* space) {
+      s.template choose_rows<1>(token, logits, index_t{}, index_t{}, ids, space);
+    };
 
 template <class R, class V>
 inline constexpr bool fits =
-    std::same_as<V, float> &&
-    (takes_best<decltype(R::select)> || chooses_rows<decltype(R::select)>) &&
+    std::same_as<V, float> && (takes_best<decltype(R::select)> || chooses_rows<decltype(R::select)>) &&
     vector_score<decltype(R::score)> && vector_bias<decltype(R::bias)>;
 
 }  // namespace simd

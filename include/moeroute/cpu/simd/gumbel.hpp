@@ -47,20 +47,27 @@ inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first
 }
 
 // The row's keys one by one: for rows full of ties, with fewer open experts than places, or with many places.
-[[gnu::noinline]] inline void draw_row(float temperature, float const* logit, std::uint32_t const* word, index_t experts, index_t size,
-                                       index_t k, std::int32_t* id, float* key) {
+[[gnu::noinline]] inline void draw_row(float temperature, float const* logit, std::uint32_t* word, index_t size, index_t k,
+                                       std::int32_t* id, float* key) {
   for (index_t i = 0; i < size; i += 16)
     store(key + i, load<floats>(logit + i) / floats(temperature) + gumbel_of(load<vec<std::uint32_t, 16>>(word + i)));
   float const* const row[1] = {key};
   float top[1];
-  if (best_of_rows<16, 1>(row, size, k, id, top) != 0) insert_row(key, size, k, id, [&](index_t i) { return i < experts; });
+  std::int32_t best[most_chosen];
+  unsigned const unserved = best_of_rows<1>(row, size, k, best, top, reinterpret_cast<std::int32_t*>(word));
+  if (unserved != 0) {  // fewer open experts than places
+    std::int32_t closed = 0;
+    while (key[closed] > lowest) ++closed;
+    for (index_t j = 0; j < k; ++j) best[j] = closed;
+  }
+  for (index_t j = 0; j < k; ++j) id[j] = best[j];
 }
 
 // Ids of the k <= 16 best of R rows, best first, row q at id[16 q]; a place that no open expert fills gets a closed one.
 // Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`: 2 R size floats.
 template <int R>
 [[gnu::noinline]] inline void draw_rows(draws const& random, float temperature, offset_t const* token, float const* const* logit,
-                                        index_t experts, index_t size, index_t k, std::int32_t* id, float* space) {
+                                        index_t, index_t size, index_t k, std::int32_t* id, float* space) {
   using V = vec<float, 16 * R>;
   philox_words const from(random);
   float* bound[std::size_t{R}];
@@ -94,7 +101,7 @@ template <int R>
     }
   }
   if (k > 8) {
-    for (int q = 0; q < R; ++q) draw_row(temperature, logit[q], word[q], experts, size, k, id + 16 * q, bound[q]);
+    for (int q = 0; q < R; ++q) draw_row(temperature, logit[q], word[q], size, k, id + 16 * q, bound[q]);
     return;
   }
   // The k-th best of the lanes' maxima, less the gap and what two sums can lose to rounding, is below k keys.
@@ -125,7 +132,7 @@ template <int R>
                    [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 16 * q, part); });
   for (; repair != 0; repair &= repair - 1) {
     int const q = std::countr_zero(repair);
-    draw_row(temperature, logit[q], word[q], experts, size, k, id + 16 * q, bound[q]);
+    draw_row(temperature, logit[q], word[q], size, k, id + 16 * q, bound[q]);
   }
 }
 

@@ -25,14 +25,11 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, ve
           return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
 #endif
 #if defined(__FMA__)
-        if constexpr (sizeof(x.v) == 32)
-          return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
-        if constexpr (sizeof(x.v) == 16)
-          return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
+        if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
+        if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
 #endif
         auto r = x;
-        for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i)
-          r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
+        for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i) r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
         return r;
       },
       a, b, c);
@@ -74,8 +71,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
   return each(
       [](auto a) MOEROUTE_SIMD_LAMBDA {
 #if defined(__AVX512F__)
-        if constexpr (sizeof(a.v) == 64)
-          return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
+        if constexpr (sizeof(a.v) == 64) return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
 #endif
 #if defined(__AVX__)
         if constexpr (sizeof(a.v) == 32) return decltype(a)(__builtin_ia32_sqrtps256(a.v), 0);
@@ -99,11 +95,9 @@ template <int N>
 MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {
 #if defined(__AVX512DQ__)
   if constexpr (N == 8) {
-    auto const zero =
-        __builtin_bit_cast(long long __attribute__((vector_size(64))), vec<std::int64_t, 8>(0));
+    auto const zero = __builtin_bit_cast(long long __attribute__((vector_size(64))), vec<std::int64_t, 8>(0));
     auto const scaled = x * vec<float, 8>(0x1p40f);
-    return __builtin_bit_cast(vec<std::int64_t, 8>,
-                              __builtin_ia32_cvtps2qq512_mask(scaled.v, zero, all_eight, 4));
+    return __builtin_bit_cast(vec<std::int64_t, 8>, __builtin_ia32_cvtps2qq512_mask(scaled.v, zero, all_eight, 4));
   } else if constexpr (N > 8) {
     return join(simd_to_ticks(low(x)), simd_to_ticks(high(x)));
   }
@@ -114,8 +108,7 @@ MOEROUTE_SIMD_INLINE vec<std::int64_t, N> simd_to_ticks(vec<float, N> x) {
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_from_ticks(vec<std::int64_t, N> ticks, vec<float, N> unit) {
-#if !defined( \
-    __AVX512DQ__)  // no conversion of 64 bits: through doubles, which hold them exactly below 2^52
+#if !defined(__AVX512DQ__)  // no conversion of 64 bits: through doubles, which hold them exactly below 2^52
   using L = vec<std::int64_t, N>;
   L const magic = bits_as<std::int64_t>(vec<double, N>(0x1p52));
   std::int64_t large = 0;
@@ -125,8 +118,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_from_ticks(vec<std::int64_t, N> ticks, v
         return x;
       },
       ticks);
-  if (large == 0)
-    return convert<float>(bits_as<double>(ticks | magic) - vec<double, N>(0x1p52)) / unit;
+  if (large == 0) return convert<float>(bits_as<double>(ticks | magic) - vec<double, N>(0x1p52)) / unit;
 #endif
   return convert<float>(ticks) / unit;
 }
@@ -135,9 +127,8 @@ template <int N>
   requires(N >= 16)
 MOEROUTE_SIMD_INLINE vec<float, N> simd_scale_by_power(vec<float, N> p, vec<float, N> n) {
   return each(
-      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
-        return decltype(x)(__builtin_ia32_scalefps512_mask(x.v, y.v, x.v, all_lanes, 4), 0);
-      },
+      [](auto x, auto y)
+          MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_scalefps512_mask(x.v, y.v, x.v, all_lanes, 4), 0); },
       p, n);
 }
 // n / d for 1 <= d <= 2. A division of 16 lanes takes 16 cycles; an approximate reciprocal, a step of Newton's and
@@ -152,8 +143,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<fl
         return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, std::uint16_t{0xffff}), 0);
       },
       d);
-  V const r = max(simd_fma(simd_fma(-d, rough, V(1.f)), rough, rough), V(0x1.000002p-1f)),
-          q = simd_mul(n, r);
+  V const r = max(simd_fma(simd_fma(-d, rough, V(1.f)), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
   return simd_fma(simd_fma(-d, q, n), r, q);
 }
 #endif
@@ -191,8 +181,7 @@ struct unit_sum<simd::vec<float, N>> {
   }
   MOEROUTE_SIMD_INLINE L ticks() const {
     auto const part = [&](U sum, float grid) MOEROUTE_SIMD_LAMBDA {
-      return simd::convert<std::int64_t>(
-          simd::bits_as<std::int32_t>(sum - U(terms * math::as<std::uint32_t>(grid))));
+      return simd::convert<std::int64_t>(simd::bits_as<std::int32_t>(sum - U(terms * math::as<std::uint32_t>(grid))));
     };
     return (part(coarse, coarse_grid) << 20) + part(fine, fine_grid);
   }

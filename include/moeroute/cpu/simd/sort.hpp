@@ -55,17 +55,15 @@ MOEROUTE_SIMD_INLINE vec<double, N> pack(vec<float, N> x, vec<std::int32_t, N> i
   using L = vec<std::int64_t, N>;
   I const b = bits_as<std::int32_t>(x + vec<float, N>(0.f));  // -0 becomes 0
   I const tie = id ^ (I(id_bits) & ~(b >> 31));
-  return bits_as<double>((((convert<std::int64_t>(b) << 29) & L(~(std::int64_t{7} << 60))) +
-                          L(std::int64_t{1} << 52)) |
+  return bits_as<double>((((convert<std::int64_t>(b) << 29) & L(~(std::int64_t{7} << 60))) + L(std::int64_t{1} << 52)) |
                          convert<std::int64_t>(tie));
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> unpack_key(vec<double, N> d) {
   using U = vec<std::uint64_t, N>;
   U const u = bits_as<std::uint64_t>(d);
-  return bits_as<float>(
-      convert<std::int32_t>((u - U(std::uint64_t{1} << 52)) >> 29) |
-      (convert<std::int32_t>(u >> 32) & vec<std::int32_t, N>(least<std::int32_t>)));
+  return bits_as<float>(convert<std::int32_t>((u - U(std::uint64_t{1} << 52)) >> 29) |
+                        (convert<std::int32_t>(u >> 32) & vec<std::int32_t, N>(least<std::int32_t>)));
 }
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::int32_t, N> unpack_id(vec<double, N> d) {
@@ -81,6 +79,24 @@ MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
 }
 
 // ---- lanes as bits ------------------------------------------------------------------------------------------------
+// Of masks of 64 bits.
+template <int N>
+MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
+  if constexpr (N > 8) {
+    return lane_bits(low(m)) | lane_bits(high(m)) << N / 2;
+  } else {
+#if defined(__AVX512DQ__)
+    return static_cast<unsigned char>(
+        __builtin_ia32_cvtq2mask512(__builtin_bit_cast(long long __attribute__((vector_size(64))), m.v)));
+#else
+    std::int64_t lane[std::size_t{N}];
+    store(lane, m);
+    unsigned bits = 0;
+    for (int i = 0; i < N; ++i) bits |= static_cast<unsigned>(lane[i] & 1) << i;
+    return bits;
+#endif
+  }
+}
 #if defined(__AVX512DQ__)
 MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
   return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));

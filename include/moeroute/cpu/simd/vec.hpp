@@ -17,8 +17,7 @@
 #define MOEROUTE_SIMD_BYTES 16
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || \
-    defined(__SANITIZE_THREAD__)  // forced inlining takes minutes there
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // forced inlining takes minutes there
 #define MOEROUTE_SIMD_INLINE inline
 #define MOEROUTE_SIMD_LAMBDA
 #define MOEROUTE_SIMD_FLATTEN
@@ -76,10 +75,8 @@ struct vec<T, N, false> {
   vec() = default;
   MOEROUTE_SIMD_INLINE explicit vec(T x) : lo(x), hi(x) {}
   MOEROUTE_SIMD_INLINE explicit vec(half a, half b) : lo(a), hi(b) {}
-#define F(op)                                                 \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { \
-    return vec(a.lo op b.lo, a.hi op b.hi);                   \
-  }
+#define F(op) \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.lo op b.lo, a.hi op b.hi); }
   MOEROUTE_SIMD_OPERATORS(F)
 #undef F
 #define F(op)                                                                  \
@@ -156,9 +153,7 @@ MOEROUTE_SIMD_INLINE vec<U, N* int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N
 }
 template <class M, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
-  return each([](auto k, auto x, auto y)
-                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); },
-              m, a, b);
+  return each([](auto k, auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); }, m, a, b);
 }
 // larger, smaller: the second operand where one is NaN. g++ makes two instructions of a comparison with a
 // constant, so it is told the one it should take.
@@ -192,15 +187,11 @@ MOEROUTE_SIMD_PICK(doubles_512, __builtin_ia32_maxpd512_mask(a, b, a, 0xff, 4),
 }  // namespace detail
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> a, vec<T, N> b) {
-  return each([](auto x, auto y)
-                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::larger(x.v, y.v), 0); },
-              a, b);
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::larger(x.v, y.v), 0); }, a, b);
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
-  return each([](auto x, auto y)
-                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::smaller(x.v, y.v), 0); },
-              a, b);
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::smaller(x.v, y.v), 0); }, a, b);
 }
 
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
@@ -256,8 +247,7 @@ MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
   }
 }
 
-using floats =
-    vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
+using floats = vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
 using ints = vec<std::int32_t, 16>;
 
 MOEROUTE_SIMD_INLINE ints lane_id() {

@@ -1,0 +1,66 @@
+// Decides how part of a vector meets memory: the first lanes of one, and lanes from anywhere.
+#pragma once
+
+#include <moeroute/cpu/simd/math.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+namespace detail {
+MOEROUTE_SIMD_INLINE unsigned short first_lanes(int n) {
+  return static_cast<unsigned short>(n >= 16 ? 0xffffu : (1u << n) - 1);
+}
+// A pointer to whatever the compiler at hand wants.
+struct address {
+  void* p;
+  template <class T>
+  operator T*() const {
+    return static_cast<T*>(p);
+  }
+};
+}  // namespace detail
+
+// The first n of 16 numbers; the other lanes hold `rest`, and their memory is not touched.
+MOEROUTE_SIMD_INLINE floats load_first(float const* p, int n, float rest) {
+#if defined(__AVX512F__)
+  detail::address const from{const_cast<float*>(p)};
+  return floats(__builtin_ia32_loadups512_mask(from, floats(rest).v, detail::first_lanes(n)), 0);
+#else
+  alignas(64) float part[16];
+  store(part, floats(rest));
+  for (int i = 0; i < n && i < 16; ++i) part[i] = p[i];
+  return load<floats>(part);
+#endif
+}
+
+// The first n of 16 numbers of 4 bytes; the memory behind them stays.
+template <class T>
+MOEROUTE_SIMD_INLINE void store_first(T* p, vec<T, 16> v, int n) {
+  if (n == 16) return store(p, v);
+  if (n == 8) return store(p, low(v));
+#if defined(__AVX512F__)
+  __builtin_ia32_storeups512_mask(detail::address{p}, bits_as<float>(v).v, detail::first_lanes(n));
+#else
+  alignas(64) T lane[16];
+  store(lane, v);
+  for (int i = 0; i < n; ++i) p[i] = lane[i];
+#endif
+}
+
+// Lane i is p[at[i]].
+template <class T>
+MOEROUTE_SIMD_INLINE vec<T, 16> gather(T const* p, ints at) {
+  static_assert(sizeof(T) == 4);
+#if defined(__AVX512F__)
+  return bits_as<T>(floats(__builtin_ia32_gathersiv16sf(floats(0.f).v, p, at.v, all_lanes, 4), 0));
+#else
+  alignas(64) std::int32_t from[16];
+  alignas(64) T lane[16];
+  store(from, at);
+  for (int i = 0; i < 16; ++i) lane[i] = p[from[i]];
+  return load<vec<T, 16>>(lane);
+#endif
+}
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

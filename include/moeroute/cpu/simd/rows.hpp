@@ -1,0 +1,108 @@
+// Decides how the vector path sees rows: experts across lanes, several tokens side by side, or tokens across
+// lanes; and how the keys of a row lie in scratch.
+#pragma once
+
+#include <moeroute/core/row.hpp>
+#include <moeroute/cpu/simd/fits.hpp>
+#include <moeroute/cpu/simd/memory.hpp>
+#include <moeroute/cpu/simd/sort.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+// The lanes of one vector work on a row: collectives stay inside each segment of 16.
+struct vector_group : serial_group {
+  using serial_group::max;
+  using serial_group::sum;
+  template <class T, int N>
+  static MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> x) {
+    return segment_max<16>(x);
+  }
+  template <class T, int N>
+  static MOEROUTE_SIMD_INLINE vec<T, N> sum(vec<T, N> x) {
+    return segment_sum<16>(x);
+  }
+};
+
+// R rows of padded floats side by side; element i is 16 experts of each row. NaN reads as -inf.
+template <int R>
+struct vector_row {
+  using value_type = vec<float, 16 * R>;
+  float const* const* row{};
+  index_t count{};  // keys of a row, a multiple of 16
+
+  index_t size() const { return count; }
+  MOEROUTE_SIMD_INLINE value_type raw(index_t e) const {
+    return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + e); });
+  }
+  MOEROUTE_SIMD_INLINE value_type at(index_t e) const { return closed_if_nan(raw(e)); }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
+    for (index_t e = 0; e < count; e += 16) f(e, at(e));
+  }
+};
+
+// 16 rows, a lane to each; element e is expert e of all of them, so one lane is alone with its row.
+struct lane_row {
+  using value_type = floats;
+  float const* column{};  // experts x 16
+  index_t count{};
+
+  index_t size() const { return count; }
+  MOEROUTE_SIMD_INLINE floats raw(index_t e) const { return load<floats>(column + 16 * e); }
+  MOEROUTE_SIMD_INLINE floats at(index_t e) const { return closed_if_nan(raw(e)); }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
+    for (index_t e = 0; e < count; ++e) f(e, at(e));
+  }
+};
+
+// As many as keep a value in four registers.
+inline constexpr int rows_at_once = register_bytes / 16;
+
+// The layout of keys: `groups` runs of `vectors` registers, then NaN up to a multiple of 64.
+struct key_layout {
+  index_t experts, groups, width, vectors, size;
+  bool in_order() const { return groups == 1 || width == 16 * vectors; }  // place = expert
+};
+inline constexpr int key_block = 64;
+template <class Select>
+constexpr key_layout layout_of(Select const& select, index_t experts) {
+  index_t groups = 1;
+  if constexpr (limits_groups<Select>) groups = select.groups < 1 ? 1 : select.groups;
+  index_t const width = experts / groups, vectors = (width + 15) / 16;
+  return {experts, groups, width, vectors, (16 * groups * vectors + key_block - 1) / key_block * key_block};
+}
+
+// Copies logits to the layout, widened, NaN in the gaps.
+template <class T>
+MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) {
+  for (index_t g = 0; g < l.groups; ++g)
+    for (index_t i = 0; i < 16 * l.vectors; i += 16) {
+      T const* const p = from + g * l.width + i;
+      float* const out = to + 16 * g * l.vectors + i;
+      index_t const n = l.width - i;
+      if constexpr (std::same_as<T, float>) {
+        store(out, n >= 16 ? load<floats>(p) : load_first(p, n, not_a_number<float>));
+      } else {
+        for (index_t j = 0; j < 16; ++j) out[j] = j < n ? moeroute::load(p[j]) : not_a_number<float>;
+      }
+    }
+  for (index_t i = 16 * l.groups * l.vectors; i < l.size; i += 16) store(to + i, floats(not_a_number<float>));
+}
+// The parameters of the 16 experts at place i.
+template <class P>
+MOEROUTE_SIMD_INLINE floats read_parameters(row_view<P const> p, key_layout const& l, index_t i) {
+  index_t const g = i / (16 * l.vectors), in_group = i - 16 * g * l.vectors;
+  index_t const first = g * l.width + in_group, n = g < l.groups ? l.width - in_group : 0;
+  if constexpr (std::same_as<P, float>) {
+    return n >= 16 ? load<floats>(p.data + first) : load_first(p.data + (n > 0 ? first : 0), n, 0.f);
+  } else {
+    alignas(64) float part[16];
+    for (index_t j = 0; j < 16; ++j) part[j] = j < n ? static_cast<float>(p[first + j]) : 0.f;
+    return load<floats>(part);
+  }
+}
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,57 @@
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include <moeroute/cpu/simd/rows.hpp>
+#include <moeroute/select/top_k.hpp>
+
+#include "support/inputs.hpp"
+
+using namespace moeroute;
+
+TEST_CASE("rows: logits in their layout, NaN in the gaps, parameters beside them") {
+  for (index_t experts : {1, 15, 16, 60, 64, 96})
+    for (index_t groups : {1, 3, 4}) {
+      if (experts % groups != 0) continue;
+      simd::key_layout const l = simd::layout_of(group_limited_top_k<>{.groups = groups}, experts);
+      std::vector<float> const z = inputs::normal(static_cast<std::size_t>(experts), 1);
+      std::vector<float> out(static_cast<std::size_t>(l.size));
+      simd::spread(z.data(), l, out.data());
+      for (index_t i = 0; i < l.size; ++i) {
+        index_t const g = i / (16 * l.vectors), in_group = i % (16 * l.vectors);
+        float const x = out[static_cast<std::size_t>(i)];
+        if (g < groups && in_group < l.width)
+          CHECK(x == z[static_cast<std::size_t>(g * l.width + in_group)]);
+        else
+          CHECK(is_nan(x));
+      }
+      float lane[16];
+      for (index_t i = 0; i < l.size; i += 16) {
+        simd::store(lane, simd::read_parameters(row_view<float const>(z), l, i));
+        for (index_t j = 0; j < 16; ++j) {
+          float const x = out[static_cast<std::size_t>(i + j)];
+          CHECK(lane[j] == (is_nan(x) ? 0.f : x));
+        }
+      }
+    }
+  CHECK(simd::layout_of(top_k{2}, 60).in_order());
+  CHECK_FALSE(simd::layout_of(group_limited_top_k<>{.groups = 8}, 160).in_order());
+}
+
+TEST_CASE("rows: a row of lanes gives out expert after expert of 16 tokens") {
+  std::vector<float> column(5 * 16);
+  for (std::size_t i = 0; i < column.size(); ++i) column[i] = static_cast<float>(i);
+  column[17] = not_a_number<float>;
+  simd::lane_row const z{column.data(), 5};
+  index_t seen = 0;
+  z.each(serial_group{}, [&](index_t e, simd::floats x) {
+    float lane[16];
+    simd::store(lane, x);
+    for (index_t q = 0; q < 16; ++q) {
+      float const want = e == 1 && q == 1 ? -infinity<float> : static_cast<float>(16 * e + q);
+      CHECK(lane[q] == want);
+    }
+    ++seen;
+  });
+  CHECK(seen == 5);
+}
