@@ -1,6 +1,9 @@
 // Decides what `moeroute stats`, `plot` and `diff` say of saved routes.
 #include <cstdio>
 
+#include <moeroute/loss/observe.hpp>
+#include <moeroute/stats/margin.hpp>
+
 #include "cli/commands.hpp"
 #include "support/load_statistics.hpp"
 #include "support/svg.hpp"
@@ -10,22 +13,19 @@
 namespace moeroute_examples {
 namespace {
 
-// Gap between the weakest chosen and the strongest other logit of each token; small: near a tie.
-std::vector<double> margins(trace_layer const& l) {
-  std::vector<double> out;
-  if (l.logits.empty()) return out;
-  for (std::int64_t t = 0; t < l.tokens(); ++t) {
-    double weakest = 1e300, strongest = -1e300;
-    for (std::int64_t e = 0; e < l.experts; ++e) {
-      double const z = l.logits[static_cast<std::size_t>(t * l.experts + e)];
-      auto const first = l.ids.values.begin() + t * l.k;
-      if (std::find(first, first + l.k, e) != first + l.k) weakest = std::min(weakest, z);
-      else strongest = std::max(strongest, z);
-    }
-    if (weakest < 1e299 && strongest > -1e299) out.push_back(weakest - strongest);
-  }
-  std::sort(out.begin(), out.end());
-  return out;
+// How close the choices were: median and first percentile of the margin of the softmax of the logits, to 2^-12.
+struct margins {
+  double median, least;
+};
+margins margins_of(trace_layer const& l) {
+  using namespace moeroute;
+  margin_histogram const h{.bins = 8192};
+  auto const experts = static_cast<index_t>(l.experts);
+  std::vector<wide_sum> sums(static_cast<std::size_t>(h.sums(experts)));
+  std::vector<std::byte> work(static_cast<std::size_t>(observe_workspace_bytes<serial, margin_histogram, double>({}, h, l.tokens(), experts)));
+  observe(serial{}, h, from_logits{matrix_view<double const>(l.logits.data(), l.tokens(), l.experts)}, l.ids.matrix(),
+          row_view<wide_sum>(sums), workspace(work));
+  return {h.quantile(.5, sums), h.quantile(.01, sums)};
 }
 std::string percent(double part) { return fixed_digits(100 * part, 1) + " %"; }
 
@@ -37,15 +37,13 @@ int command_stats(std::string const& trace) {
            "modality split", "margin median", "margin 1 %"});
   for (auto const& l : layers) {
     auto const s = statistics_of(l.ids, l.weights, l.modality, l.experts);
-    auto const m = margins(l);
-    auto const quantile = [&](double q) {
-      return m.empty() ? std::string("-") : short_number(m[static_cast<std::size_t>(q * static_cast<double>(m.size() - 1))]);
-    };
+    bool const close = !l.logits.empty() && l.tokens() > 0;
+    margins const m = close ? margins_of(l) : margins{};
     double const all = static_cast<double>(l.ids.size());
     t.add({std::to_string(l.layer), std::to_string(l.tokens()), std::to_string(l.experts), std::to_string(l.k),
            percent(all > 0 ? static_cast<double>(s.empty) / all : 0), fixed_digits(s.summary.max_over_mean(), 3), fixed_digits(s.summary.cv, 3),
            fixed_digits(s.summary.relative_entropy(), 4), std::to_string(s.summary.dead), l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
-           l.modality.empty() ? "-" : fixed_digits(s.specialization, 3), quantile(.5), quantile(.01)});
+           l.modality.empty() ? "-" : fixed_digits(s.specialization, 3), close ? short_number(m.median) : "-", close ? short_number(m.least) : "-"});
   }
   std::printf("%s", t.words().c_str());
   return 0;

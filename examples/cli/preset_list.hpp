@@ -1,8 +1,9 @@
 // Decides which presets the command line offers. To add one, add a line: name, catalogue id, source, whether
-// it takes a bias, and how it is made from a bias row and k (0: the preset's own). Namespace: moeroute_examples.
+// it takes a bias, and how it is made from a bias row and k (0: the preset's own), or from these and the number of
+// experts. Namespace: moeroute_examples.
 #pragma once
 
-#include <moeroute/presets.hpp>
+#include <moeroute/presets_extended.hpp>
 
 #include "cli/preset.hpp"
 
@@ -13,10 +14,15 @@ namespace preset_detail {
 constexpr moeroute::index_t or_own(moeroute::index_t k, moeroute::index_t own) { return k > 0 ? k : own; }
 
 template <auto Make>
+auto make(moeroute::presets::bias_row bias, moeroute::index_t k, moeroute::index_t experts) {
+  if constexpr (requires { Make(bias, k, experts); }) return Make(bias, k, experts);
+  else return Make(bias, k);
+}
+template <auto Make>
 preset made(char const* name, char const* id, char const* source, bool takes_bias) {
   using moeroute::presets::bias_row;
-  return {name, id, source, takes_bias, [] { return std::string(moeroute::describe(Make(bias_row{}, 0)).c_str()); },
-          [](preset_request const& q) { return route_request(Make(q.bias.row(), as_index(q.k)), q); }};
+  return {name, id, source, takes_bias, [] { return std::string(moeroute::describe(make<Make>(bias_row{}, 0, 0)).c_str()); },
+          [](preset_request const& q) { return route_request(make<Make>(q.bias.row(), as_index(q.k), as_index(q.logits.extent(1))), q); }};
 }
 
 }  // namespace preset_detail
@@ -56,6 +62,19 @@ inline std::vector<preset> preset_list() {
       made<[](bias_row b, index_t k) { return presets::step35(b, or_own(k, 8)); }>("step35", "P30", "Step-3.5", biased),
       made<[](bias_row, index_t) { return presets::gshard(); }>("gshard", "P31", "GShard", plain),
       made<[](bias_row, index_t) { return presets::st_moe(); }>("st_moe", "P32", "ST-MoE", plain),
+      made<[](bias_row b, index_t k) { return presets::deepseek_v4(b, or_own(k, 6)); }>("deepseek_v4", "P09", "DeepSeek-V4, later layers", biased),
+      made<[](bias_row b, index_t k) { return presets::kimi_k3(b, or_own(k, 16)); }>("kimi_k3", "P17", "Kimi K3", biased),
+      made<[](bias_row, index_t) { return presets::hunyuan_large(); }>("hunyuan_large", "P21", "Hunyuan-Large", plain),
+      made<[](bias_row b, index_t k) { return presets::longcat_flash(b, or_own(k, 12)); }>("longcat_flash", "P25", "LongCat-Flash", biased),
+      made<[](bias_row, index_t k) { return presets::v_moe(or_own(k, 2)); }>("v_moe", "P33", "V-MoE, noise of seed 0", plain),
+      made<[](bias_row, index_t k) { return presets::v_moe_evaluation(or_own(k, 2)); }>("v_moe_evaluation", "P33", "V-MoE, evaluation", plain),
+      made<[](bias_row, index_t) { return presets::limoe(); }>("limoe", "P34", "LIMoE, noise of seed 0", plain),
+      // The bias is minus the cut of each expert; k, here and below, is the most experts of a token.
+      made<[](bias_row b, index_t k, index_t e) { return presets::expert_threshold(b, or_own(k, e)); }>("expert_threshold", "P36", "Expert threshold", biased),
+      made<[](bias_row, index_t) { return presets::base_layer_evaluation(); }>("base_layer_evaluation", "P37", "BASE, evaluation", plain),
+      made<[](bias_row, index_t k, index_t e) { return presets::dynamic_routing(or_own(k, e)); }>("dynamic_routing", "S013", "Dynamic routing", plain),
+      made<[](bias_row, index_t k, index_t e) { return presets::dynmole(or_own(k, e)); }>("dynmole", "S061", "DynMoLE", plain),
+      made<[](bias_row, index_t k, index_t e) { return presets::remoe(or_own(k, e)); }>("remoe", "S096", "ReMoE", plain),
   };
 }
 

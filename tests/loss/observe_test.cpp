@@ -2,7 +2,9 @@
 #include "promise14.hpp"
 
 #include <moeroute/loss/observe.hpp>
+#include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/z_loss.hpp>
+#include <moeroute/prior/noise.hpp>
 
 using namespace p14;
 
@@ -30,4 +32,9 @@ TEST_CASE("observe: a row of sums of the wrong size is named") {
   CHECK(s.code == errc::bad_shape);
   CHECK(s.found == 1);
   CHECK(s.wanted == both.sums(t.experts));
+}
+
+TEST_CASE("observe: gradients go back through a prior that scales the logits") {
+  router const r{.prior = logit_jitter<>{.epsilon = .3f}};
+  CHECK(gradient_error(terms{z_loss{.alpha = 1}, switch_balance{.alpha = 1}}, r, sample(9, 5, 2)) < 1e-6);
 }

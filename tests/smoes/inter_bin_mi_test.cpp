@@ -116,7 +116,9 @@ TEST_CASE(
   CHECK(r.loss == doctest::Approx(-(r.value.at(0, 0) + r.value.at(0, 2)) / 2));
   auto term = inter_bin_mi(2, 1);
   term.mean = sample_mean::all;
-  CHECK(inter_bin_of(serial{}, term, d.batch()).loss == doctest::Approx(r.loss * 2 / 3));
+  auto const of_all = inter_bin_of(serial{}, term, d.batch());
+  CHECK(of_all.loss == doctest::Approx(r.loss * 2 / 3));
+  CHECK(of_all.d_logits.at(0, 0) == doctest::Approx(r.d_logits.at(0, 0) * 2 / 3));
   term = inter_bin_mi(2, 1), term.min_mass = .5;
   CHECK(inter_bin_of(serial{}, term, d.batch()).kept.at(0, 1) == 1);
   term = inter_bin_mi(2, 1), term.reduce = layer_reduce::mean, term.layers = 4;
@@ -140,6 +142,11 @@ TEST_CASE(
   auto const with = inter_bin_of(serial{}, inter_bin_mi(2, 1), padded);
   CHECK(with.loss == inter_bin_of(serial{}, inter_bin_mi(2, 1), shorter.batch()).loss);
   CHECK(with.d_logits.at(3, 0) == 0.);
+
+  auto closed = longer;  // mass enough, but nobody has a probability
+  for (offset_t t = 0; t < 5; ++t)
+    for (index_t e = 0; e < 6; ++e) closed.p.at(t, e) = 0;
+  CHECK(inter_bin_of(serial{}, inter_bin_mi(2, 1), closed.batch()).kept.values == std::vector<std::uint8_t>{0, 1});
 
   mi_data<double> none(9, 1, 0, 6, 2);
   auto const empty = inter_bin_of(serial{}, inter_bin_mi(2, 1), none.batch());

@@ -34,6 +34,11 @@ TEST_CASE("margin histogram: by hand, merged, lockstep, ties at 0, negative unde
   CHECK(whole[1].count() == 1);  // -.5 lies in [-.5, 0)
   CHECK(whole[2].count() == 2);  // .2 and 0
   CHECK(h.mean(row_view<wide_sum const>(whole)) == doctest::Approx((.2 + 0 - .5) / 3));
+  CHECK(h.quantile(0, row_view<wide_sum const>(whole)) == -.5);
+  CHECK(h.quantile(.49, row_view<wide_sum const>(whole)) == -.5);
+  CHECK(h.quantile(.5, row_view<wide_sum const>(whole)) == 0);
+  CHECK(h.quantile(1, row_view<wide_sum const>(whole)) == 0);
+  CHECK(h.quantile(.5, row_view<wide_sum const>(std::vector<wide_sum>(5))) == 0);
   CHECK(run(lockstep{3}, 0, 3) == whole);
   auto merged = run(serial{}, 2, 1);
   merge_sums(merged, run(serial{}, 0, 2));

@@ -44,6 +44,16 @@ struct margin_histogram {
     for (index_t i = 0; i < bins; ++i) tokens += sums[i].count();
     return tokens > 0 ? sums[bins].value() / static_cast<double>(tokens) : 0;
   }
+  // The low edge of the bin of the margin of rank q (tokens - 1), q from 0 to 1; 0 without tokens.
+  double quantile(double q, row_view<wide_sum const> sums) const {
+    std::int64_t tokens = 0, before = 0;
+    for (index_t i = 0; i < bins; ++i) tokens += sums[i].count();
+    if (tokens == 0) return 0;
+    auto const rank = static_cast<std::int64_t>(q * static_cast<double>(tokens - 1));
+    index_t i = 0;
+    while ((before += sums[i].count()) <= rank) ++i;
+    return low + (high - low) * i / bins;
+  }
   status validate(index_t) const {
     return checks{}
         .at_least("margin_histogram.bins", bins, 1)
