@@ -61,3 +61,21 @@ TEST_CASE("take_many equals a stable sort: ties, NaN, infinities, denormals, eve
   check(std::vector<float>(50, -infinity<float>), 17);
   check(std::vector<float>{}, 3);
 }
+
+TEST_CASE("take_many of long rows: the serial way equals every other, however many keys are alike") {
+  for (std::size_t const n : {63u, 64u, 1000u, 4096u, 9999u})
+    for (std::size_t const wanted : {1u, 65u, 300u, 2100u}) {
+      auto x = narrow(normal_numbers(n, static_cast<unsigned>(n + wanted)));
+      check(x, wanted);
+      for (auto& v : x) v = std::floor(v * 4) / 4;  // ties by the hundred
+      check(x, wanted);
+      for (auto& v : x) v = v > 1 ? -infinity<float> : v < -1 ? not_a_number<float> : v;
+      check(x, wanted);
+    }
+  check(std::vector<float>(9000, 3.f), 500);
+  std::vector<float> ramp(5000);
+  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<float>(i);
+  check(ramp, 77);
+  std::reverse(ramp.begin(), ramp.end());
+  check(ramp, 77);
+}

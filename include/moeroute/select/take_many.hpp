@@ -90,6 +90,12 @@ MOEROUTE_HD void sort_in_place(G const& g, T* x, offset_t n, Earlier const& earl
 
 }  // namespace detail
 
+#if defined(MOEROUTE_SIMD)
+namespace simd {  // cpu/simd/take_many.hpp, included below
+inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out, pick_order order);
+}
+#endif
+
 // Writes the ids of the best elements (those above -inf) and returns how many there were; places left over get
 // -1. Every lane receives the count and sees `out` written.
 MOEROUTE_EXEC_CHECK_DISABLE
@@ -98,6 +104,10 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
                                pick_order order = pick_order::best_first) {
   using V = typename Row::value_type;
   using I = key_t<V>;
+#if defined(MOEROUTE_SIMD)
+  if constexpr (is_serial<G> && std::same_as<Row, memory_row<float const>>)
+    if (offset_t const taken = simd::take_many(keys.data, keys.count, out, order); taken >= 0) return taken;
+#endif
   // Bounds of the open keys, by integers alone so that the pass vectorizes: a key past +inf or not past -inf is NaN
   // or closed; -0 falls just below +0, where a bound may lie.
   I const closed = order_key(-infinity<V>), past = order_key(infinity<V>);
@@ -176,3 +186,7 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI
+
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/take_many.hpp>
+#endif
