@@ -26,6 +26,11 @@ struct order_tokens {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
     offset_t const segments = start.size - 1, tokens = in.logits.rows;
+    if (scope == choice_scope::batch && segments == 1 && ties == tie_rule::index && in.valid.empty()) {
+      for (offset_t t = g.rank(); t < tokens; t += g.size()) token_at[t] = place_of[t] = t;
+      if (g.rank() == 0) start[0] = 0, start[1] = tokens;
+      return g.sync();
+    }
     if (g.rank() == 0) {
       for (auto& s : start) s = 0;
       for (offset_t t = 0; t < tokens; ++t)

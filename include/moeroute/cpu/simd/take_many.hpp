@@ -33,6 +33,14 @@ inline index_t count_reaching(float const* key, index_t size, float bound) {
   for (index_t i = 0; i < size; i += 64) n += std::popcount(reaching(key + i, floats(bound)));
   return n;
 }
+// visit(i, position) of the i-th bit, in fours: visits behind the last bit are to be written over. Returns the bits.
+template <class F>
+MOEROUTE_SIMD_INLINE index_t each_bit(std::uint64_t word, F const& visit) {
+  index_t const n = std::popcount(word);
+  for (index_t i = 0; i == 0 || i < n; i += 4)
+    for (index_t q = 0; q < 4; ++q, word &= word - 1) visit(i + q, std::countr_zero(word));
+  return n;
+}
 inline void pad_to_block(float* key, index_t count) {
   for (index_t i = count; i % 64 != 0; ++i) key[i] = lowest;
 }
@@ -64,7 +72,7 @@ inline float bound_of(blocks_of_row const& row, index_t k) {
     index_t const n = count_reaching(maxima, 16 * groups, math::max(from_order_key<float>(cut), all_open));
     if (n >= k) low = cut;
     else high = cut - 1;
-    if (n >= k && n <= k + k / 16) break;
+    if (n >= k && n <= k + k / 8) break;
   }
   return math::max(from_order_key<float>(low), all_open);
 }
@@ -96,48 +104,54 @@ inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> o
   detail::blocks_of_row const row(keys, count);
   float const bound = detail::bound_of(row, wanted);
 
-  alignas(64) float key[detail::most_reaching + 64];
-  std::int32_t id[detail::most_reaching + 64];
+  alignas(64) float key[detail::most_reaching + 64], chosen_key[detail::most_reaching / 2 + 64];
+  std::int32_t id[detail::most_reaching + 64], chosen[detail::most_reaching / 2 + 64];
   index_t found = 0;
   for (index_t b = 0; b < row.size; b += 64) {
-    std::uint64_t word = detail::reaching(row.at(b), floats(bound));
-    index_t const here = std::popcount(word);
-    if (found + here > detail::most_reaching) return -1;
-    for (index_t i = 0; i == 0 || i < here; i += 4)  // mostly once: what lies behind the last one is written over
-      for (index_t q = 0; q < 4; ++q, word &= word - 1) id[found + i + q] = b + std::countr_zero(word);
-    found += here;
+    std::uint64_t const word = detail::reaching(row.at(b), floats(bound));
+    if (found + std::popcount(word) > detail::most_reaching) return -1;
+    found += detail::each_bit(word, [&](index_t i, int bit) { id[found + i] = b + bit; });
   }
   for (index_t i = 0; i < found; ++i) key[i] = keys[id[i]];
   detail::pad_to_block(key, found);
 
+  // The cut among these, and of those at the cut the first ones.
   index_t const n = found < wanted ? found : wanted;
+  float cut = bound;
+  index_t equal = found;
   if (found > n) {
     floats most(lowest);
     for (index_t i = 0; i < found; i += 16) most = max(load<floats>(key + i), most);
     alignas(64) float top[16];
     store(top, segment_max<16>(most));
-    auto const count_from = [&](key_t<float> cut) {
-      return static_cast<offset_t>(detail::count_reaching(key, found, from_order_key<float>(cut)));
+    auto const count_from = [&](key_t<float> from) {
+      return static_cast<offset_t>(detail::count_reaching(key, found, from_order_key<float>(from)));
     };
     offset_t reached = found;
-    auto const cut = moeroute::detail::search_cut<float>(order_key(bound), order_key(top[0]), n, reached, count_from);
-    float const x = from_order_key<float>(cut);
-    index_t equal = n;  // of those at the cut the first ones stay
-    if (reached > n) equal = n - static_cast<index_t>(x == infinity<float> ? 0 : count_from(cut + 1));
-    for (index_t i = 0, next = 0; next < n; ++i) {
-      float const mine = key[i];
-      std::int32_t const my_id = id[i];
-      bool const same = mine == x;
-      key[next] = mine, id[next] = my_id;
-      next += (mine > x) | (same & (equal > 0));
-      equal -= same;
-    }
-    detail::pad_to_block(key, n);
+    cut = from_order_key<float>(
+        moeroute::detail::search_cut<float>(order_key(bound), order_key(top[0]), n, reached, count_from));
+    if (reached > n) equal = n - static_cast<index_t>(cut == infinity<float> ? 0 : count_from(order_key(cut) + 1));
   }
+  index_t next = 0;
+  for (index_t b = 0; b < found; b += 64) {
+    std::uint64_t word = detail::reaching(key + b, floats(cut));
+    if (equal < found) {
+      std::uint64_t alike = word & ~detail::reaching(key + b, floats(from_order_key<float>(order_key(cut) + 1)));
+      word ^= alike;
+      for (; std::popcount(alike) > equal; ) alike ^= std::bit_floor(alike);
+      equal -= std::popcount(alike);
+      word |= alike;
+    }
+    next += detail::each_bit(word, [&](index_t i, int bit) {
+      chosen[next + i] = id[b + bit];
+      chosen_key[next + i] = key[b + bit];
+    });
+  }
+  detail::pad_to_block(chosen_key, n);
   if (order == pick_order::best_first && n <= detail::most_ranked) {
-    detail::rank_ids(key, id, n, out);
+    detail::rank_ids(chosen_key, chosen, n, out);
   } else {
-    for (index_t i = 0; i < n; ++i) out[i] = id[i];
+    for (index_t i = 0; i < n; ++i) out[i] = chosen[i];
     if (order == pick_order::best_first)
       moeroute::detail::sort_in_place(serial_group{}, out.data, n, [&](offset_t a, offset_t b) {
         return keys[a] > keys[b] || (keys[a] == keys[b] && a < b);
