@@ -39,16 +39,22 @@ void experts_choose(benchmark::State& state, R const& r, X const& x) {
   auto const z = normal_scores(tokens, experts);
   std::vector<offset_t> picks(size(experts * capacity));
   std::vector<float> weights(picks.size());
-  std::vector<std::byte> w(size(route_experts_workspace_bytes<X, R, float>(x, r, tokens, static_cast<index_t>(experts), 1, capacity)));
+  std::vector<std::byte> w(size(route_experts_workspace_bytes<X, R, float>(
+      x, r, tokens, static_cast<index_t>(experts), 1, capacity)));
   for (auto _ : state) {
     route_experts(x, r, batch<>{.logits = {z.data(), tokens, experts}},
-                  expert_routing_view<>{{picks.data(), experts, capacity}, {weights.data(), experts, capacity}}, workspace(w));
+                  expert_routing_view<>{{picks.data(), experts, capacity},
+                                        {weights.data(), experts, capacity}},
+                  workspace(w));
     benchmark::ClobberMemory();
   }
 }
 void choose_by_position(benchmark::State& state) {
-  experts_choose(state, router{.score = identity{}, .select = top_tokens<>{.fixed_count = state.range(2), .order = pick_order::position}},
-                 serial{});
+  experts_choose(
+      state,
+      router{.score = identity{},
+             .select = top_tokens<>{.fixed_count = state.range(2), .order = pick_order::position}},
+      serial{});
 }
 void choose_after_softmax(benchmark::State& state) {
   experts_choose(state, router{.select = top_tokens<>{.fixed_count = state.range(2)}}, serial{});
@@ -72,7 +78,8 @@ void nth_element_of_columns(benchmark::State& state) {
       }
       std::nth_element(column.begin(), column.begin() + capacity, column.end(), std::greater<>{});
       for (offset_t j = 0; j < capacity; ++j) {
-        auto const t = static_cast<offset_t>(0xffffffffu - static_cast<std::uint32_t>(column[size(j)]));
+        auto const t =
+            static_cast<offset_t>(0xffffffffu - static_cast<std::uint32_t>(column[size(j)]));
         picks[size(e * capacity + j)] = t;
         weights[size(e * capacity + j)] = z[size(t * experts + e)];
       }
@@ -88,7 +95,8 @@ void transposing_copy(benchmark::State& state) {  // the limit: columns alone
   for (auto _ : state) {
     for (offset_t t = 0; t < tokens; t += 16)
       for (offset_t e = 0; e < experts; ++e)
-        for (offset_t i = t; i < t + 16; ++i) columns[size(e * stride + i)] = z[size(i * experts + e)];
+        for (offset_t i = t; i < t + 16; ++i)
+          columns[size(e * stride + i)] = z[size(i * experts + e)];
     benchmark::ClobberMemory();
   }
 }
@@ -98,7 +106,8 @@ void sinkhorn_rounds(benchmark::State& state) {
   auto const z = normal_scores(tokens, experts);
   std::vector<float> plan(z.size());
   sinkhorn const how{.tolerance = 0, .max_rounds = 8};
-  std::vector<std::byte> w(size(sinkhorn_workspace_bytes<serial, float>(serial{}, tokens, experts)));
+  std::vector<std::byte> w(
+      size(sinkhorn_workspace_bytes<serial, float>(serial{}, tokens, experts)));
   for (auto _ : state) {
     sinkhorn_plan(serial{}, how, matrix_view<float const>{z.data(), tokens, experts},
                   matrix_view<float>{plan.data(), tokens, experts}, workspace(w));
@@ -134,10 +143,12 @@ void balanced(benchmark::State& state) {
   offset_t const tokens = state.range(0), experts = state.range(1);
   auto const z = normal_scores(tokens, experts);
   std::vector<index_t> out(size(tokens));
-  std::vector<std::byte> w(size(balanced_workspace_bytes<serial, float>(serial{}, tokens, experts)));
+  std::vector<std::byte> w(
+      size(balanced_workspace_bytes<serial, float>(serial{}, tokens, experts)));
   assignment_report report;
   for (auto _ : state)
-    report = balanced_assignment(serial{}, auction{}, matrix_view<float const>{z.data(), tokens, experts},
+    report = balanced_assignment(serial{}, auction{},
+                                 matrix_view<float const>{z.data(), tokens, experts},
                                  row_view<index_t>(out), workspace(w));
   state.counters["rounds"] = static_cast<double>(report.rounds);
   state.counters["score"] = report.total_score;
@@ -145,10 +156,22 @@ void balanced(benchmark::State& state) {
 }
 
 BENCHMARK(sinkhorn_rounds)->Args({4096, 64})->Args({4096, 256})->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_by_position)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_after_softmax)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_after_softmax_two_threads)->Args({4096, 64, 128})->UseRealTime()->Unit(benchmark::kMicrosecond);
-BENCHMARK(nth_element_of_columns)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_by_position)
+    ->Args({4096, 64, 128})
+    ->Args({4096, 256, 128})
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_after_softmax)
+    ->Args({4096, 64, 128})
+    ->Args({4096, 256, 128})
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_after_softmax_two_threads)
+    ->Args({4096, 64, 128})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(nth_element_of_columns)
+    ->Args({4096, 64, 128})
+    ->Args({4096, 256, 128})
+    ->Unit(benchmark::kMicrosecond);
 BENCHMARK(transposing_copy)->Args({4096, 64})->Args({4096, 256})->Unit(benchmark::kMicrosecond);
 BENCHMARK(balanced)->Args({4096, 64})->Args({1024, 16})->Unit(benchmark::kMicrosecond);
 

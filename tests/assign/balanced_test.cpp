@@ -1,8 +1,7 @@
 // Decides whether the auction balances exactly and stays within its bound of an exact optimum.
 #include <moeroute/assign/balanced.hpp>
 
-#include <limits>
-
+#include "support/assignment.hpp"
 #include "support/choice.hpp"
 
 using namespace choice_test;
@@ -10,60 +9,15 @@ using namespace choice_test;
 namespace {
 
 template <class X, class V>
-std::vector<index_t> assign(X const& x, std::vector<V> const& s, offset_t experts, assignment_report& report, auction how = {}) {
+std::vector<index_t> assign(X const& x, std::vector<V> const& s, offset_t experts,
+                            assignment_report& report, auction how = {}) {
   offset_t const tokens = static_cast<offset_t>(s.size()) / experts;
   std::vector<index_t> out(static_cast<std::size_t>(tokens), 77);
   auto work = memory(balanced_workspace_bytes<X, V>(x, tokens, experts));
-  report = balanced_assignment(x, how, matrix_view<V const>{s.data(), tokens, experts}, row_view<index_t>(out), workspace(work));
+  report = balanced_assignment(x, how, matrix_view<V const>{s.data(), tokens, experts},
+                               row_view<index_t>(out), workspace(work));
   return out;
 }
-// Exact optimum: shortest augmenting paths (Hungarian) on tokens against places, every expert repeated T/E times.
-double optimum(std::vector<double> const& s, std::size_t tokens, std::size_t experts) {
-  std::size_t const n = tokens, each = tokens / experts;
-  auto const cost = [&](std::size_t i, std::size_t j) { return -s[(i - 1) * experts + (j - 1) / each]; };
-  std::vector<double> u(n + 1), v(n + 1);
-  std::vector<std::size_t> match(n + 1), way(n + 1);
-  for (std::size_t i = 1; i <= n; ++i) {
-    match[0] = i;
-    std::size_t j0 = 0;
-    std::vector<double> least(n + 1, std::numeric_limits<double>::infinity());
-    std::vector<bool> used(n + 1);
-    do {
-      used[j0] = true;
-      std::size_t const i0 = match[j0];
-      std::size_t j1 = 0;
-      double delta = std::numeric_limits<double>::infinity();
-      for (std::size_t j = 1; j <= n; ++j) {
-        if (used[j]) continue;
-        double const reduced = cost(i0, j) - u[i0] - v[j];
-        if (reduced < least[j]) least[j] = reduced, way[j] = j0;
-        if (least[j] < delta) delta = least[j], j1 = j;
-      }
-      for (std::size_t j = 0; j <= n; ++j) {
-        if (used[j]) u[match[j]] += delta, v[j] -= delta;
-        else least[j] -= delta;
-      }
-      j0 = j1;
-    } while (match[j0] != 0);
-    do {
-      std::size_t const j1 = way[j0];
-      match[j0] = match[j1];
-      j0 = j1;
-    } while (j0 != 0);
-  }
-  double total = 0;
-  for (std::size_t j = 1; j <= n; ++j) total -= cost(match[j], j);
-  return total;
-}
-void check_balanced(std::vector<index_t> const& out, std::size_t experts) {
-  std::vector<std::size_t> load(experts);
-  for (index_t const e : out) {
-    REQUIRE((e >= 0 && e < static_cast<index_t>(experts)));
-    ++load[static_cast<std::size_t>(e)];
-  }
-  for (auto const n : load) CHECK(n == out.size() / experts);
-}
-
 }  // namespace
 
 TEST_CASE("S019 preset P37 balanced assignment: optimal on small cases") {
@@ -74,7 +28,9 @@ TEST_CASE("S019 preset P37 balanced assignment: optimal on small cases") {
     assignment_report report;
     auto const out = assign(serial{}, s, static_cast<offset_t>(experts), report, {.epsilon = 1e-6});
     check_balanced(out, experts);
-    CHECK(report.total_score == doctest::Approx(optimum(s, tokens, experts)).epsilon(1e-4 / std::fabs(report.total_score)));
+    CHECK(
+        report.total_score ==
+        doctest::Approx(optimum(s, tokens, experts)).epsilon(1e-4 / std::fabs(report.total_score)));
   }
 }
 
@@ -120,8 +76,9 @@ TEST_CASE("S019 balanced assignment: equal scores, not finite scores, one expert
 TEST_CASE("S019 balanced assignment: tokens that do not divide are refused; executors agree") {
   std::vector<float> const s(42);
   std::vector<index_t> out(14);
-  CHECK(try_balanced_assignment(serial{}, {}, matrix_view<float const>{s.data(), 14, 3}, row_view<index_t>(out), {}).argument ==
-        std::string("experts of a balanced assignment"));
+  CHECK(try_balanced_assignment(serial{}, {}, matrix_view<float const>{s.data(), 14, 3},
+                                row_view<index_t>(out), {})
+            .argument == std::string("experts of a balanced assignment"));
   auto const f = narrow(normal_numbers(96 * 8, 4));
   assignment_report report;
   auto const a = assign(serial{}, f, 8, report);

@@ -5,14 +5,18 @@
 
 using namespace choice_test;
 
-TEST_CASE("S088 sparse transport: columns of at most C tokens with mass 1/E exactly, rows near 1/T, equal bits everywhere") {
+TEST_CASE(
+    "S088 sparse transport: columns of at most C tokens with mass 1/E exactly, rows near 1/T, "
+    "equal bits everywhere") {
   auto z = normal_numbers(48 * 6, 1);
   for (std::size_t i = 0; i < 6 * 6; ++i) z[i] += 2;  // six popular tokens
   auto const solve = [&](auto const& x, index_t rounds) {
     std::vector<double> plan(z.size(), 77.);
     sparse_transport const how{.tokens_per_expert = 12, .rounds = rounds};
     auto work = memory(sparse_transport_workspace_bytes(x, 48, 6, 12));
-    REQUIRE(try_sparse_transport_plan(x, how, matrix_view<double const>{z.data(), 48, 6}, matrix_view<double>{plan.data(), 48, 6}, workspace(work)).ok());
+    REQUIRE(try_sparse_transport_plan(x, how, matrix_view<double const>{z.data(), 48, 6},
+                                      matrix_view<double>{plan.data(), 48, 6}, workspace(work))
+                .ok());
     return plan;
   };
   auto const worst_row = [&](std::vector<double> const& plan) {
@@ -40,6 +44,8 @@ TEST_CASE("S088 sparse transport: columns of at most C tokens with mass 1/E exac
   CHECK(same_bits(plan, solve(lockstep{.lanes = 4}, 400)));
   CHECK(same_bits(plan, solve(threads{2}, 400)));
   std::vector<double> small(48 * 6);
-  CHECK(!try_sparse_transport_plan(serial{}, sparse_transport{.tokens_per_expert = 7}, matrix_view<double const>{z.data(), 48, 6},
-                                   matrix_view<double>{small.data(), 48, 6}, {}).ok());
+  CHECK(!try_sparse_transport_plan(serial{}, sparse_transport{.tokens_per_expert = 7},
+                                   matrix_view<double const>{z.data(), 48, 6},
+                                   matrix_view<double>{small.data(), 48, 6}, {})
+             .ok());
 }

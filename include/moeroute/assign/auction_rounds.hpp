@@ -16,29 +16,32 @@ struct auction_arrays {
   offset_t tokens, stride, places;
   index_t experts;
   V epsilon;
-  V* scores{};       // experts x stride, finite
-  V* price{};        // tokens
-  V* best{};         // tokens: highest bid of the round
+  V* scores{};        // experts x stride, finite
+  V* price{};         // tokens
+  V* best{};          // tokens: highest bid of the round
   index_t* bidder{};  // tokens
   index_t* owner{};   // tokens
-  V* bid{};          // experts x (places + 1)
-  offset_t* wish{};  // experts x (places + 1)
-  offset_t* held{};  // experts: tokens held
+  V* bid{};           // experts x (places + 1)
+  offset_t* wish{};   // experts x (places + 1)
+  offset_t* held{};   // experts: tokens held
 };
 
 // value[t] = score - price of every token, `held` for those of the bidder.
 template <class V, class G>
-void value_tokens(G const& g, auction_arrays<V> const& a, offset_t e, index_t bidder, V held, V* value) {
+void value_tokens(G const& g, auction_arrays<V> const& a, offset_t e, index_t bidder, V held,
+                  V* value) {
   V const* const score = a.scores + e * a.stride;
   offset_t t = g.rank();
 #if defined(MOEROUTE_SIMD)
   if constexpr (is_serial<G> && std::same_as<V, float>)
     for (simd::ints const me(bidder); t + 16 <= a.tokens; t += 16) {
       auto const left = simd::load<simd::floats>(score + t) - simd::load<simd::floats>(a.price + t);
-      simd::store(value + t, simd::select(simd::load<simd::ints>(a.owner + t) == me, simd::floats(held), left));
+      simd::store(value + t, simd::select(simd::load<simd::ints>(a.owner + t) == me,
+                                          simd::floats(held), left));
     }
 #endif
-  for (; t < a.tokens; t += g.size()) value[t] = a.owner[t] == bidder ? held : score[t] - a.price[t];
+  for (; t < a.tokens; t += g.size())
+    value[t] = a.owner[t] == bidder ? held : score[t] - a.price[t];
   g.sync();
 }
 
@@ -57,17 +60,20 @@ score_range<V> finite_range(matrix_view<T const> scores) {
       simd::floats least(low), most(high);
       for (; e + 16 <= scores.cols; e += 16) {
         auto const z = simd::load<simd::floats>(scores[t].data + e);
-        auto const finite = (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
+        auto const finite =
+            (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
         least = simd::min(simd::select(finite, z, least), least);
         most = simd::max(simd::select(finite, z, most), most);
       }
       alignas(64) float ends[32];
-      simd::store(ends, simd::segment_max<16>(-least)), simd::store(ends + 16, simd::segment_max<16>(most));
+      simd::store(ends, simd::segment_max<16>(-least)),
+          simd::store(ends + 16, simd::segment_max<16>(most));
       low = -ends[0], high = ends[16];
     }
 #endif
     for (; e < scores.cols; ++e)
-      if (V const z = load(scores[t][e]); z > -infinity<V> && z < infinity<V>) low = z < low ? z : low, high = z > high ? z : high;
+      if (V const z = load(scores[t][e]); z > -infinity<V> && z < infinity<V>)
+        low = z < low ? z : low, high = z > high ? z : high;
   }
   return low <= high ? score_range<V>{low, high} : score_range<V>{0, 0};
 }
@@ -81,10 +87,12 @@ void finite_columns(matrix_view<T const> scores, V instead, V* columns, offset_t
       float const* row[16];
       offset_t const rows = scores.rows - t < 16 ? scores.rows - t : 16;
       for (offset_t i = 0; i < rows; ++i) row[i] = scores[t + i].data;
-      simd::rows_to_columns(row, static_cast<int>(rows), scores.cols, columns + t, stride, [&](simd::floats z) {
-        auto const finite = (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
-        return simd::select(finite, z, simd::floats(instead));
-      });
+      simd::rows_to_columns(
+          row, static_cast<int>(rows), scores.cols, columns + t, stride, [&](simd::floats z) {
+            auto const finite =
+                (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
+            return simd::select(finite, z, simd::floats(instead));
+          });
     }
 #endif
   for (; t < scores.rows; ++t)
@@ -108,10 +116,11 @@ struct place_fast_bids {
     value_tokens(g, a, e, me, largest_score, value);
     offset_t* const wish = a.wish + e * (a.places + 1);
     V* const bid = a.bid + e * (a.places + 1);
-    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places + 1},
-                                     pick_order::position);
+    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)},
+                                     {wish, a.places + 1}, pick_order::position);
     if (g.rank() == 0) {
-      offset_t worst = 0;  // the (T/E + 1)-th: not wished for, but what the bids are measured against
+      offset_t worst =
+          0;  // the (T/E + 1)-th: not wished for, but what the bids are measured against
       for (offset_t j = 1; j < found; ++j)
         if (value[wish[j]] <= value[wish[worst]]) worst = j;
       V const next = value[wish[worst]];
@@ -138,7 +147,8 @@ struct settle_fast_bids {
       for (index_t e = 0; e < a.experts; ++e)
         for (offset_t j = 0; j < a.places; ++j) {
           offset_t const t = a.wish[e * (a.places + 1) + j];
-          if (V const bid = a.bid[e * (a.places + 1) + j]; bid > a.best[t]) a.owner[t] = e, a.best[t] = bid;
+          if (V const bid = a.bid[e * (a.places + 1) + j]; bid > a.best[t])
+            a.owner[t] = e, a.best[t] = bid;
         }
       *left = 0;
       for (offset_t t = 0; t < a.tokens; ++t) *left += a.owner[t] == no_expert;
@@ -159,11 +169,13 @@ struct best_at_prices {
     V* const value = s.template take<V>(a.tokens);
     value_tokens(g, a, e, least<index_t>, V(0), value);
     offset_t* const wish = a.wish + e * (a.places + 1);
-    take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places}, pick_order::position);
+    take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places},
+              pick_order::position);
     if (g.rank() == 0) {
       sums[e] = 0;
       for (offset_t j = 0; j < a.places; ++j)
-        sums[e] += static_cast<double>(a.scores[e * a.stride + wish[j]]) - static_cast<double>(a.price[wish[j]]);
+        sums[e] += static_cast<double>(a.scores[e * a.stride + wish[j]]) -
+                   static_cast<double>(a.price[wish[j]]);
     }
     g.sync();
   }
@@ -181,10 +193,12 @@ struct place_bids {
     V* const value = s.template take<V>(a.tokens);
     value_tokens(g, a, e, static_cast<index_t>(e), -infinity<V>, value);
     offset_t* const wish = a.wish + e * (a.places + 1);
-    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, free_places + 1});
+    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)},
+                                     {wish, free_places + 1});
     V const next = found > free_places ? value[wish[free_places]] : value[wish[found - 1]];
     for (offset_t j = g.rank(); j < free_places; j += g.size())
-      if (wish[j] >= 0) a.bid[e * (a.places + 1) + j] = a.price[wish[j]] + (value[wish[j]] - next) + a.epsilon;
+      if (wish[j] >= 0)
+        a.bid[e * (a.places + 1) + j] = a.price[wish[j]] + (value[wish[j]] - next) + a.epsilon;
     g.sync();
   }
 };
@@ -203,7 +217,8 @@ struct settle_bids {
         for (offset_t j = 0; j < a.places - a.held[e]; ++j) {
           offset_t const t = a.wish[e * (a.places + 1) + j];
           V const bid = a.bid[e * (a.places + 1) + j];
-          if (t >= 0 && (a.bidder[t] == no_expert || bid > a.best[t])) a.bidder[t] = e, a.best[t] = bid;
+          if (t >= 0 && (a.bidder[t] == no_expert || bid > a.best[t]))
+            a.bidder[t] = e, a.best[t] = bid;
         }
       *left = 0;
       for (offset_t t = 0; t < a.tokens; ++t) {

@@ -29,8 +29,8 @@ MOEROUTE_SIMD_INLINE void transpose(floats (&r)[16]) {
 
 // to[e * to_stride + i] = map(row[i][e]) for i < rows <= 16, e < columns; `map` takes 16 numbers at a time.
 template <class Map>
-inline void rows_to_columns(float const* const* row, int rows, std::int64_t columns, float* to, std::int64_t to_stride,
-                            Map const& map) {
+inline void rows_to_columns(float const* const* row, int rows, std::int64_t columns, float* to,
+                            std::int64_t to_stride, Map const& map) {
   std::int64_t e = 0;
   if (rows == 16)
     for (; e + 16 <= columns; e += 16) {
