@@ -7,6 +7,13 @@
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/moeroute.hpp>
+#include <moeroute/prior/visibility_mask.hpp>
+#include <moeroute/select/hash.hpp>
+#include <moeroute/select/null_experts.hpp>
+#include <moeroute/select/per_token_k.hpp>
+#include <moeroute/select/prefix_mask.hpp>
+#include <moeroute/select/ranked_by.hpp>
+#include <moeroute/select/ratio_threshold.hpp>
 
 #include "support/inputs.hpp"
 #include "support/reference.hpp"
@@ -68,4 +75,49 @@ TEST_CASE(
       CHECK(std::vector<index_t>(ids.begin() + 21, ids.begin() + 24) == std::vector<index_t>(3, no_expert));
     }
   }
+}
+
+TEST_CASE("promise P17: a policy's array with a row a token must have enough rows for the batch, inside wrappers too") {
+  std::vector<float> const logits(5 * 4, 1), few(4 * 4, 0);
+  std::vector<index_t> const words(4, 0), table(4, 0);
+  std::vector<std::uint8_t> const visible(4, 1);
+  std::vector<token_care> const care(4);
+  matrix_view<float const> const short_by_one{few.data(), 4, 4};
+  auto const says = [&](auto const& r) {
+    batch<float> const in{.logits = {logits.data(), 5, 4}};
+    index_t const k = r.select.experts_per_token();
+    std::vector<index_t> ids(static_cast<std::size_t>(5 * k));
+    std::vector<float> weights(ids.size());
+    std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 5, 4)));
+    return std::string(message(try_route(serial{}, r, in, routing_view<>{{ids.data(), 5, k}, {weights.data(), 5, k}},
+                                         workspace(space)))
+                           .c_str());
+  };
+  given_noise<> const noise{short_by_one};
+  CHECK(says(router{.prior = gaussian_noise<given_noise<>>{.source = noise}}) ==
+        "moeroute: noise.value rows = 4 must be at least 5");
+  CHECK(says(router{.prior = both{no_prior{}, logit_jitter<given_noise<>>{.source = noise}}}) ==
+        "moeroute: noise.value rows = 4 must be at least 5");
+  CHECK(says(router{.prior = learned_noise<>{.noise_logits = short_by_one}}) ==
+        "moeroute: noise.noise_logits rows = 4 must be at least 5");
+  CHECK(says(router{.prior = visibility_mask{{visible.data(), 1, 4}, words}}) ==
+        "moeroute: prior.vocabulary_id size = 4 must be at least 5");
+  CHECK(says(router{.select = gumbel_top_k<index_t, given_noise<>>{2, 1, noise}}) ==
+        "moeroute: noise.value rows = 4 must be at least 5");
+  CHECK(says(router{.select = multinomial<index_t, given_noise<>>{4, 1, noise}}) ==
+        "moeroute: noise.value rows = 4 must be at least 5");
+  CHECK(says(router{.select = noisy_top_k<index_t, gaussian_noise<given_noise<>>>{2, {.source = noise}}}) ==
+        "moeroute: noise.value rows = 4 must be at least 5");
+  CHECK(says(router{.select = hash_choice{{table.data(), 4, 1}, words}}) ==
+        "moeroute: select.vocabulary_id size = 4 must be at least 5");
+  CHECK(says(router{.select = prefix_mask<>{.base = {4}, .mask_logits = short_by_one}}) ==
+        "moeroute: select.mask_logits rows = 4 must be at least 5");
+  CHECK(says(router{.select = per_token_k{.k = words, .max_experts = 2}}) ==
+        "moeroute: select.k size = 4 must be at least 5");
+  CHECK(says(router{.select = ranked_by<>{.plan = short_by_one, .base = {2}}}) ==
+        "moeroute: select.plan rows = 4 must be at least 5");
+  CHECK(says(router{.select = ratio_threshold{.care = care}}) == "moeroute: select.care size = 4 must be at least 5");
+  CHECK(says(router{.select = null_experts<ranked_by<>>{.nulls = 1, .base = {.plan = short_by_one, .base = {2}}}}) ==
+        "moeroute: select.plan rows = 4 must be at least 5");
+  CHECK(says(router{.select = top_k{2}}) == "ok");
 }

@@ -206,7 +206,7 @@ outputs hash_ids_learned_weights(case_file const& c, any_executor const& x) {
   auto const experts = logits_of<float>(c).extent(1);
   auto const table = c.integers<index_t>("table", {any, any}, 0, experts - 1);
   auto const words = c.integers<index_t>("token_ids", {any}, 0, table.extent(0) - 1);
-  c.same("V", table.extent(0)), c.same("k", table.extent(1));
+  c.same("V", table.extent(0)), c.same("k", table.extent(1)), c.same("T", words.size());
   if (auto const score = c.words("score", "sqrtsoftplus"); score != "sqrtsoftplus") c.bad("params.score", "sqrtsoftplus", score);
   return route_case(c, x, router{.score = sqrt_softplus{},
                                  .select = hash_choice{.table = table.matrix(), .vocabulary_id = words.row()},

@@ -65,15 +65,22 @@ MOEROUTE_HD constexpr V closed_if_nan(V x) {
 
 }  // namespace detail
 
+// Whether what is said of each token is said of all, or of none.
+template <class T, class H>
+status context_fits(batch<T, H> const& in, offset_t tokens) {
+  checks c;
+  c.empty_or("batch.token size", in.token, tokens).empty_or("batch.sequence size", in.sequence, tokens);
+  c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
+  return c.empty_or("batch.valid size", in.valid, tokens).result();
+}
 // Whether the batch has the shapes this router reads.
 template <any_router R, class T, class H>
 status validate(R const& r, batch<T, H> const& in) {
   offset_t const tokens = in.logits.rows;
   checks c;
   c.also(validate(r, static_cast<index_t>(in.logits.cols))).readable("batch.logits", in.logits);
-  c.empty_or("batch.token size", in.token, tokens).empty_or("batch.sequence size", in.sequence, tokens);
-  c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
-  c.empty_or("batch.valid size", in.valid, tokens);
+  c.also(context_fits(in, tokens));
+  c.also(tokens_fit(r.prior, tokens)).also(tokens_fit(r.bias, tokens)).also(tokens_fit(r.select, tokens));
   return c.result();
 }
 

@@ -30,13 +30,12 @@ struct no_gate {
   static constexpr bool none = true;
 };
 template <class P>
-concept gate_policy = std::same_as<P, no_gate> ||
-    requires(P const& p, serial x, matrix_view<float const> hidden, matrix_view<float> logits,
-             workspace w) {
-      { p.experts() } -> std::convertible_to<index_t>;
-      { p(x, hidden, logits, w) } -> std::same_as<status>;
-      { p.workspace_bytes(x, offset_t{}) } -> std::convertible_to<offset_t>;
-    };
+concept gate_policy = std::same_as<P, no_gate> || requires(P const& p, serial x, matrix_view<float const> hidden,
+                                                           matrix_view<float> logits, workspace w) {
+  { p.experts() } -> std::convertible_to<index_t>;
+  { p(x, hidden, logits, w) } -> std::same_as<status>;
+  { p.workspace_bytes(x, offset_t{}) } -> std::convertible_to<offset_t>;
+};
 
 // ---- prior ---------------------------------------------------------------------------------------------
 //   void operator()(group, row_context, row logits) const         in place; -inf closes an expert
@@ -49,11 +48,15 @@ concept prior_policy = requires(P const& p, probe::group g, row_context c, probe
 };
 
 template <class P>
-concept tells_modalities = requires(P const& p) { { p.modalities() } -> std::convertible_to<offset_t>; };
+concept tells_modalities = requires(P const& p) {
+  { p.modalities() } -> std::convertible_to<offset_t>;
+};
 template <class P>
 MOEROUTE_HD constexpr offset_t modalities_of(P const& p) {
-  if constexpr (tells_modalities<P>) return p.modalities();
-  else return static_cast<void>(p), largest<offset_t>;
+  if constexpr (tells_modalities<P>)
+    return p.modalities();
+  else
+    return static_cast<void>(p), largest<offset_t>;
 }
 
 // ---- score ---------------------------------------------------------------------------------------------
@@ -77,11 +80,11 @@ concept summary_score = requires(P const& p, probe::group g, probe::row x, float
 template <class P>
 concept score_policy = elementwise_score<P> || summary_score<P>;
 template <class P>
-concept differentiable_score =
-    (elementwise_score<P> && requires(P const& p, float x) { { p.derivative(x, x) } -> std::same_as<float>; }) ||
-    (summary_score<P> && requires(P const& p, probe::group g, probe::row x, float y) {
-      { p.pull_back(p.summarize(g, x), y, y, y, y) } -> std::same_as<float>;
-    });
+concept differentiable_score = (elementwise_score<P> && requires(P const& p, float x) {
+                                 { p.derivative(x, x) } -> std::same_as<float>;
+                               }) || (summary_score<P> && requires(P const& p, probe::group g, probe::row x, float y) {
+                                 { p.pull_back(p.summarize(g, x), y, y, y, y) } -> std::same_as<float>;
+                               });
 template <class P>
 inline constexpr bool strictly_increasing = false;
 template <class P>
@@ -141,8 +144,8 @@ template <class P>
 inline constexpr bool takes_best<P> = P::takes_best;
 
 template <class P>
-inline constexpr cross_token_dependence dependence_of = expert_choice<P> ? cross_token_dependence::whole_batch
-                                                                         : cross_token_dependence::none;
+inline constexpr cross_token_dependence dependence_of =
+    expert_choice<P> ? cross_token_dependence::whole_batch : cross_token_dependence::none;
 template <class P>
   requires requires { P::dependence; }
 inline constexpr cross_token_dependence dependence_of<P> = P::dependence;
@@ -154,7 +157,8 @@ MOEROUTE_HD constexpr bool carries_weight(P const& select, Id id, offset_t exper
   if (id == no_expert_of<Id>) return false;
   if constexpr (requires { select.weighs(index_t{}, index_t{}); })
     return select.weighs(static_cast<index_t>(id), static_cast<index_t>(experts));
-  else return true;
+  else
+    return true;
 }
 
 // ---- weigh ---------------------------------------------------------------------------------------------
@@ -179,8 +183,10 @@ inline constexpr float absent_of<P> = P::absent;
 // Says `bool scale_invariant(offset_t k) const`: a common factor of the scores cancels in the weights.
 template <class P>
 MOEROUTE_HD constexpr bool cancels_scale(P const& p, offset_t k) {
-  if constexpr (requires { p.scale_invariant(k); }) return p.scale_invariant(k);
-  else return false;
+  if constexpr (requires { p.scale_invariant(k); })
+    return p.scale_invariant(k);
+  else
+    return false;
 }
 template <class P>
 inline constexpr weight_place place_of = weight_place::output;
@@ -202,5 +208,17 @@ template <class P>
 concept validates = requires(P const& p, index_t experts) {
   { p.validate(experts) } -> std::same_as<status>;
 };
+
+// Any policy that holds an array with a row for each token of the batch says whether it has enough:
+//   status validate_tokens(offset_t tokens) const            optional; wrappers ask what they wrap
+template <class P>
+status tokens_fit(P const& p, offset_t tokens) {
+  if constexpr (requires {
+                  { p.validate_tokens(tokens) } -> std::same_as<status>;
+                })
+    return p.validate_tokens(tokens);
+  else
+    return static_cast<void>(p), static_cast<void>(tokens), status{};
+}
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -84,6 +84,9 @@ struct both {
     offset_t const a = modalities_of(first), b = modalities_of(second);
     return a < b ? a : b;
   }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}.also(tokens_fit(first, tokens)).also(tokens_fit(second, tokens)).result();
+  }
   status validate(index_t experts) const {
     status s{};
     if constexpr (validates<A>) s = first.validate(experts);

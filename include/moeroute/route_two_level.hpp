@@ -199,9 +199,7 @@ status check_two_level(X const& x, GroupRouter const& group, Inner const& inner,
   c.must_be("out.weights rows", out.weights.rows, logits.rows).must_be("out.weights columns", out.weights.cols, k);
   c.must_be("out.inner_weights rows", out.inner_weights.rows, logits.rows)
       .must_be("out.inner_weights columns", out.inner_weights.cols, k);
-  c.empty_or("batch.modality size", in.modality, logits.rows).empty_or("batch.valid size", in.valid, logits.rows);
-  c.empty_or("batch.token size", in.token, logits.rows).empty_or("batch.sequence size", in.sequence, logits.rows);
-  c.empty_or("batch.group size", in.group, logits.rows)
+  c.also(context_fits(in, logits.rows))
       .must_be("out.groups rows", out.groups.rows, logits.rows)
       .must_be("out.groups columns", out.groups.cols, kg);
   c.must_be("out.group_weights rows", out.group_weights.rows, logits.rows)

@@ -37,7 +37,7 @@ TEST_CASE("preset P09 fixed ids with learned weights: ids ignore the logits, wei
 }
 
 TEST_CASE("S121 hash: an id outside the table chooses nobody; lane groups agree") {
-  std::vector<index_t> const table{3, 9, -1}, words{7, -2, 1, 2, 0};
+  std::vector<index_t> const table{3, 9, -1}, words{7, -2, 1, 2, 0, -1};
   router const r{.select = hash_choice{.table = {table.data(), 3, 1}, .vocabulary_id = words}, .weigh = constant_weight{}};
   auto const z = narrow(normal_numbers(6 * 4, 64));
   CHECK(run(r, z, 4).ids == std::vector<index_t>{-1, -1, -1, -1, 3, -1});

@@ -100,7 +100,8 @@ struct sparsemixer_row {
     memory_row<V> const z{s.take<V>(in.logits.cols), static_cast<index_t>(in.logits.cols)};
     index_t* const taken = s.take<index_t>(how.k);
     row_view<T const> const from = in.logits[t];
-    z.each(g, [&](index_t e, V& x) { x = in.is_valid(t) ? closed_if_nan(static_cast<V>(load(from[e]))) : -infinity<V>; });
+    z.each(g,
+           [&](index_t e, V& x) { x = in.is_valid(t) ? closed_if_nan(static_cast<V>(load(from[e]))) : -infinity<V>; });
     g.sync();
     offset_t const token = in.context(t).token;
     for (index_t j = 0; j < how.k; ++j) {
@@ -195,7 +196,7 @@ status try_route_sparsemixer(X const& x, sparsemixer_v2 const& how, batch<T> con
                              workspace w) noexcept {
   offset_t const tokens = in.logits.rows, experts = in.logits.cols;
   checks c;
-  c.also(how.validate(static_cast<index_t>(experts))).strided("batch.logits", in.logits);
+  c.also(how.validate(static_cast<index_t>(experts))).strided("batch.logits", in.logits).also(context_fits(in, tokens));
   c.must_be("out.ids rows", out.ids.rows, tokens).must_be("out.ids columns", out.ids.cols, how.k);
   c.must_be("out.weights rows", out.weights.rows, tokens).must_be("out.weights columns", out.weights.cols, how.k);
   if (!out.factor.empty())
@@ -206,7 +207,8 @@ status try_route_sparsemixer(X const& x, sparsemixer_v2 const& how, batch<T> con
     c.must_be("given.exponential rows", how.given.exponential.rows, tokens)
         .must_be("given.exponential columns", how.given.exponential.cols, how.k * experts);
   if (!how.given.uniform.empty())
-    c.must_be("given.uniform rows", how.given.uniform.rows, tokens).must_be("given.uniform columns", how.given.uniform.cols, how.k);
+    c.must_be("given.uniform rows", how.given.uniform.rows, tokens)
+        .must_be("given.uniform columns", how.given.uniform.cols, how.k);
   if (!c.result().ok()) return c.result();
   return x.run(tokens, detail::sparsemixer_row<T, W>{how, in, out}, w);
 }
@@ -215,20 +217,26 @@ status try_route_sparsemixer_backward(X const& x, sparsemixer_v2 const& how, bat
                                       matrix_view<index_t const> ids, matrix_view<W> d_weights, matrix_view<D> d_logits,
                                       workspace w) noexcept {
   checks c;
-  c.also(how.validate(static_cast<index_t>(in.logits.cols))).strided("batch.logits", in.logits).strided("d_logits", d_logits);
+  c.also(how.validate(static_cast<index_t>(in.logits.cols)))
+      .strided("batch.logits", in.logits)
+      .strided("d_logits", d_logits);
+  c.also(context_fits(in, in.logits.rows));
   c.must_be("ids rows", ids.rows, in.logits.rows).must_be("ids columns", ids.cols, how.k);
   c.must_be("d_weights rows", d_weights.rows, ids.rows).must_be("d_weights columns", d_weights.cols, how.k);
   c.must_be("d_logits rows", d_logits.rows, ids.rows).must_be("d_logits columns", d_logits.cols, in.logits.cols);
   if (!c.result().ok()) return c.result();
-  return x.run(ids.rows, detail::sparsemixer_row_backward<T, std::remove_const_t<W>, D>{how, in, ids, d_weights, d_logits}, w);
+  return x.run(ids.rows,
+               detail::sparsemixer_row_backward<T, std::remove_const_t<W>, D>{how, in, ids, d_weights, d_logits}, w);
 }
 template <executor X, element T, class W>
-void route_sparsemixer(X const& x, sparsemixer_v2 const& how, batch<T> const& in, sparsemixer_view<W> out, workspace w) {
+void route_sparsemixer(X const& x, sparsemixer_v2 const& how, batch<T> const& in, sparsemixer_view<W> out,
+                       workspace w) {
   throw_if_bad(try_route_sparsemixer(x, how, in, out, w));
 }
 template <executor X, element T, class W, class D>
-void route_sparsemixer_backward(X const& x, sparsemixer_v2 const& how, batch<T> const& in, matrix_view<index_t const> ids,
-                                matrix_view<W> d_weights, matrix_view<D> d_logits, workspace w) {
+void route_sparsemixer_backward(X const& x, sparsemixer_v2 const& how, batch<T> const& in,
+                                matrix_view<index_t const> ids, matrix_view<W> d_weights, matrix_view<D> d_logits,
+                                workspace w) {
   throw_if_bad(try_route_sparsemixer_backward(x, how, in, ids, d_weights, d_logits, w));
 }
 

@@ -284,9 +284,10 @@ status try_route_log_prob(X const& x, Prior const& prior, route_measure m, batch
   offset_t const tokens = in.logits.rows;
   checks c;
   c.must_be("ids rows", ids.rows, tokens).strided("ids", ids).must_be("log_prob size", log_prob.size, tokens);
-  c.strided("batch.logits", in.logits).empty_or("batch.valid size", in.valid, tokens);
-  c.empty_or("batch.modality size", in.modality, tokens).also(m.validate(static_cast<index_t>(ids.cols)));
+  c.strided("batch.logits", in.logits);
+  c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
   if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
+  c.also(tokens_fit(prior, tokens));
   if (!c.result().ok()) return c.result();
   return x.run(tokens, route_log_prob_row<Prior, T, H, I, P>{prior, m, in, ids, log_prob}, w);
 }
@@ -308,9 +309,10 @@ status try_route_log_prob_backward(X const& x, Prior const& prior, route_measure
   c.must_be("ids rows", ids.rows, tokens).strided("ids", ids);
   c.must_be("d_log_prob size", d_log_prob.size, tokens).must_be("d_logits rows", d_logits.rows, tokens);
   c.must_be("d_logits columns", d_logits.cols, in.logits.cols).strided("d_logits", d_logits);
-  c.strided("batch.logits", in.logits).empty_or("batch.valid size", in.valid, tokens);
-  c.empty_or("batch.modality size", in.modality, tokens).also(m.validate(static_cast<index_t>(ids.cols)));
+  c.strided("batch.logits", in.logits);
+  c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
   if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
+  c.also(tokens_fit(prior, tokens));
   if (!c.result().ok()) return c.result();
   return x.run(tokens,
                route_log_prob_backward_row<Prior, T, H, I, Pv, D>{prior, m, in, ids, d_log_prob, d_logits, accumulate},

@@ -44,12 +44,19 @@ struct given_noise {
   MOEROUTE_HD V at(row_context c, index_t e) const {
     return static_cast<V>(value[c.row][e]);
   }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}.at_least("noise.value rows", value.rows, tokens, errc::bad_shape).result();
+  }
   status validate(index_t experts) const {
     return checks{}.must_be("noise.value columns", value.cols, experts).strided("noise.value", value).result();
   }
 };
 template <class M>
-  requires requires(M& m) { m.data(); m.rows(); *m.data(); }
+  requires requires(M& m) {
+    m.data();
+    m.rows();
+    *m.data();
+  }
 given_noise(M&& m) -> given_noise<std::remove_cvref_t<decltype(*m.data())>>;
 template <class T>
 given_noise(matrix_view<T>) -> given_noise<std::remove_const_t<T>>;
@@ -65,8 +72,10 @@ static_assert(noise_source<given_noise<>>);
 namespace detail {
 template <class S>
 status validate_source(S const& s, index_t experts) {
-  if constexpr (validates<S>) return s.validate(experts);
-  else return static_cast<void>(s), static_cast<void>(experts), status{};
+  if constexpr (validates<S>)
+    return s.validate(experts);
+  else
+    return static_cast<void>(s), static_cast<void>(experts), status{};
 }
 }  // namespace detail
 
@@ -87,6 +96,7 @@ struct gaussian_noise {
     index_t const experts = x.size();
     x.each(g, [&]<class V>(index_t e, V& z) { z = noisy(c, e, experts, z); });
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     if (!(deviation >= 0))
       return {errc::bad_value, "noise.deviation", "must be at least", static_cast<std::int64_t>(deviation), 0};
@@ -120,6 +130,12 @@ struct learned_noise {
     index_t const experts = x.size();
     x.each(g, [&]<class V>(index_t e, V& z) { z = noisy(c, e, experts, z); });
   }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}
+        .at_least("noise.noise_logits rows", noise_logits.rows, tokens, errc::bad_shape)
+        .also(tokens_fit(source, tokens))
+        .result();
+  }
   status validate(index_t experts) const {
     checks k;
     k.must_be("noise.noise_logits columns", noise_logits.cols, experts).strided("noise.noise_logits", noise_logits);
@@ -148,6 +164,7 @@ struct logit_jitter {
   MOEROUTE_HD V derivative(row_context c, index_t e, V) const {
     return factor<V>(c, e);
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     if (!(epsilon >= 0 && epsilon < 1))
       return {errc::bad_value, "jitter.epsilon", "must be at least 0 and below", static_cast<std::int64_t>(epsilon), 1};
@@ -185,9 +202,8 @@ struct input_jitter_row {
   }
 };
 template <executor X, class H>
-status try_input_jitter(X const& x, logit_jitter<> const& jitter, matrix_view<H> hidden,
-                        row_view<offset_t const> token, matrix_view<std::remove_const_t<H>> out,
-                        workspace w = {}) noexcept {
+status try_input_jitter(X const& x, logit_jitter<> const& jitter, matrix_view<H> hidden, row_view<offset_t const> token,
+                        matrix_view<std::remove_const_t<H>> out, workspace w = {}) noexcept {
   using T = std::remove_const_t<H>;
   checks c;
   c.must_be("out rows", out.rows, hidden.rows).must_be("out columns", out.cols, hidden.cols);

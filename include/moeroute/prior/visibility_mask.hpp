@@ -13,12 +13,14 @@ struct visibility_mask {
   row_view<index_t const> vocabulary_id{};    // tokens; ids outside the table see all
 
   MOEROUTE_HD void operator()(lane_group auto const& g, row_context c, auto const& z) const {
-    if (c.row >= vocabulary_id.size) return;
     offset_t const v = vocabulary_id[c.row];
     if (v < 0 || v >= visible.rows) return;
     z.each(g, [&]<class V>(index_t e, V& x) {
       if (visible[v][e] == 0) x = -infinity<V>;
     });
+  }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}.at_least("prior.vocabulary_id size", vocabulary_id.size, tokens, errc::bad_shape).result();
   }
   status validate(index_t experts) const {
     return checks{}.must_be("prior.visible columns", visible.cols, experts).strided("prior.visible", visible).result();

@@ -55,8 +55,10 @@ struct tsallis_entropy {
     return uniform > V(0) ? h / uniform : V(0);
   }
   void describe(text& t) const {
-    if (q == 1) t.add("Shannon entropy");
-    else t.add("Tsallis entropy of order ").add(q);
+    if (q == 1)
+      t.add("Shannon entropy");
+    else
+      t.add("Tsallis entropy of order ").add(q);
     if (normalized) t.add(" over its maximum");
   }
 };
@@ -78,6 +80,7 @@ struct entropy_switch {
     else
       base(g, c, key, out);
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {
     checks c;
     if constexpr (validates<Base>) c.also(base.validate(experts));

@@ -80,6 +80,7 @@ struct gumbel_top_k {
     for (index_t j = filled; j < places; ++j) out[j] = no_expert_of<Id>;
   }
 #endif
+  status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_most("select.k", k, experts);

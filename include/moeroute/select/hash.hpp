@@ -10,20 +10,23 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 struct hash_choice {
-  matrix_view<index_t const> table{};         // vocabulary x k; no_expert allowed
-  row_view<index_t const> vocabulary_id{};    // tokens
+  matrix_view<index_t const> table{};       // vocabulary x k; no_expert allowed
+  row_view<index_t const> vocabulary_id{};  // tokens
   static constexpr key_kind keys = key_kind::rank;
 
   MOEROUTE_HD index_t experts_per_token() const { return static_cast<index_t>(table.cols); }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G, class Row, class Id>
   MOEROUTE_HD void operator()(G const& g, row_context c, Row const& key, row_view<Id> out) const {
-    offset_t const v = c.row < vocabulary_id.size ? vocabulary_id[c.row] : offset_t{-1};
+    offset_t const v = vocabulary_id[c.row];
     for (offset_t j = g.rank(); j < out.size; j += g.size()) {
       index_t const e = v >= 0 && v < table.rows ? table[v][j] : no_expert;
       out[j] = e >= 0 && e < key.size() ? static_cast<Id>(e) : no_expert_of<Id>;
     }
     g.sync();
+  }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}.at_least("select.vocabulary_id size", vocabulary_id.size, tokens, errc::bad_shape).result();
   }
   status validate(index_t) const {
     return checks{}.at_least("select.table columns", table.cols, 1).strided("select.table", table).result();

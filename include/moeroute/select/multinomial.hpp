@@ -51,13 +51,14 @@ struct multinomial {
     }
     g.sync();
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_least("experts", experts, 1);
     c.also(temperature > 0 ? status{}
                            : status{errc::bad_value, "select.temperature", "must be above",
                                     static_cast<std::int64_t>(temperature), 0});
-    return c.result();
+    return c.also(detail::validate_source(source, static_cast<index_t>(k))).result();
   }
   void describe(text& t) const {
     t.add(static_cast<index_t>(k)).add(" drawn with replacement");

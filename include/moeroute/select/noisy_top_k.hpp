@@ -26,6 +26,7 @@ struct noisy_top_k {
     index_t const experts = logits.size();
     take_best(g, mapped_row{logits, [&](index_t e, V z) { return noise.noisy(c, e, experts, z); }}, out);
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(noise, tokens); }
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_most("select.k", k, experts);

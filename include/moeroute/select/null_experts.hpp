@@ -33,6 +33,7 @@ struct null_experts {
         if (id != no_expert_of<Id> && !weighs(static_cast<index_t>(id), key.size())) id = no_expert_of<Id>;
     g.sync();
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.nulls", nulls, 0).at_most("select.nulls", nulls, experts - 1);

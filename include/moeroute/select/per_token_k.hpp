@@ -11,7 +11,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 struct per_token_k {
-  row_view<index_t const> k{};  // tokens; rows behind its end get max_experts
+  row_view<index_t const> k{};  // tokens; left out: max_experts for all
   index_t max_experts = 2;
   static constexpr key_kind keys = key_kind::rank;
 
@@ -19,14 +19,20 @@ struct per_token_k {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G, class Row, class Id>
   MOEROUTE_HD void operator()(G const& g, row_context c, Row const& key, row_view<Id> out) const {
-    offset_t const wanted = c.row < k.size ? offset_t{k[c.row]} : out.size;
+    offset_t const wanted = k.empty() ? out.size : offset_t{k[c.row]};
     offset_t const n = wanted < 0 ? 0 : wanted < out.size ? wanted : out.size;
     take_best(g, key, row_view<Id>{out.data, n});
     for (offset_t j = n + g.rank(); j < out.size; j += g.size()) out[j] = no_expert_of<Id>;
     g.sync();
   }
+  status validate_tokens(offset_t tokens) const {
+    return k.empty() ? status{} : checks{}.at_least("select.k size", k.size, tokens, errc::bad_shape).result();
+  }
   status validate(index_t experts) const {
-    return checks{}.at_least("select.max_experts", max_experts, 1).at_most("select.max_experts", max_experts, experts).result();
+    return checks{}
+        .at_least("select.max_experts", max_experts, 1)
+        .at_most("select.max_experts", max_experts, experts)
+        .result();
   }
   void describe(text& t) const { t.add("top k of the token, at most ").add(max_experts); }
 };

@@ -32,7 +32,6 @@ struct prefix_mask {
   }
   // The candidate of a row: 0 keeps one expert, k - 1 all.
   MOEROUTE_HD offset_t candidate(row_context c, offset_t k) const {
-    if (c.row >= mask_logits.rows) return k - 1;
     ranked<key_t<float>> best;
     for (index_t i = 0; i < k; ++i) {
       float const x = mask_logits[c.row][i] + (noise ? random.gumbel<float>(c.token, i) : 0.f);
@@ -40,10 +39,17 @@ struct prefix_mask {
     }
     return best.id;
   }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}
+        .at_least("select.mask_logits rows", mask_logits.rows, tokens, errc::bad_shape)
+        .also(tokens_fit(base, tokens))
+        .result();
+  }
   status validate(index_t experts) const {
     checks c;
     if constexpr (validates<Base>) c.also(base.validate(experts));
-    c.must_be("select.mask_logits columns", mask_logits.cols, experts_per_token()).strided("select.mask_logits", mask_logits);
+    c.must_be("select.mask_logits columns", mask_logits.cols, experts_per_token())
+        .strided("select.mask_logits", mask_logits);
     return c.result();
   }
   void describe(text& t) const {

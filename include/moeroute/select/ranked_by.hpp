@@ -24,6 +24,12 @@ struct ranked_by {
     row_view<P const> const mine = plan[c.row];
     base(g, c, mapped_row{key, [=](index_t e, V x) { return x > -infinity<V> ? static_cast<V>(mine[e]) : x; }}, out);
   }
+  status validate_tokens(offset_t tokens) const {
+    return checks{}
+        .at_least("select.plan rows", plan.rows, tokens, errc::bad_shape)
+        .also(tokens_fit(base, tokens))
+        .result();
+  }
   status validate(index_t experts) const {
     checks c;
     c.must_be("select.plan columns", plan.cols, experts).strided("select.plan", plan);

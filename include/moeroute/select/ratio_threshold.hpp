@@ -37,13 +37,18 @@ struct ratio_threshold {
     }
     g.sync();
   }
+  status validate_tokens(offset_t tokens) const {
+    return care.empty() ? status{} : checks{}.at_least("select.care size", care.size, tokens, errc::bad_shape).result();
+  }
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_most("select.k", k, experts);
     if (!(mu >= 0)) c.also({errc::bad_value, "select.mu", "must be at least", static_cast<std::int64_t>(mu), 0});
     return c.result();
   }
-  void describe(text& t) const { t.add("top ").add(k).add(", but only keys of at least ").add(mu).add(" times the first"); }
+  void describe(text& t) const {
+    t.add("top ").add(k).add(", but only keys of at least ").add(mu).add(" times the first");
+  }
 };
 static_assert(token_choice<ratio_threshold>);
 

@@ -16,9 +16,9 @@ enum class replay_mode : std::uint8_t { record, replay };
 template <class Base, std::integral TraceId>
 struct replay {
   Base base{};
-  matrix_view<TraceId> trace{};              // tokens x k; only read in replay
+  matrix_view<TraceId> trace{};  // tokens x k; only read in replay
   replay_mode mode = replay_mode::replay;
-  row_view<std::uint8_t const> recorded{};   // tokens, optional: 0 = fall back to base
+  row_view<std::uint8_t const> recorded{};  // tokens, optional: 0 = fall back to base
   static constexpr key_kind keys = Base::keys;
   static constexpr cross_token_dependence dependence = dependence_of<Base>;
 
@@ -33,11 +33,14 @@ struct replay {
                        (recorded.empty() || recorded[c.row] != 0);
     if (!known) base(g, c, key, out);
     for (offset_t j = g.rank(); j < out.size; j += g.size()) {
-      if (known) out[j] = renamed<Id>(stored[j], key.size());
-      else if (mode == replay_mode::record && inside) stored[j] = renamed<TraceId>(out[j], key.size());
+      if (known)
+        out[j] = renamed<Id>(stored[j], key.size());
+      else if (mode == replay_mode::record && inside)
+        stored[j] = renamed<TraceId>(out[j], key.size());
     }
     g.sync();
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {
     checks c;
     if constexpr (validates<Base>) c.also(base.validate(experts));

@@ -29,22 +29,19 @@ struct second_of_rest {
   MOEROUTE_HD index_t experts_per_token() const { return 2; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G, class Row, class Id>
-  MOEROUTE_HD void operator()(G const& g, row_context c, Row const& logits,
-                              row_view<Id> out) const {
+  MOEROUTE_HD void operator()(G const& g, row_context c, Row const& logits, row_view<Id> out) const {
     using V = typename Row::value_type;
     take_best(g, logits, row_view<Id>(out.data, 1));
     index_t const first = static_cast<index_t>(out[0]);
     auto const noisy = [&](index_t e, V z) {
       return z > -infinity<V> ? z + source.template at<V>(c, e) : -infinity<V>;
     };
-    take_best(g, mapped_row{logits, noisy}, row_view<Id>(out.data + 1, 1),
-              [&](index_t e) { return e != first; });
+    take_best(g, mapped_row{logits, noisy}, row_view<Id>(out.data + 1, 1), [&](index_t e) { return e != first; });
   }
+  status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     checks c;
-    return c.at_least("experts (for a pair)", experts, 2)
-        .also(detail::validate_source(source, experts))
-        .result();
+    return c.at_least("experts (for a pair)", experts, 2).also(detail::validate_source(source, experts)).result();
   }
   void describe(text& t) const {
     t.add("the best, and the best of the rest");
@@ -88,20 +85,18 @@ struct thin_row {
 
 // Between routing and planning: leaves out second choices by chance (all choices behind the first, if more).
 template <executor X, std::integral Id, element W>
-status try_thin_choices(X const& x, random_second const& rule, matrix_view<Id> ids,
-                        matrix_view<W> weights, row_view<offset_t const> token = {}) noexcept {
+status try_thin_choices(X const& x, random_second const& rule, matrix_view<Id> ids, matrix_view<W> weights,
+                        row_view<offset_t const> token = {}) noexcept {
   checks c;
-  c.must_be("weights rows", weights.rows, ids.rows)
-      .must_be("weights columns", weights.cols, ids.cols);
+  c.must_be("weights rows", weights.rows, ids.rows).must_be("weights columns", weights.cols, ids.cols);
   c.strided("ids", ids).strided("weights", weights).empty_or("token size", token, ids.rows);
-  if (!(rule.threshold > 0))
-    c.must_be("random_second.threshold above 0 (0: no, 1: yes)", 0, 1, errc::bad_value);
+  if (!(rule.threshold > 0)) c.must_be("random_second.threshold above 0 (0: no, 1: yes)", 0, 1, errc::bad_value);
   if (!c.result().ok()) return c.result();
   return x.run(ids.rows, detail::thin_row<Id, W>{rule, ids, weights, token}, {});
 }
 template <executor X, std::integral Id, element W>
-void thin_choices(X const& x, random_second const& rule, matrix_view<Id> ids,
-                  matrix_view<W> weights, row_view<offset_t const> token = {}) {
+void thin_choices(X const& x, random_second const& rule, matrix_view<Id> ids, matrix_view<W> weights,
+                  row_view<offset_t const> token = {}) {
   throw_if_bad(try_thin_choices(x, rule, ids, weights, token));
 }
 
