@@ -14,14 +14,11 @@ using namespace moeroute;
 
 #if defined(MOEROUTE_SIMD)
 TEST_CASE("across tokens: rows become columns") {
-  std::vector<float> const rows = inputs::normal(16 * 16, 2);
-  float column[16 * 16];
-  simd::columns_of<8>(rows.data(), column);
+  std::vector<float> const rows = inputs::normal(16 * 8, 2);
+  float column[16 * 8];
+  simd::columns_of_8(rows.data(), column);
   for (std::size_t e = 0; e < 8; ++e)
     for (std::size_t q = 0; q < 16; ++q) CHECK(column[16 * e + q] == rows[8 * q + e]);
-  simd::columns_of<16>(rows.data(), column);
-  for (std::size_t e = 0; e < 16; ++e)
-    for (std::size_t q = 0; q < 16; ++q) CHECK(column[16 * e + q] == rows[16 * q + e]);
 }
 #endif
 

@@ -49,14 +49,14 @@ MOEROUTE_SIMD_INLINE float const* logits_of(Body const& b, offset_t t, key_layou
 
 // The scores of all experts, for callers who asked for them.
 template <int R, class Body, class M>
-MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout const& l, vector_row<R> const& z,
-                                       M const& m) {
+MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t const* token, key_layout const& l,
+                                       vector_row<R> const& z, M const& m) {
   using W = std::remove_cvref_t<decltype(b.out.scores[0][0])>;
   for (index_t i = 0; i < 16 * l.groups * l.vectors; i += 16) {
     index_t const g = i / (16 * l.vectors), in_group = i - 16 * g * l.vectors;
     int const n = l.width - in_group < 16 ? l.width - in_group : 16;
     for_each_part<R>(score_of(b.r.score, m, z.at(i)), [&](int q, floats part) MOEROUTE_SIMD_LAMBDA {
-      W* const to = &b.out.scores[first + q][g * l.width + in_group];
+      W* const to = &b.out.scores[token[q]][g * l.width + in_group];
       if constexpr (std::same_as<W, float>) {
         store_first(to, part, n);
       } else {
@@ -66,6 +66,21 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t first, key_layout
       }
     });
   }
+}
+
+// The summary for the weights, after all scores were written where they are asked for.
+template <class Body, class G, class Row, class Write>
+MOEROUTE_SIMD_INLINE auto summary_and_scores(Body const& b, G const& g, Row const& z, Write write) {
+  auto const ratios = [&]() MOEROUTE_SIMD_LAMBDA {
+    if constexpr (requires { b.r.score.summarize_ratios(g, z); })
+      return b.r.score.summarize_ratios(g, z);
+    else
+      return summarize(b.r.score, g, z);
+  };
+  if (b.ratios_suffice() && b.out.scores.empty()) return ratios();
+  auto const all = summarize(b.r.score, g, z);
+  if (!b.out.scores.empty()) write(all);
+  return b.ratios_suffice() ? ratios() : all;
 }
 
 // What selection ranks, into scratch.
@@ -85,9 +100,9 @@ MOEROUTE_SIMD_INLINE void write_keys(Body const& b, offset_t first, key_layout c
   }
 }
 
-// Tokens first .. first + R, all valid, with the same bias.
+// R tokens, all valid, with the same bias; a token may appear twice.
 template <int R, class Body>
-[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_across_experts(Body const& b, offset_t first, scratch s) {
+[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_across_experts(Body const& b, offset_t const* token, scratch s) {
   using Router = std::remove_cvref_t<decltype(b.r)>;
   using Select = std::remove_cvref_t<decltype(b.r.select)>;
   constexpr bool grouped = limits_groups<Select>;
@@ -97,19 +112,14 @@ template <int R, class Body>
   scratch const start = s;
 
   float const *logit[std::size_t{R}], *key[std::size_t{R}];
-  for (int q = 0; q < R; ++q) key[q] = logit[q] = logits_of(b, first + q, l, s);
+  for (int q = 0; q < R; ++q) key[q] = logit[q] = logits_of(b, token[q], l, s);
   vector_row<R> const z{logit, l.size};
-  auto const m = b.summary(vector_group{}, z);
-  if (!b.out.scores.empty()) {
-    if (b.ratios_suffice())
-      write_scores(b, first, l, z, summarize(r.score, vector_group{}, z));
-    else
-      write_scores(b, first, l, z, m);
-  }
+  auto const m = summary_and_scores(b, vector_group{}, z,
+                                    [&](auto const& all) MOEROUTE_SIMD_LAMBDA { write_scores(b, token, l, z, all); });
   if constexpr (!ranks_logits<Router>) {
     float* to[std::size_t{R}];
     for (int q = 0; q < R; ++q) key[q] = to[q] = s.template take<float>(l.size);
-    write_keys<R>(b, first, l, z, m, to);
+    write_keys<R>(b, token[0], l, z, m, to);
   }
 
   // The best, of all experts or of the open groups.
@@ -128,10 +138,10 @@ template <int R, class Body>
   float top[std::size_t{R}];
   unsigned again = 0;  // rows for the plain path
   if constexpr (chooses_rows<Select>) {
-    offset_t token[std::size_t{R}];
+    offset_t name[std::size_t{R}];
     alignas(64) std::int32_t drawn[std::size_t{16} * R];
-    for (int q = 0; q < R; ++q) token[q] = b.in.context(first + q).token;
-    r.select.template choose_rows<R>(token, key, l.experts, size, drawn, s.template take<float>(2 * R * size));
+    for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
+    r.select.template choose_rows<R>(name, key, l.experts, size, drawn, s.template take<float>(2 * R * size));
     for (int q = 0; q < R; ++q) store(id + most_chosen * q, load<ints>(drawn + 16 * q));
   } else {
     again = best_of_rows<R>(key, size, k, id, top, s.template take<std::int32_t>(size));
@@ -149,7 +159,7 @@ template <int R, class Body>
         at = gather(place[q], at >> 4) + (at & ints(15));
       }
       using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
-      Id* const to = &b.out.ids[first + q][j];
+      Id* const to = &b.out.ids[token[q]][j];
       if constexpr (std::same_as<Id, std::int32_t>) {
         store_first(to, e, n);
       } else {
@@ -168,11 +178,11 @@ template <int R, class Body>
   for (int q = 0; q < R; ++q) {
     row_view<float> const row{chosen + 64 * q, k};
     r.weigh(row);
-    auto const to = b.out.weights[first + q];
+    auto const to = b.out.weights[token[q]];
     for (index_t j = 0; j < k; ++j) to[j] = static_cast<std::remove_cvref_t<decltype(to[0])>>(row[j]);
     if (grouped && top[q] == infinity<float>) again |= 1u << q;  // a sum of infinities has its own rule
   }
-  for (; again != 0; again &= again - 1) route_plainly(b, first + std::countr_zero(again), start);
+  for (; again != 0; again &= again - 1) route_plainly(b, token[std::countr_zero(again)], start);
 }
 
 }  // namespace simd

@@ -9,7 +9,7 @@ namespace simd {
 
 inline constexpr index_t few_experts = 16;
 
-// 16 rows of P floats, one after the other, to P columns of 16: each step moves the lowest bit of a place to the top.
+// 16 rows of 8 floats, one after the other, to 8 columns of 16: each step moves the lowest bit of a place to the top.
 template <int Steps, class V>
 MOEROUTE_SIMD_INLINE V unzip(V v) {
   if constexpr (Steps == 0)
@@ -17,35 +17,29 @@ MOEROUTE_SIMD_INLINE V unzip(V v) {
   else
     return unzip<Steps - 1>(join(even<0>(v), even<1>(v)));
 }
-template <int P>
-[[gnu::noinline]] inline void columns_of(float const* rows, float* column) {
-  store(column, unzip<std::countr_zero(unsigned(P))>(load<vec<float, 16 * P>>(rows)));
+[[gnu::noinline]] inline void columns_of_8(float const* rows, float* column) {
+  store(column, unzip<3>(load<vec<float, 16 * 8>>(rows)));
 }
 
 // The logits of tokens first .. first + tokens as columns, after the prior; lanes without a token hold 0.
 template <class Body>
 MOEROUTE_SIMD_INLINE void read_columns(Body const& b, offset_t first, int tokens, float* column) {
   using T = std::remove_cvref_t<decltype(b.in.logits.data[0])>;
-  index_t const experts = static_cast<index_t>(b.in.logits.cols), padded = experts <= 8 ? 8 : 16;
-  alignas(64) float tile[16 * few_experts];
-  float const* from = tile;
-  bool whole = false;
-  if constexpr (std::same_as<T, float> && is_none<decltype(b.r.prior)>) {
-    whole = tokens == 16 && experts == padded && b.in.logits.stride == padded;
-    if (whole) from = b.in.logits[first].data;
-  }
-  if (!whole)
-    for (int q = 0; q < 16; ++q) {
-      float* const to = tile + q * padded;
-      for (index_t e = 0; e < padded; ++e)
-        to[e] = q < tokens && e < experts ? moeroute::load(b.in.logits[first + q].data[e]) : 0.f;
+  index_t const experts = static_cast<index_t>(b.in.logits.cols);
+  if constexpr (std::same_as<T, float> && is_none<decltype(b.r.prior)>)
+    if (tokens == 16 && experts == 8 && b.in.logits.stride == 8) return columns_of_8(b.in.logits[first].data, column);
+  alignas(64) float half[2][16 * 8];
+  for (int q = 0; q < 16; ++q) {
+    float row[few_experts] = {};
+    if (q < tokens) {
+      for (index_t e = 0; e < experts; ++e) row[e] = moeroute::load(b.in.logits[first + q].data[e]);
       if constexpr (!is_none<decltype(b.r.prior)>)
-        if (q < tokens) b.r.prior(serial_group{}, b.in.context(first + q), memory_row<float>{to, experts});
+        b.r.prior(serial_group{}, b.in.context(first + q), memory_row<float>{row, experts});
     }
-  if (padded == 8)
-    columns_of<8>(from, column);
-  else
-    columns_of<16>(from, column);
+    for (index_t e = 0; e < 8; ++e) half[0][8 * q + e] = row[e], half[1][8 * q + e] = row[8 + e];
+  }
+  columns_of_8(half[0], column);
+  if (experts > 8) columns_of_8(half[1], column + 16 * 8);
 }
 
 // The packed keys of the k best of every lane, best first, inserted one expert after the other. Fixed: k is known to
@@ -77,7 +71,12 @@ template <class Body>
   read_columns(b, first, tokens, column);
   lane_row const z{column, experts};
   serial_group const alone;
-  auto const m = b.summary(alone, z);
+  auto const m = summary_and_scores(b, alone, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
+    alignas(64) float score[16 * few_experts];
+    for (index_t e = 0; e < experts; ++e) store(score + 16 * e, score_of(r.score, all, z.at(e)));
+    for (int q = 0; q < tokens; ++q)
+      for (index_t e = 0; e < experts; ++e) b.out.scores[first + q][e] = static_cast<W>(score[16 * e + q]);
+  });
 
   alignas(64) vec<double, 16> best[few_experts];
   auto const parameters = r.bias.parameters(b.in.context(first));
@@ -113,17 +112,6 @@ template <class Body>
       b.out.weights[first + q][j] = static_cast<W>(w[j]);
       b.out.ids[first + q][j] = static_cast<Id>(id[16 * j + q]);
     }
-  }
-  if (!b.out.scores.empty()) {
-    auto const write = [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
-      for (index_t e = 0; e < experts; ++e) store(column + 16 * e, score_of(r.score, all, z.at(e)));
-    };
-    if (b.ratios_suffice())
-      write(summarize(r.score, alone, z));
-    else
-      write(m);
-    for (int q = 0; q < tokens; ++q)
-      for (index_t e = 0; e < experts; ++e) b.out.scores[first + q][e] = static_cast<W>(column[16 * e + q]);
   }
   for (; again != 0; again &= again - 1) route_plainly(b, first + std::countr_zero(again), s);
 }

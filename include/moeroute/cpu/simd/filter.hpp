@@ -89,14 +89,15 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 
 // The k-th best of the lane maxima, of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
 inline float bound_of_64(float const* key, int size, int k, float& top) {
-  vec<float, 64> m(lowest);
-  for (int i = 0; i < size; i += 64) m = max(load<vec<float, 64>>(key + i), m);
-  alignas(64) float maxima[64];
-  store(maxima, sort<16>(m));
-  float bound = top = maxima[0];
+  alignas(64) float maxima[16];
+  float bound = infinity<float>;
+  top = lowest;
   for (int q = 0; q < 64; q += 16) {
-    top = maxima[q] > top ? maxima[q] : top;
-    bound = maxima[q + (k + 3) / 4 - 1] < bound ? maxima[q + (k + 3) / 4 - 1] : bound;
+    floats m(lowest);
+    for (int i = q; i < size; i += 64) m = max(load<floats>(key + i), m);
+    store(maxima, sort<16>(m));
+    top = maxima[0] > top ? maxima[0] : top;
+    bound = maxima[(k + 3) / 4 - 1] < bound ? maxima[(k + 3) / 4 - 1] : bound;
   }
   return bound;
 }
