@@ -121,3 +121,25 @@ TEST_CASE("promise P17: a policy's array with a row a token must have enough row
         "moeroute: select.plan rows = 4 must be at least 5");
   CHECK(says(router{.select = top_k{2}}) == "ok");
 }
+
+TEST_CASE(
+    "promise P8: a share of a batch that says where it begins is routed as in the whole, draws and given arrays too") {
+  std::vector<float> const logits = inputs::normal(6 * 40, 3), noise = inputs::normal(6 * 40, 4);
+  auto const drawn = router{.select = gumbel_top_k{.k = index_t{2}}};
+  auto const given = router{.prior = gaussian_noise<given_noise<>>{.deviation = 6, .source = {{noise.data(), 40, 6}}},
+                            .select = top_k{2}};
+  auto const same = [&](auto const& r) {
+    auto const all = run::route(serial{}, r, logits, 6);
+    std::vector<float> const part(logits.begin() + 6 * 25, logits.end());
+    batch<float> const in{.first_row = 25};
+    auto const share = run::route(serial{}, r, part, 6, in);
+    CHECK(share.ids == std::vector<index_t>(all.ids.begin() + 50, all.ids.end()));
+    CHECK(run::same_bits(share.weights, std::vector<float>(all.weights.begin() + 50, all.weights.end())));
+    CHECK(run::route(serial{}, r, part, 6).ids != share.ids);
+  };
+  same(drawn), same(given);
+  CHECK_THROWS_WITH(run::route(serial{}, given, logits, 6, batch<float>{.first_row = 1}),
+                    "moeroute: noise.value rows = 40 must be at least 41");
+  CHECK_THROWS_WITH(run::route(serial{}, given, logits, 6, batch<float>{.first_row = -1}),
+                    "moeroute: batch.first_row = -1 must be at least 0");
+}

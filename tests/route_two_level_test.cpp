@@ -1,4 +1,5 @@
 // Decides whether two-step routing stays in its groups, multiplies its weights and sends gradients to both steps.
+#include <moeroute/prior/noise.hpp>
 #include <moeroute/route_two_level.hpp>
 
 #include "support/choice.hpp"
@@ -189,4 +190,20 @@ TEST_CASE("two levels: both routers see the modality of the token, forward and b
   CHECK(
       std::string(message(try_route_two_level(serial{}, group, inner, in, logits, 3, out, workspace(work))).c_str()) ==
       "moeroute: batch.modality = 2 must be at most 1");
+}
+
+TEST_CASE("two levels: arrays with a row a token inside the inner router are read at the token's row, and checked") {
+  offset_t const tokens = 12;
+  auto const a = normal_numbers(tokens * 2, 5), b = normal_numbers(tokens * 6, 6);
+  std::vector<double> pushed(static_cast<std::size_t>(tokens * 3), 0.);
+  for (std::size_t t = 0; t < 12; ++t) pushed[3 * t + t % 3] = 50;
+  router const group{.select = top_k{1}};
+  using noise = gaussian_noise<given_noise<double>>;
+  router const inner{.prior = noise{.deviation = 1, .over_experts = false, .source = {{pushed.data(), tokens, 3}}},
+                     .select = top_k{1}};
+  auto const out = route_levels(serial{}, group, inner, a, b, tokens, 2, 3);
+  for (std::size_t t = 0; t < 12; ++t) CHECK(out.ids[t] % 3 == static_cast<index_t>(t % 3));
+  router const few{.prior = noise{.source = {{pushed.data(), 4, 3}}}, .select = top_k{1}};
+  CHECK_THROWS_WITH(route_levels(serial{}, group, few, a, b, tokens, 2, 3),
+                    "moeroute: noise.value rows = 4 must be at least 12");
 }

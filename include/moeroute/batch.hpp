@@ -24,10 +24,12 @@ struct batch {
   row_view<index_t const> group{};       // tokens: isolation group
   row_view<std::uint8_t const> valid{};  // tokens: 0 = padding, chooses nobody
   nan_rule nan = nan_rule::rank_last;
+  offset_t first_row = 0;  // the row number of row 0, where this is a share of a larger batch
 
   MOEROUTE_HD row_context context(offset_t t) const {
-    return {token.empty() ? t : token[t], sequence.empty() ? 0 : sequence[t], modality.empty() ? 0 : modality[t],
-            group.empty() ? 0 : group[t], t};
+    offset_t const row = first_row + t;
+    return {token.empty() ? row : token[t], sequence.empty() ? 0 : sequence[t], modality.empty() ? 0 : modality[t],
+            group.empty() ? 0 : group[t], row};
   }
   MOEROUTE_HD bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
 };
@@ -73,6 +75,13 @@ status context_fits(batch<T, H> const& in, offset_t tokens) {
   c.empty_or("batch.modality size", in.modality, tokens).empty_or("batch.group size", in.group, tokens);
   return c.empty_or("batch.valid size", in.valid, tokens).result();
 }
+// Whether the arrays of the router's policies have a row for each token.
+template <any_router R>
+status arrays_fit(R const& r, offset_t tokens) {
+  checks c;
+  c.also(tokens_fit(r.prior, tokens)).also(tokens_fit(r.bias, tokens));
+  return c.also(tokens_fit(r.select, tokens)).result();
+}
 // Whether the batch has the shapes this router reads.
 template <any_router R, class T, class H>
 status validate(R const& r, batch<T, H> const& in) {
@@ -80,7 +89,7 @@ status validate(R const& r, batch<T, H> const& in) {
   checks c;
   c.also(validate(r, static_cast<index_t>(in.logits.cols))).readable("batch.logits", in.logits);
   c.also(context_fits(in, tokens));
-  c.also(tokens_fit(r.prior, tokens)).also(tokens_fit(r.bias, tokens)).also(tokens_fit(r.select, tokens));
+  c.at_least("batch.first_row", in.first_row, 0).also(arrays_fit(r, in.first_row + tokens));
   return c.result();
 }
 

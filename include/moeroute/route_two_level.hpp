@@ -48,6 +48,7 @@ struct row_alone {
     if (!all.modality.empty()) one.modality = {all.modality.data + t, 1};
     if (!all.group.empty()) one.group = {all.group.data + t, 1};
     one.nan = all.nan;
+    one.first_row = all.first_row + t;
   }
   MOEROUTE_HD batch<T> const& get() {
     one.token = {&name, 1};
@@ -199,9 +200,8 @@ status check_two_level(X const& x, GroupRouter const& group, Inner const& inner,
   c.must_be("out.weights rows", out.weights.rows, logits.rows).must_be("out.weights columns", out.weights.cols, k);
   c.must_be("out.inner_weights rows", out.inner_weights.rows, logits.rows)
       .must_be("out.inner_weights columns", out.inner_weights.cols, k);
-  c.also(context_fits(in, logits.rows))
-      .must_be("out.groups rows", out.groups.rows, logits.rows)
-      .must_be("out.groups columns", out.groups.cols, kg);
+  c.also(context_fits(in, logits.rows)).also(arrays_fit(inner, in.first_row + logits.rows));
+  c.must_be("out.groups rows", out.groups.rows, logits.rows).must_be("out.groups columns", out.groups.cols, kg);
   c.must_be("out.group_weights rows", out.group_weights.rows, logits.rows)
       .must_be("out.group_weights columns", out.group_weights.cols, kg);
   if (!c.result().ok()) return c.result();

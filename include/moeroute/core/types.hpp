@@ -79,7 +79,7 @@ struct row_context {
   index_t sequence = 0;   // which sequence it belongs to
   index_t modality = 0;   // 0 vision, 1 text, or the caller's own numbering
   index_t group = 0;      // isolation group: one request
-  offset_t row = 0;       // where it lies in this batch: for policies that hold an array with a row a token
+  offset_t row = 0;       // its number in the batch: for policies that hold an array with a row a token
 };
 
 // How far a choice may depend on other rows of the batch.

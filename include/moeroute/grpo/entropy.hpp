@@ -62,7 +62,7 @@ status try_gate_entropy(X const& x, Prior const& prior, route_measure m, batch<T
     c.must_be("d_logits rows", d_logits.rows, tokens).must_be("d_logits columns", d_logits.cols, in.logits.cols);
     c.must_be("d_entropy size", d_entropy.size, tokens);
   }
-  c.also(m.validate(0)).also(context_fits(in, tokens)).also(tokens_fit(prior, tokens));
+  c.also(m.validate(0)).also(context_fits(in, tokens)).also(tokens_fit(prior, in.first_row + tokens));
   if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
   if (!c.result().ok()) return c.result();
   return x.run(tokens, gate_entropy_row<Prior, T, H, P, D>{prior, m, in, entropy, d_entropy, d_logits}, w);

@@ -287,7 +287,7 @@ status try_route_log_prob(X const& x, Prior const& prior, route_measure m, batch
   c.strided("batch.logits", in.logits);
   c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
   if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
-  c.also(tokens_fit(prior, tokens));
+  c.also(tokens_fit(prior, in.first_row + tokens));
   if (!c.result().ok()) return c.result();
   return x.run(tokens, route_log_prob_row<Prior, T, H, I, P>{prior, m, in, ids, log_prob}, w);
 }
@@ -312,7 +312,7 @@ status try_route_log_prob_backward(X const& x, Prior const& prior, route_measure
   c.strided("batch.logits", in.logits);
   c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
   if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
-  c.also(tokens_fit(prior, tokens));
+  c.also(tokens_fit(prior, in.first_row + tokens));
   if (!c.result().ok()) return c.result();
   return x.run(tokens,
                route_log_prob_backward_row<Prior, T, H, I, Pv, D>{prior, m, in, ids, d_log_prob, d_logits, accumulate},
