@@ -46,13 +46,20 @@ auto magnitudes(int low, int high) {
 TEST_CASE_TEMPLATE("math: errors in ulp are as stated", V, float, double) {
   bool const f = sizeof(V) == 4;
   V const low = f ? V(-103) : V(-740), high = f ? V(88.7) : V(709);
-  CHECK(worst<V>([](V x) { return math::exp(x); }, [](long double x) { return expl(x); }, between<V>(low, high)) <= 1.1L);
-  CHECK(worst<V>([](V x) { return math::log(x); }, [](long double x) { return logl(x); }, magnitudes<V>(f ? -148 : -1060, f ? 120 : 1000)) <= 2);
-  CHECK(worst<V>([](V x) { return math::log(x); }, [](long double x) { return logl(x); }, between<V>(V(.5), V(2))) <= 2);
-  CHECK(worst<V>([](V x) { return math::sigmoid(x); }, [](long double x) { return 1 / (1 + expl(-x)); }, between<V>(low / 2, high)) <= 2.5L);
-  CHECK(worst<V>([](V x) { return math::softplus(x); }, [](long double x) { return log1pl(expl(x)); }, between<V>(low / 2, 80)) <= 3);
-  CHECK(worst<V>([](V x) { return math::tanh(x); }, [](long double x) { return tanhl(x); }, magnitudes<V>(-20, 5)) <= 3);
-  CHECK(worst<V>([](V x) { return -math::tanh(-x); }, [](long double x) { return tanhl(x); }, magnitudes<V>(-20, 5)) <= 3);
+  CHECK(worst<V>([](V x) { return math::exp(x); }, [](long double x) { return expl(x); }, between<V>(low, high)) <=
+        1.1L);
+  CHECK(worst<V>([](V x) { return math::log(x); }, [](long double x) { return logl(x); },
+                 magnitudes<V>(f ? -148 : -1060, f ? 120 : 1000)) <= 2);
+  CHECK(worst<V>([](V x) { return math::log(x); }, [](long double x) { return logl(x); }, between<V>(V(.5), V(2))) <=
+        2);
+  CHECK(worst<V>([](V x) { return math::sigmoid(x); }, [](long double x) { return 1 / (1 + expl(-x)); },
+                 between<V>(low / 2, high)) <= 2.5L);
+  CHECK(worst<V>([](V x) { return math::softplus(x); }, [](long double x) { return log1pl(expl(x)); },
+                 between<V>(low / 2, 80)) <= 3);
+  CHECK(worst<V>([](V x) { return math::tanh(x); }, [](long double x) { return tanhl(x); }, magnitudes<V>(-20, 5)) <=
+        3);
+  CHECK(worst<V>([](V x) { return -math::tanh(-x); }, [](long double x) { return tanhl(x); }, magnitudes<V>(-20, 5)) <=
+        3);
 }
 
 TEST_CASE_TEMPLATE("math: edges", V, float, double) {
@@ -93,7 +100,39 @@ TEST_CASE_TEMPLATE("math: monotone where order depends on it", V, float, double)
 
 TEST_CASE("math: a product is never fused into a sum") {
   float const a = 1.f + 0x1p-12f;  // a * a needs 25 bits
-  volatile float c = -1.f - 0x1p-11f;
+  float volatile c = -1.f - 0x1p-11f;
   CHECK(math::mul(a, a) + c == 0.f);
   CHECK(math::fma(a, a, c) == 0x1p-24f);
+}
+
+TEST_CASE(
+    "promise P7 fma without the instruction: rounded once, halfway cases and results below the normal floats "
+    "included") {
+  std::mt19937_64 g(8);
+  auto const same = [](float a, float b, float c) {
+    float const got = math::detail::fma_in_double(a, b, c), want = __builtin_fmaf(a, b, c);
+    bool const equal = math::as<std::int32_t>(got) == math::as<std::int32_t>(want) || (is_nan(got) && is_nan(want));
+    CAPTURE(a);
+    CAPTURE(b);
+    CAPTURE(c);
+    CHECK(equal);
+  };
+  for (int i = 0; i < 200000; ++i) {
+    std::uint64_t const r = g(), s = g();
+    auto const x = static_cast<std::uint32_t>(r), y = static_cast<std::uint32_t>(r >> 32),
+               z = static_cast<std::uint32_t>(s);
+    auto const shape = static_cast<std::uint32_t>(s >> 32);
+    same(math::as<float>(x), math::as<float>(y), math::as<float>(z));
+    // Few mantissa bits, and an addend some 24 bits away from the product: sums that end halfway.
+    auto const number = [](std::uint32_t bits, std::uint32_t exponent, std::uint32_t dropped) {
+      return math::as<float>((bits & 0x807fffffu & (~0u << dropped)) | (exponent << 23));
+    };
+    std::uint32_t const ea = 90 + shape % 74, eb = 90 + shape / 74 % 74, away = shape / 5476 % 60;
+    std::uint32_t const ec = ea + eb < 157 + away ? 0 : (ea + eb - 157 + away > 254 ? 254 : ea + eb - 157 + away);
+    same(number(x, ea, shape % 23), number(y, eb, shape / 23 % 23), number(z, ec, shape / 529 % 23));
+    same(number(x, ea % 64, 0), number(y, 64 - ea % 64 + shape % 30, 0), number(z, shape % 3, 0));  // tiny
+  }
+  float const most = std::numeric_limits<float>::max(), inf = infinity<float>;
+  for (float c : {0.f, -0.f, 0x1p102f, 0x1p103f, -0x1p103f, inf, -inf, not_a_number<float>})
+    for (float a : {most, -most, 0.f, -0.f, inf, 0x1p-149f, 1.f}) same(a, 1.f, c), same(a, -2.f, c), same(a, 0.f, c);
 }

@@ -36,6 +36,19 @@ using scalar_t = typename bits_of<V>::scalar;
 template <class V>
 inline constexpr bool is_scalar = std::is_floating_point_v<V>;
 
+namespace detail {
+// a * b + c rounded once, where the machine has no instruction for it. The product of two floats is exact in double.
+// The sum, rounded to double and then to float, is right unless the first rounding ends halfway between two floats
+// (the 29 bits that float lacks read 100...0) or the result is below the normal floats: those ask the library.
+MOEROUTE_HD MOEROUTE_INLINE float fma_in_double(float a, float b, float c) {
+  double const sum = static_cast<double>(a) * static_cast<double>(b) + static_cast<double>(c);
+  std::uint64_t const bits = __builtin_bit_cast(std::uint64_t, sum);
+  bool const halfway = (bits & 0x1fffffffu) == 0x10000000u;
+  bool const tiny = 2 * bits - 1 < 2 * std::uint64_t{0x3810000000000000u} - 1;  // 0 < |sum| < 2^-126
+  if (__builtin_expect(halfway || tiny, 0)) return __builtin_fmaf(a, b, c);
+  return static_cast<float>(sum);
+}
+}  // namespace detail
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   if constexpr (!is_scalar<V>) {
@@ -43,6 +56,8 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   } else if constexpr (sizeof(V) == 4) {
 #if defined(__CUDA_ARCH__)
     return ::fmaf(a, b, c);
+#elif defined(__SSE2__) && !defined(__FMA__)
+    return detail::fma_in_double(a, b, c);
 #else
     return __builtin_fmaf(a, b, c);
 #endif
@@ -142,38 +157,32 @@ MOEROUTE_HD MOEROUTE_INLINE V horner(V x, S c0, C... more) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f,
-                        .001381446706f);
+    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
   else
-    return math::horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171,
-                        .0013888888889117269, .00019841269896680747, 2.4801586924595254e-5,
-                        2.7557234558972452e-6, 2.7557582803514972e-7, 2.5112144432828057e-8,
-                        2.0826533961035145e-9);
+    return math::horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171, .0013888888889117269,
+                        .00019841269896680747, 2.4801586924595254e-5, 2.7557234558972452e-6, 2.7557582803514972e-7,
+                        2.5112144432828057e-8, 2.0826533961035145e-9);
 }
 // (2 atanh(s) - 2 s) / s^3 with z = s^2 <= 1/9.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V atanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f,
-                        .2180034225f);
+    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
   else
-    return math::horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654,
-                        .1818181818076227, .1538461544259933, .13333331164667149,
-                        .11764762862009917, .1052524728952873, .095381506130494217,
-                        .08559423792096792, .088883282537815598, .036807328210348803,
+    return math::horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654, .1818181818076227,
+                        .1538461544259933, .13333331164667149, .11764762862009917, .1052524728952873,
+                        .095381506130494217, .08559423792096792, .088883282537815598, .036807328210348803,
                         .15558608289881236);
 }
 // (tanh(x) / x - 1) / x^2 with z = x^2 <= 0.39.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V tanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f,
-                        -.008182677176f, .0021475397f);
+    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f, .0021475397f);
   else
-    return math::horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775,
-                        .021869488531783487, -.0088632354367465139, .0035921267582960276,
-                        -.0014558225017692943, .00058995030923682674, -.00023877465820549535,
-                        9.5760215885095246e-5, -3.6639551553448259e-5, 1.1807115982826761e-5,
+    return math::horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775, .021869488531783487,
+                        -.0088632354367465139, .0035921267582960276, -.0014558225017692943, .00058995030923682674,
+                        -.00023877465820549535, 9.5760215885095246e-5, -3.6639551553448259e-5, 1.1807115982826761e-5,
                         -2.2767170544460101e-6);
 }
 
@@ -184,9 +193,9 @@ struct constants;
 template <>
 struct constants<float> {
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float round = 0x1.8p23f, log2e = 1.44269504f, ln2 = 0x1.62e4p-1f,
-                         ln2_low = 0x1.7f7d1cp-20f, exp_least = -104.f, exp_most = 89.f,
-                         smallest_normal = 0x1p-126f, into_normal = 0x1p24f, into_normal_log2 = 24;
+  static constexpr float round = 0x1.8p23f, log2e = 1.44269504f, ln2 = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f,
+                         exp_least = -104.f, exp_most = 89.f, smallest_normal = 0x1p-126f, into_normal = 0x1p24f,
+                         into_normal_log2 = 24;
 };
 template <>
 struct constants<double> {
