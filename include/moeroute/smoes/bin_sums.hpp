@@ -11,19 +11,16 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 template <element T>
 struct bin_batch {
-  matrix_view<T const> p{};       // tokens x experts: the scores of `route`
-  modality_scores<T> modality{};  // tokens
-  row_view<index_t const>
-      sample{};  // tokens, never decreasing, in [0, samples); default: all sample 0
+  matrix_view<T const> p{};          // tokens x experts: the scores of `route`
+  modality_scores<T> modality{};     // tokens
+  row_view<index_t const> sample{};  // tokens, never decreasing, in [0, samples); default: all sample 0
   offset_t samples = 1;
   row_view<index_t const> bin_of_expert{};  // experts; left out with bins = 0
   row_view<std::uint8_t const> valid{};     // tokens: 0 = padding, left out of all sums (S8)
 
   MOEROUTE_HD bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
   MOEROUTE_HD index_t sample_of(offset_t t) const { return sample.empty() ? 0 : sample[t]; }
-  MOEROUTE_HD index_t bin_of(index_t e) const {
-    return bin_of_expert.empty() ? e : bin_of_expert[e];
-  }
+  MOEROUTE_HD index_t bin_of(index_t e) const { return bin_of_expert.empty() ? e : bin_of_expert[e]; }
 };
 
 // The table: samples x (modalities * bins + modalities), sums of M p by bin, then of M itself.
@@ -63,6 +60,17 @@ struct bin_members_row {  // one row: experts grouped by bin, by id inside a bin
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
     index_t const experts = static_cast<index_t>(in.p.cols);
+    if constexpr (is_serial<G>) {  // counted: where each bin begins, then the experts in order
+      for (index_t i = 0; i <= bins; ++i) first[i] = 0;
+      for (index_t e = 0; e < experts; ++e)
+        if (binned(e)) ++first[in.bin_of(e) + 1];
+      for (index_t i = 0; i < bins; ++i) first[i + 1] += first[i];
+      for (index_t e = 0; e < experts; ++e)
+        if (binned(e)) members[first[in.bin_of(e)]++] = e;
+      for (index_t i = bins; i > 0; --i) first[i] = first[i - 1];
+      first[0] = 0;
+      return;
+    }
     for (index_t e = g.rank(); e < experts; e += g.size()) {
       index_t at = 0;
       for (index_t o = 0; o < experts; ++o)
@@ -76,6 +84,9 @@ struct bin_members_row {  // one row: experts grouped by bin, by id inside a bin
     }
     g.sync();
   }
+
+ private:
+  MOEROUTE_HD bool binned(index_t e) const { return in.bin_of(e) >= 0 && in.bin_of(e) < bins; }
 };
 
 template <class T>
@@ -100,8 +111,7 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
     std::int64_t* const sum = s.take<std::int64_t>(modalities * experts + modalities);
     std::int64_t* const mass = sum + modalities * experts;  // of rank 0
     for (index_t m = 0; m < modalities; ++m) {
-      for (index_t e = g.rank(); e < experts; e += g.size())
-        part[m * experts + e] = 0, sum[m * experts + e] = 0;
+      for (index_t e = g.rank(); e < experts; e += g.size()) part[m * experts + e] = 0, sum[m * experts + e] = 0;
       if (g.rank() == 0) mass[m] = 0;
     }
     offset_t const last = begin_of(b + 1);
@@ -147,14 +157,12 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
 
  private:
   template <class G>
-  MOEROUTE_HD void join_bins(G const& g, offset_t b, std::int64_t const* sum,
-                             std::int64_t const* mass) const {
+  MOEROUTE_HD void join_bins(G const& g, offset_t b, std::int64_t const* sum, std::int64_t const* mass) const {
     index_t const modalities = in.modality.count(), experts = static_cast<index_t>(in.p.cols);
     std::int64_t* const out = table[b].data;
     for (index_t m = 0; m < modalities; ++m) {
       for (index_t i = g.rank(); i < bins; i += g.size())
-        for (index_t r = first[i]; r < first[i + 1]; ++r)
-          out[m * bins + i] += sum[m * experts + members[r]];
+        for (index_t r = first[i]; r < first[i + 1]; ++r) out[m * bins + i] += sum[m * experts + members[r]];
       if (g.rank() == 0) out[modalities * bins + m] += mass[m];
     }
     g.sync();
@@ -168,8 +176,7 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
     for (index_t m = 0; m < in.modality.count(); ++m) {
       V const weight = in.modality(t, m), scaled = bin_ticks<V>::scaled(math::mul(weight, share));
       part_t* const to = part + m * experts;
-      for (index_t e = g.rank(); e < experts; e += g.size())
-        to[e] += bin_ticks<V>::of(load(p[e]), scaled);
+      for (index_t e = g.rank(); e < experts; e += g.size()) to[e] += bin_ticks<V>::of(load(p[e]), scaled);
       if (g.rank() == 0) mass[m] += bin_ticks<V>::of(weight, bin_ticks<V>::scaled(V(1)));
     }
   }
@@ -191,8 +198,7 @@ template <class T>
 checks& bin_batch_fits(checks& c, inter_bin_term const& term, bin_batch<T> const& in) {
   offset_t const tokens = in.p.rows, experts = in.p.cols;
   c.also(term.validate(static_cast<index_t>(experts))).strided("batch.p", in.p);
-  c.must_be("batch.modality rows", in.modality.of.rows, tokens)
-      .strided("batch.modality", in.modality.of);
+  c.must_be("batch.modality rows", in.modality.of.rows, tokens).strided("batch.modality", in.modality.of);
   c.empty_or("batch.sample size", in.sample, tokens).empty_or("batch.valid size", in.valid, tokens);
   c.at_least("batch.samples", in.samples, 1);
   if (in.sample.empty()) c.must_be("batch.samples without batch.sample", in.samples, 1);
@@ -204,19 +210,17 @@ checks& bin_batch_fits(checks& c, inter_bin_term const& term, bin_batch<T> const
 }  // namespace detail
 
 template <executor X, class T = float>
-offset_t bin_sums_workspace_bytes(X const& x, inter_bin_term const& term, index_t experts,
-                                  index_t modalities) {
+offset_t bin_sums_workspace_bytes(X const& x, inter_bin_term const& term, index_t experts, index_t modalities) {
   offset_t const cells = static_cast<offset_t>(modalities) * experts;
-  return aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(term.bin_count(experts) + 1) +
-         workspace_alignment +
+  return aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(term.bin_count(experts) + 1) + workspace_alignment +
          x.workspace_bytes(aligned_bytes<typename bin_ticks<compute_t<T>>::part>(cells) +
                            aligned_bytes<std::int64_t>(cells + modalities));
 }
 
 // Adds the batch to `table`. Tables of shards merge with `merge`.
 template <executor X, element T>
-status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                    matrix_view<std::int64_t> table, workspace w) noexcept {
+status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& in, matrix_view<std::int64_t> table,
+                    workspace w) noexcept {
   auto const experts = static_cast<index_t>(in.p.cols);
   index_t const bins = term.bin_count(experts);
   checks c;
@@ -225,20 +229,15 @@ status try_bin_sums(X const& x, inter_bin_term const& term, bin_batch<T> const& 
   c.also(workspace_ok(w, bin_sums_workspace_bytes<X, T>(x, term, experts, in.modality.count())));
   if (!c.result().ok()) return c.result();
   scratch s = aligned_scratch(w);
-  row_view<index_t> const members{s.take<index_t>(experts), experts},
-      first{s.take<index_t>(bins + 1), bins + 1};
-  offset_t const used =
-      aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(bins + 1) + workspace_alignment;
+  row_view<index_t> const members{s.take<index_t>(experts), experts}, first{s.take<index_t>(bins + 1), bins + 1};
+  offset_t const used = aligned_bytes<index_t>(experts) + aligned_bytes<index_t>(bins + 1) + workspace_alignment;
   workspace const rest{w.data + used, w.bytes - used};
-  if (status const e = x.run(1, detail::bin_members_row<T>{in, bins, members, first}, rest);
-      !e.ok())
-    return e;
-  return x.run(in.samples, detail::sample_sums_row<T>{in, term.gate, bins, members, first, table},
-               rest);
+  if (status const e = x.run(1, detail::bin_members_row<T>{in, bins, members, first}, rest); !e.ok()) return e;
+  return x.run(in.samples, detail::sample_sums_row<T>{in, term.gate, bins, members, first, table}, rest);
 }
 template <executor X, element T>
-void sum_bins(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-              matrix_view<std::int64_t> table, workspace w) {
+void sum_bins(X const& x, inter_bin_term const& term, bin_batch<T> const& in, matrix_view<std::int64_t> table,
+              workspace w) {
   throw_if_bad(try_bin_sums(x, term, in, table, w));
 }
 

@@ -14,8 +14,7 @@ namespace simd {
 // Asks for the line that many bytes ahead, to read (0) or to write (1); there may be nothing there.
 template <int Write>
 MOEROUTE_SIMD_INLINE void fetch(float const* p, std::uintptr_t bytes) {
-  __builtin_prefetch(reinterpret_cast<void const*>(reinterpret_cast<std::uintptr_t>(p) + bytes),
-                     Write);
+  __builtin_prefetch(reinterpret_cast<void const*>(reinterpret_cast<std::uintptr_t>(p) + bytes), Write);
 }
 
 // Up to a run of valid tokens: their rows, and what two modalities multiply them with, in ticks.
@@ -35,8 +34,7 @@ MOEROUTE_SIMD_INLINE void add_to(std::int64_t* sum, vec<std::int32_t, N> ticks) 
 // N experts from `e`: sum[e] += ticks of weight times row[e], for one modality or for two that share the loads.
 // Ticks are the low bits of a number from 2^23 to 2^24 (bin_ticks), counted modulo 2^32.
 template <int N, bool Two, offset_t Run>
-MOEROUTE_SIMD_INLINE void add_ticks(weighted_rows<Run> const& from, index_t e, std::int64_t* sum,
-                                    index_t experts) {
+MOEROUTE_SIMD_INLINE void add_ticks(weighted_rows<Run> const& from, index_t e, std::int64_t* sum, index_t experts) {
   using F = vec<float, N>;
   using words = vec<std::uint32_t, N>;
   F const offset(0x1p23f);
@@ -67,8 +65,7 @@ MOEROUTE_SIMD_INLINE std::int64_t weigh_run(Batch const& in, index_t m, offset_t
                                             std::uint8_t const* token, float* weight) {
   if (in.modality.of.cols == 1 && in.modality.of.stride == 1) {  // u side by side
     float const* const u = in.modality.of.data + from;
-    for (int i = 0; i < count; ++i)
-      weight[i] = Ticks::scaled(m == 1 ? u[token[i]] : 1.f - u[token[i]]);
+    for (int i = 0; i < count; ++i) weight[i] = Ticks::scaled(m == 1 ? u[token[i]] : 1.f - u[token[i]]);
   } else {
     for (int i = 0; i < count; ++i) weight[i] = Ticks::scaled(in.modality(from + token[i], m));
   }
@@ -78,8 +75,7 @@ MOEROUTE_SIMD_INLINE std::int64_t weigh_run(Batch const& in, index_t m, offset_t
 }
 // The tokens of one sample into sum (modalities x experts) and mass (modalities), both zero before.
 template <class Ticks, class Batch>
-void sum_sample(Batch const& in, offset_t begin, offset_t end, std::int64_t* sum,
-                std::int64_t* mass) {
+void sum_sample(Batch const& in, offset_t begin, offset_t end, std::int64_t* sum, std::int64_t* mass) {
   auto const experts = static_cast<index_t>(in.p.cols);
   weighted_rows<Ticks::run> rows;
   std::uint8_t token[std::size_t{Ticks::run}];
@@ -118,15 +114,24 @@ struct pull_tables {
   static constexpr index_t most = 512;  // experts
   alignas(64) float base[std::size_t{most}], slope[std::size_t{most}], a[std::size_t{most}];
 };
+MOEROUTE_SIMD_INLINE void fetch_row(float const* p, float const* d, index_t experts) {  // of the tokens to come
+  for (index_t e = 0; e < experts; e += 16) fetch<1>(d + e, 2048), fetch<0>(p + e, 2048);
+}
+template <bool Accumulate, int N>
+MOEROUTE_SIMD_INLINE void put(float* d, vec<float, N> x) {
+  if constexpr (Accumulate)
+    store(d, load<vec<float, N>>(d) + x);
+  else
+    store(d, x);
+}
 // One token: d (+)= p (a - sum p a).
 template <bool Accumulate>
-MOEROUTE_SIMD_INLINE void pull_token(pull_tables& s, float const* p, float u, float* d,
-                                     index_t experts) {
+MOEROUTE_SIMD_INLINE void pull_token(pull_tables& s, float const* p, float u, float* d, index_t experts) {
+  fetch_row(p, d, experts);
   floats const share(u);
   floats sum[2] = {floats(0.f), floats(0.f)};
   auto const step = [&](index_t e, floats& to) MOEROUTE_SIMD_LAMBDA {
     floats const x = simd_fma(share, load<floats>(s.slope + e), load<floats>(s.base + e));
-    fetch<1>(d + e, 2048), fetch<0>(p + e, 2048);
     store(s.a + e, x);
     to = simd_fma(load<floats>(p + e), x, to);
   };
@@ -134,13 +139,19 @@ MOEROUTE_SIMD_INLINE void pull_token(pull_tables& s, float const* p, float u, fl
   for (; e + 32 <= experts; e += 32) step(e, sum[0]), step(e + 16, sum[1]);
   if (e < experts) step(e, sum[0]);
   floats const dot(sum_of_classes(sum[0], sum[1]));
-  for (e = 0; e < experts; e += 16) {
-    floats const x = simd_mul(load<floats>(p + e), load<floats>(s.a + e) - dot);
-    if constexpr (Accumulate)
-      store(d + e, load<floats>(d + e) + x);
-    else
-      store(d + e, x);
-  }
+  for (e = 0; e < experts; e += 16) put<Accumulate>(d + e, simd_mul(load<floats>(p + e), load<floats>(s.a + e) - dot));
+}
+// 64 experts, whose a stays in registers.
+template <bool Accumulate>
+MOEROUTE_SIMD_INLINE void pull_token_of_64(pull_tables const& s, float const* p, float u, float* d) {
+  using half = vec<float, 32>;
+  fetch_row(p, d, 64);
+  half const share(u), a = simd_fma(share, load<half>(s.slope), load<half>(s.base)),
+                       b = simd_fma(share, load<half>(s.slope + 32), load<half>(s.base + 32));
+  half const sum = simd_fma(load<half>(p + 32), b, simd_fma(load<half>(p), a, half(0.f)));
+  half const dot(sum_of_classes(low(sum), high(sum)));
+  put<Accumulate>(d, simd_mul(load<half>(p), a - dot));
+  put<Accumulate>(d + 32, simd_mul(load<half>(p + 32), b - dot));
 }
 // Tokens [first, last) of a gradient body.
 template <bool Accumulate, class Body>
@@ -164,15 +175,18 @@ void pull_rows(Body const& b, offset_t first, offset_t last) {
     float const *p = b.in.p[t].data, *u = b.in.modality.of[t].data;
     float* d = b.d_logits[t].data;
     do {
-      pull_token<Accumulate>(tables, p, *u, d, experts);
+      if (experts == 64)
+        pull_token_of_64<Accumulate>(tables, p, *u, d);
+      else
+        pull_token<Accumulate>(tables, p, *u, d, experts);
       ++t, p += b.in.p.stride, u += b.in.modality.of.stride, d += b.d_logits.stride;
     } while (t < last && b.in.sample_of(t) == sample && b.in.is_valid(t));
   }
 }
 template <class Body>
 void pull_rows(Body const& b, offset_t first, offset_t last) {
-  bool const suits = b.in.modality.of.cols == 1 && b.term.gate == gate_form::softmax &&
-                     b.in.p.cols % 16 == 0 && b.in.p.cols <= pull_tables::most;
+  bool const suits = b.in.modality.of.cols == 1 && b.term.gate == gate_form::softmax && b.in.p.cols % 16 == 0 &&
+                     b.in.p.cols <= pull_tables::most;
   if (!suits)
     for (offset_t t = first; t < last; ++t) b(serial_group{}, t, scratch{});
   else if (b.accumulate)
