@@ -3,6 +3,7 @@
 #pragma once
 
 #include <moeroute/cpu/simd/sort.hpp>
+#include <moeroute/cpu/simd/transpose.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
@@ -12,61 +13,89 @@ namespace detail {
 template <int B = 8>
 MOEROUTE_SIMD_INLINE floats fold_lanes(floats (&s)[16]) {
 #pragma GCC unroll 8
-  for (int i = 0; i < B; ++i)
-    s[i] = blend<B>(s[i], swap<B>(s[i + B])) + blend<B>(swap<B>(s[i]), s[i + B]);
+  for (int i = 0; i < B; ++i) s[i] = even_blocks<B>(s[i], s[i + B]) + odd_blocks<B>(s[i], s[i + B]);
   if constexpr (B == 1)
     return s[0];
   else
     return fold_lanes<B / 2>(s);
 }
-MOEROUTE_SIMD_INLINE floats weighted_row(float const* row, float const* d1, std::int64_t columns) {
-  floats a(0.f), b(0.f);  // classes 0-15 and 16-31
-  std::int64_t e = 0;
-  for (; e + 32 <= columns; e += 32) {
-    a = simd_fma(load<floats>(d1 + e), load<floats>(row + e), a);
-    b = simd_fma(load<floats>(d1 + e + 16), load<floats>(row + e + 16), b);
+// sum over e of d1_e row_e by class: 0-15 into a, 16-31 into b, over columns [0, Columns).
+template <int Columns>
+MOEROUTE_SIMD_INLINE void add_weighted(float const* row, float const* d1, floats& a, floats& b) {
+#pragma GCC unroll 8
+  for (int e = 0; e < Columns; e += 16) {
+    floats& sum = e % 32 == 0 ? a : b;
+    sum = simd_fma(load<floats>(d1 + e), load<floats>(row + e), sum);
   }
-  if (e < columns) a = simd_fma(load<floats>(d1 + e), load<floats>(row + e), a);
-  return a + b;
+}
+// sum_e += d0_i c_ie over 16 tokens, columns [0, Columns).
+template <int Columns>
+MOEROUTE_SIMD_INLINE void add_rows(float const* c, std::int64_t stride, float const* d0, float* sum) {
+  floats part[Columns / 16];
+#pragma GCC unroll 4
+  for (int j = 0; j < Columns / 16; ++j) part[j] = load<floats>(sum + 16 * j);
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; ++i, c += stride) {
+    floats const f(d0[i]);
+#pragma GCC unroll 4
+    for (int j = 0; j < Columns / 16; ++j) part[j] = simd_fma(f, load<floats>(c + 16 * j), part[j]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < Columns / 16; ++j) store(sum + 16 * j, part[j]);
+}
+// Row sums of 16 tokens, width known (64, rows without gaps) or not.
+MOEROUTE_SIMD_INLINE floats sums_of_64(float const* c, float const* d1) {
+  floats s[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    floats a(0.f), b(0.f);
+    add_weighted<64>(c + 64 * i, d1, a, b);
+    s[i] = a + b;
+  }
+  return fold_lanes(s);
+}
+inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t columns, float const* d1) {
+  floats s[16];
+  for (int i = 0; i < 16; ++i, c += stride) {
+    floats a(0.f), b(0.f);
+    std::int64_t e = 0;
+    for (; e + 64 <= columns; e += 64) add_weighted<64>(c + e, d1 + e, a, b);
+    for (; e + 32 <= columns; e += 32) add_weighted<32>(c + e, d1 + e, a, b);
+    if (e < columns) add_weighted<16>(c + e, d1 + e, a, b);
+    s[i] = a + b;
+  }
+  return fold_lanes(s);
 }
 }  // namespace detail
 
-// Row factors of `rows` tokens (a multiple of 16) and their part of the column sums.
+// Row factors of `rows` tokens (a multiple of 16) and their part of the column sums. The sums of 16 tokens are added
+// while the factors of the next 16 are under way: their division would keep everything behind it waiting.
 [[gnu::noinline]] inline void sinkhorn_block(float const* c, std::int64_t stride, std::int64_t rows,
-                                             std::int64_t columns, float tokens, float epsilon,
-                                             float const* d1, float* d0, float* sum) {
+                                             std::int64_t columns, float tokens, float epsilon, float const* d1,
+                                             float* d0, float* sum) {
+  bool const dense_64 = columns == 64 && stride == 64;
   for (std::int64_t e = 0; e < columns; e += 16) store(sum + e, floats(0.f));
-  for (std::int64_t t = 0; t < rows; t += 16, c += 16 * stride) {
-    floats s[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) s[i] = detail::weighted_row(c + i * stride, d1, columns);
-    floats const factor =
-        floats(1.f) / (floats(tokens) * (detail::fold_lanes(s) + floats(epsilon)));
-    store(d0 + t, factor);
+  for (std::int64_t t = 0; t <= rows; t += 16) {
+    if (t < rows) {
+      float const* const here = c + t * stride;
+      floats const mass = dense_64 ? detail::sums_of_64(here, d1) : detail::sums_of_rows(here, stride, columns, d1);
+      store(d0 + t, floats(1.f) / (floats(tokens) * (mass + floats(epsilon))));
+    }
+    if (t == 0) continue;
+    float const* const before = c + (t - 16) * stride;
+    if (dense_64) {
+      detail::add_rows<64>(before, 64, d0 + t - 16, sum);
+      continue;
+    }
     std::int64_t e = 0;
-    for (; e + 64 <= columns; e += 64) {
-      floats part[4];
-      for (int j = 0; j < 4; ++j) part[j] = load<floats>(sum + e + 16 * j);
-      for (int i = 0; i < 16; ++i) {
-        floats const f(d0[t + i]);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j)
-          part[j] = simd_fma(f, load<floats>(c + i * stride + e + 16 * j), part[j]);
-      }
-      for (int j = 0; j < 4; ++j) store(sum + e + 16 * j, part[j]);
-    }
-    for (; e < columns; e += 16) {
-      floats part = load<floats>(sum + e);
-      for (int i = 0; i < 16; ++i)
-        part = simd_fma(floats(d0[t + i]), load<floats>(c + i * stride + e), part);
-      store(sum + e, part);
-    }
+    for (; e + 64 <= columns; e += 64) detail::add_rows<64>(before + e, stride, d0 + t - 16, sum + e);
+    for (; e < columns; e += 16) detail::add_rows<16>(before + e, stride, d0 + t - 16, sum + e);
   }
 }
 
 // Column factors from the blocks' sums; the sum over the columns of how far they moved.
-[[gnu::noinline]] inline float sinkhorn_columns(float const* partial, std::int64_t blocks,
-                                                std::int64_t columns, float epsilon, float* d1) {
+[[gnu::noinline]] inline float sinkhorn_columns(float const* partial, std::int64_t blocks, std::int64_t columns,
+                                                float epsilon, float* d1) {
   floats moved[16];  // two classes of 16, then nothing
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) moved[i] = floats(0.f);
@@ -74,8 +103,7 @@ MOEROUTE_SIMD_INLINE floats weighted_row(float const* row, float const* d1, std:
     floats sum(0.f);
     for (std::int64_t b = 0; b < blocks; ++b) sum = sum + load<floats>(partial + b * columns + e);
     floats const before = load<floats>(d1 + e);
-    floats const now =
-        floats(1.f) / (floats(static_cast<float>(columns)) * (sum + floats(epsilon)));
+    floats const now = floats(1.f) / (floats(static_cast<float>(columns)) * (sum + floats(epsilon)));
     store(d1 + e, now);
     floats const step = select(before < now, now - before, before - now);
     if (e % 32 == 0)
@@ -95,11 +123,14 @@ MOEROUTE_SIMD_INLINE floats weighted_row(float const* row, float const* d1, std:
   floats top(lowest);
   for (std::int64_t e = 0; e < columns; e += 16) top = max(load<floats>(z + e), top);
   top = segment_max<16>(top);
-  for (std::int64_t e = 0; e < columns; e += 16) {
-    floats const x = load<floats>(z + e);
-    floats const y = select(x == top, floats(1.f), math::exp(x - top));
-    store(c + e, select(floats(lowest) < x, y, floats(0.f)));
+  alignas(64) float ends[16];
+  store(ends, top);
+  if (ends[0] > lowest && ends[0] < infinity<float>) {  // exp(0) is 1, exp(-inf) is 0
+    for (std::int64_t e = 0; e < columns; e += 16) store(c + e, math::exp(closed_if_nan(load<floats>(z + e)) - top));
+    return;
   }
+  for (std::int64_t e = 0; e < columns; e += 16)
+    store(c + e, select((load<floats>(z + e) == top) & (floats(lowest) < top), floats(1.f), floats(0.f)));
 }
 MOEROUTE_SIMD_INLINE void scale_row(float* c, float const* d1, float d0, std::int64_t columns) {
   for (std::int64_t e = 0; e < columns; e += 16)

@@ -6,6 +6,22 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
+// Blocks of B lanes of a and b: those without bit B of both, a first; those with it.
+template <int B>
+MOEROUTE_SIMD_INLINE floats even_blocks(floats a, floats b) {
+  if constexpr (one_register<float, 16>)
+    return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i - B : i; });
+  else
+    return blend<B>(a, swap<B>(b));
+}
+template <int B>
+MOEROUTE_SIMD_INLINE floats odd_blocks(floats a, floats b) {
+  if constexpr (one_register<float, 16>)
+    return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i : i + B; });
+  else
+    return blend<B>(swap<B>(a), b);
+}
+
 namespace detail {
 // Exchanges the off-diagonal blocks of side B: 16 registers hold 16 rows.
 template <int B>
@@ -14,8 +30,8 @@ MOEROUTE_SIMD_INLINE void exchange_blocks(floats (&r)[16]) {
   for (int i = 0; i < 16; ++i)
     if ((i & B) == 0) {
       floats const a = r[i], b = r[i + B];
-      r[i] = blend<B>(a, swap<B>(b));
-      r[i + B] = blend<B>(swap<B>(a), b);
+      r[i] = even_blocks<B>(a, b);
+      r[i + B] = odd_blocks<B>(a, b);
     }
 }
 }  // namespace detail
@@ -29,8 +45,8 @@ MOEROUTE_SIMD_INLINE void transpose(floats (&r)[16]) {
 
 // to[e * to_stride + i] = map(row[i][e]) for i < rows <= 16, e < columns; `map` takes 16 numbers at a time.
 template <class Map>
-inline void rows_to_columns(float const* const* row, int rows, std::int64_t columns, float* to,
-                            std::int64_t to_stride, Map const& map) {
+inline void rows_to_columns(float const* const* row, int rows, std::int64_t columns, float* to, std::int64_t to_stride,
+                            Map const& map) {
   std::int64_t e = 0;
   if (rows == 16)
     for (; e + 16 <= columns; e += 16) {
