@@ -31,7 +31,7 @@ MOEROUTE_SIMD_INLINE void add_weighted(float const* row, float const* d1, floats
 // sum_e += d0_i c_ie over 16 tokens, columns [0, Columns).
 template <int Columns>
 MOEROUTE_SIMD_INLINE void add_rows(float const* c, std::int64_t stride, float const* d0, float* sum) {
-  floats part[Columns / 16];
+  floats part[std::size_t{Columns / 16}];
 #pragma GCC unroll 4
   for (int j = 0; j < Columns / 16; ++j) part[j] = load<floats>(sum + 16 * j);
 #pragma GCC unroll 4
