@@ -10,6 +10,7 @@
 #include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/prior/noise.hpp>
+#include <moeroute/route_backward.hpp>
 #include <moeroute/select/gumbel_top_k.hpp>
 #include <moeroute/select/replay.hpp>
 
