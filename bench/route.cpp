@@ -1,105 +1,155 @@
-// What routing costs: the vector path against the plain one (row_by_row{...}, one expert at a time) and against the
-// limit of reading the logits once, in one run. A token is the item; bytes are those of the logits.
+// What routing costs: the vector path against the plain one (row_by_row{...}), against composed public parts and
+// against the limits of reading the logits and of their exponentials, in one run. A token is the item. One token a
+// call takes another row each time, so that no branch predictor can learn it.
 #include <benchmark/benchmark.h>
-
-#include <random>
-#include <vector>
 
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/moeroute.hpp>
+
+#include "peers/composed.hpp"
+#include "route_rows.hpp"
 
 namespace {
 
 using namespace moeroute;
 
-struct data {
-  offset_t tokens;
-  index_t experts, k;
-  std::vector<float> logits, bias, weights;
-  std::vector<index_t> ids;
-  std::vector<std::byte> space;
-  data(benchmark::State const& s, index_t e, index_t chosen)
-      : tokens(s.range(0)), experts(e), k(chosen), logits(static_cast<std::size_t>(tokens * e)), bias(static_cast<std::size_t>(e), .01f),
-        weights(static_cast<std::size_t>(tokens * chosen)), ids(weights.size()) {
-    std::mt19937 g(1);
-    std::normal_distribution<float> normal;
-    for (auto& z : logits) z = normal(g);
-    for (auto& b : bias) b = .05f * normal(g);
-  }
-};
-
-template <class X, class R>
-void run(benchmark::State& s, data& d, X const& on, R const& r) {
-  d.space.resize(static_cast<std::size_t>(route_workspace_bytes(on, r, d.tokens, d.experts)));
-  for (auto _ : s) {
-    route(on, r, {.logits = {d.logits.data(), d.tokens, d.experts}}, routing_view<>{{d.ids.data(), d.tokens, d.k}, {d.weights.data(), d.tokens, d.k}},
-          workspace(d.space));
-    benchmark::ClobberMemory();
-  }
-  s.SetItemsProcessed(s.iterations() * d.tokens);
-  s.SetBytesProcessed(s.iterations() * d.tokens * d.experts * 4);
-}
-
 template <class X>
 void softmax_top_k(benchmark::State& s, X on) {
-  auto const k = static_cast<index_t>(s.range(2));
-  data d(s, static_cast<index_t>(s.range(1)), k);
-  run(s, d, on, router{.select = top_k{k}});
+  rows d(s);
+  run(s, d, on, router{.select = top_k{d.k}});
 }
 template <class X>
 void renormalized(benchmark::State& s, X on) {
-  auto const k = static_cast<index_t>(s.range(2));
-  data d(s, static_cast<index_t>(s.range(1)), k);
-  run(s, d, on, presets::mixtral(k));
+  rows d(s);
+  run(s, d, on, presets::mixtral(d.k));
+}
+// As training asks: all probabilities are written too.
+template <class X>
+void with_scores(benchmark::State& s, X on) {
+  rows d(s);
+  d.scores.resize(d.logits.size());
+  run(s, d, on, router{.select = top_k{d.k}});
 }
 template <class X>
 void deepseek_v3(benchmark::State& s, X on) {
-  data d(s, 256, 8);
+  rows d(s);
   run(s, d, on, presets::deepseek_v3(row_view<float const>(d.bias)));
 }
-// A user's own score, written for any V.
-struct softsign {
-  static constexpr bool strictly_increasing = true;
+// Rows that break branches and filters.
+void softmax_of(benchmark::State& s, row_kind kind) {
+  rows d(s, kind);
+  run(s, d, serial{}, router{.select = top_k{d.k}});
+}
+void deepseek_v3_of(benchmark::State& s, row_kind kind) {
+  rows d(s, kind);
+  run(s, d, serial{}, presets::deepseek_v3(row_view<float const>(d.bias)));
+}
+
+// The softmax as a user would write it, which the library does not know by name.
+struct own_softmax {
+  static constexpr bool strictly_increasing = true, sums_to_one = true;
   template <class V>
-  V operator()(V z) const {
-    return z / (V(1) + math::max(z, -z));
+  struct summary {
+    V top, total;
+  };
+  template <lane_group G, row Row>
+  auto summarize(G const& g, Row const& z) const {
+    using V = typename Row::value_type;
+    V top = V(-infinity<float>);
+    z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
+    top = g.max(top);
+    unit_sum<V> mass;
+    z.each(g, [&](index_t, V const& x) { mass.add(math::exp(math::max(x - top, V(-100.f)))); });
+    return summary<V>{top, exact_sum<V>{g.sum(mass.ticks())}.value()};
+  }
+  template <class V>
+  V operator()(summary<V> const& m, V x) const {
+    return math::exp(math::max(x - m.top, V(-100.f))) / m.total;
   }
 };
-void user_score(benchmark::State& s) {
-  auto const k = static_cast<index_t>(s.range(2));
-  data d(s, static_cast<index_t>(s.range(1)), k);
-  run(s, d, serial{}, router{.score = softsign{}, .select = top_k{k}, .weigh = renormalize{}});
-}
-void read_limit(benchmark::State& s) {
-  data d(s, static_cast<index_t>(s.range(1)), 1);
-  for (auto _ : s) {
-    float part[64] = {};
-    for (std::size_t i = 0; i + 64 <= d.logits.size(); i += 64)
-      for (std::size_t j = 0; j < 64; ++j) part[j] = part[j] > d.logits[i + j] ? part[j] : d.logits[i + j];
-    benchmark::DoNotOptimize(part);
+struct own_sigmoid {
+  static constexpr bool strictly_increasing = true;
+  template <class V>
+  V operator()(V x) const {
+    return math::sigmoid(x);
   }
-  s.SetItemsProcessed(s.iterations() * d.tokens);
-  s.SetBytesProcessed(s.iterations() * d.tokens * d.experts * 4);
+};
+void user_softmax(benchmark::State& s) {
+  rows d(s);
+  run(s, d, serial{}, router{.score = own_softmax{}, .select = top_k{d.k}});
+}
+void user_sigmoid(benchmark::State& s) {
+  rows d(s);
+  run(s, d, serial{}, router{.score = own_sigmoid{}, .bias = correction_bias{d.bias}, .select = top_k{d.k}});
+}
+void sigmoid_top_k(benchmark::State& s) {
+  rows d(s);
+  run(s, d, serial{}, router{.score = sigmoid{}, .bias = correction_bias{d.bias}, .select = top_k{d.k}});
+}
+
+// ---- public parts, put together ---------------------------------------------------------------------------------
+template <class Best>
+void softmax_by(benchmark::State& s, Best best) {
+  rows d(s);
+  each_row(s, d, [&](float const* z, index_t* ids, float* weights) {
+    composed::softmax_top_k(best, z, d.experts, d.k, ids, weights);
+  });
+}
+template <class Best>
+void deepseek_v3_by(benchmark::State& s, Best best) {
+  rows d(s);
+  each_row(s, d, [&](float const* z, index_t* ids, float* weights) {
+    composed::deepseek_v3(best, z, d.bias.data(), d.experts, d.k, ids, weights);
+  });
+}
+
+// ---- limits -----------------------------------------------------------------------------------------------------
+void limit_read(benchmark::State& s) {
+  rows d(s);
+  each_row(s, d, [&](float const* z, index_t*, float* weights) { *weights = composed::max_of(z, d.experts); });
+}
+void limit_exp(benchmark::State& s) {
+  rows d(s);
+  each_row(s, d, [&](float const* z, index_t*, float* weights) { *weights = composed::denominator(z, d.experts, 4.f); });
 }
 
 void sizes(benchmark::internal::Benchmark* b) {
   b->ArgNames({"tokens", "experts", "k"})->UseRealTime();
-  for (long t : {1L, 4096L})
-    for (auto [e, k] : {std::pair{8L, 2L}, {64L, 6L}, {128L, 8L}, {256L, 8L}, {512L, 10L}}) b->Args({t, e, k});
+  for (auto [e, k] : {std::pair{8L, 2L}, {64L, 6L}, {128L, 8L}, {256L, 8L}}) b->Args({4096, e, k});
+  b->Args({1, 128, 8})->Args({1, 8, 2})->Args({1024, 512, 10})->Args({1024, 512, 22});
 }
-void tokens_only(benchmark::internal::Benchmark* b) {
-  b->ArgName("tokens")->UseRealTime();
-  for (long t : {1L, 256L, 4096L}) b->Arg(t);
+void gate(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"tokens", "experts", "k"})->UseRealTime();
+  for (long t : {1L, 256L, 4096L}) b->Args({t, 256, 8});
+}
+void one(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"tokens", "experts", "k"})->UseRealTime()->Args({4096, 128, 8});
 }
 
 BENCHMARK_CAPTURE(softmax_top_k, one_thread, serial{})->Apply(sizes);
-BENCHMARK_CAPTURE(softmax_top_k, two_threads, threads{2})->Apply(sizes);
+BENCHMARK_CAPTURE(softmax_by, partial_sort, composed::partial_sort{})->Apply(sizes);
+#if defined(MOEROUTE_BENCH_HWY)
+void softmax_by_vqsort(benchmark::State& s) { softmax_by(s, composed::vqsort{}); }
+void deepseek_v3_by_vqsort(benchmark::State& s) { deepseek_v3_by(s, composed::vqsort{}); }
+BENCHMARK(softmax_by_vqsort)->Name("softmax_by/vqsort")->Apply(sizes);
+BENCHMARK(deepseek_v3_by_vqsort)->Name("deepseek_v3_by/vqsort")->Apply(gate);
+#endif
+BENCHMARK_CAPTURE(softmax_top_k, two_threads, thread_pair())->Apply(sizes);
 BENCHMARK_CAPTURE(softmax_top_k, plain_path, row_by_row{serial{}})->Apply(sizes);
 BENCHMARK_CAPTURE(renormalized, one_thread, serial{})->Apply(sizes);
-BENCHMARK(user_score)->Apply(sizes);
-BENCHMARK_CAPTURE(deepseek_v3, one_thread, serial{})->Apply(tokens_only);
-BENCHMARK_CAPTURE(deepseek_v3, two_threads, threads{2})->Apply(tokens_only);
-BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(tokens_only);
-BENCHMARK(read_limit)->Apply(sizes);
+BENCHMARK_CAPTURE(with_scores, one_thread, serial{})->Apply(sizes);
+BENCHMARK(limit_read)->Apply(sizes);
+BENCHMARK(limit_exp)->Apply(sizes);
+BENCHMARK_CAPTURE(deepseek_v3, one_thread, serial{})->Apply(gate);
+BENCHMARK_CAPTURE(deepseek_v3_by, partial_sort, composed::partial_sort{})->Apply(gate);
+BENCHMARK_CAPTURE(deepseek_v3, two_threads, thread_pair())->Apply(gate);
+BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(gate);
+BENCHMARK(user_softmax)->Apply(one);
+BENCHMARK(sigmoid_top_k)->Apply(one);
+BENCHMARK(user_sigmoid)->Apply(one);
+#define KIND(name)                                              \
+  BENCHMARK_CAPTURE(softmax_of, name, row_kind::name)->Apply(one); \
+  BENCHMARK_CAPTURE(deepseek_v3_of, name, row_kind::name)->Apply([](auto* b) { b->ArgNames({"tokens", "experts", "k"})->UseRealTime()->Args({4096, 256, 8}); });
+KIND(normal) KIND(ties) KIND(constant) KIND(ascending) KIND(descending) KIND(some_nan) KIND(some_infinite)
 
 }  // namespace

@@ -234,7 +234,8 @@ MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   V const shifted = math::fma(a, V(C::log2e), V(C::round)), n = shifted - V(C::round);
   V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), a));
   V const p = math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
-  return math::scale_by_power(p, n, shifted);
+  // 0 before the scaling: a product that vanishes takes many times as long.
+  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
 }
 
 // log(x) for x >= 0: -inf at 0, NaN below.

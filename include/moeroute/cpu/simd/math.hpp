@@ -9,12 +9,14 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 namespace simd {
 
-#if defined(__clang__)  // the compilers disagree on the sign of a mask
-inline constexpr unsigned short all_lanes = 0xffff;
-#else
-inline constexpr short all_lanes = -1;
-#endif
-inline constexpr unsigned char all_eight = 0xff;
+// A mask with every bit set, as whatever type a compiler's builtin wants it.
+struct every_lane {
+  template <std::integral T>
+  constexpr operator T() const {
+    return static_cast<T>(-1);
+  }
+};
+inline constexpr every_lane all_lanes{}, all_eight{};
 
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
@@ -139,9 +141,7 @@ template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<float, N> d) {
   using V = vec<float, N>;
   V const rough = each(
-      [](auto x) MOEROUTE_SIMD_LAMBDA {
-        return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, std::uint16_t{0xffff}), 0);
-      },
+      [](auto x) MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, all_lanes), 0); },
       d);
   V const r = max(simd_fma(simd_fma(-d, rough, V(1.f)), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
   return simd_fma(simd_fma(-d, q, n), r, q);
