@@ -110,7 +110,8 @@ void limit_read(benchmark::State& s) {
 }
 void limit_exp(benchmark::State& s) {
   rows d(s);
-  each_row(s, d, [&](float const* z, index_t*, float* weights) { *weights = composed::denominator(z, d.experts, 4.f); });
+  each_row(s, d,
+           [&](float const* z, index_t*, float* weights) { *weights = composed::denominator(z, d.experts, 4.f); });
 }
 
 void sizes(benchmark::internal::Benchmark* b) {
@@ -147,9 +148,11 @@ BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(gate);
 BENCHMARK(user_softmax)->Apply(one);
 BENCHMARK(sigmoid_top_k)->Apply(one);
 BENCHMARK(user_sigmoid)->Apply(one);
-#define KIND(name)                                              \
-  BENCHMARK_CAPTURE(softmax_of, name, row_kind::name)->Apply(one); \
-  BENCHMARK_CAPTURE(deepseek_v3_of, name, row_kind::name)->Apply([](auto* b) { b->ArgNames({"tokens", "experts", "k"})->UseRealTime()->Args({4096, 256, 8}); });
+#define KIND(name)                                                                \
+  BENCHMARK_CAPTURE(softmax_of, name, row_kind::name)->Apply(one);                \
+  BENCHMARK_CAPTURE(deepseek_v3_of, name, row_kind::name)->Apply([](auto* b) {    \
+    b->ArgNames({"tokens", "experts", "k"})->UseRealTime()->Args({4096, 256, 8}); \
+  });
 KIND(normal) KIND(ties) KIND(constant) KIND(ascending) KIND(descending) KIND(some_nan) KIND(some_infinite)
 
 }  // namespace

@@ -19,9 +19,14 @@ struct rows {
   std::vector<moeroute::index_t> ids;
 
   explicit rows(benchmark::State const& s, row_kind kind = row_kind::normal)
-      : tokens(s.range(0)), all(tokens == 1 ? 509 : tokens), experts(static_cast<moeroute::index_t>(s.range(1))),
-        k(static_cast<moeroute::index_t>(s.range(2))), logits(static_cast<std::size_t>(all * experts)),
-        bias(static_cast<std::size_t>(experts)), weights(static_cast<std::size_t>(tokens * k)), ids(weights.size()) {
+      : tokens(s.range(0)),
+        all(tokens == 1 ? 509 : tokens),
+        experts(static_cast<moeroute::index_t>(s.range(1))),
+        k(static_cast<moeroute::index_t>(s.range(2))),
+        logits(static_cast<std::size_t>(all * experts)),
+        bias(static_cast<std::size_t>(experts)),
+        weights(static_cast<std::size_t>(tokens * k)),
+        ids(weights.size()) {
     std::mt19937 g(1);
     std::normal_distribution<float> normal;
     auto const e = [&](std::size_t i) { return static_cast<float>(i % static_cast<std::size_t>(experts)); };
@@ -67,7 +72,8 @@ void each_row(benchmark::State& s, rows& d, F f) {
   moeroute::offset_t turn = 0;
   for (auto _ : s) {
     float const* const z = d.next(turn);
-    for (moeroute::offset_t t = 0; t < d.tokens; ++t) f(z + t * d.experts, d.ids.data() + t * d.k, d.weights.data() + t * d.k);
+    for (moeroute::offset_t t = 0; t < d.tokens; ++t)
+      f(z + t * d.experts, d.ids.data() + t * d.k, d.weights.data() + t * d.k);
     benchmark::ClobberMemory();
   }
   count(s, d);

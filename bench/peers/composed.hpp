@@ -71,7 +71,8 @@ struct vqsort {
       store(packed.data() + i, keys(wide(order) << 32) | wide(low));
     }
     sort(packed.data(), static_cast<std::size_t>(count), hwy::SortDescending{});
-    for (int j = 0; j < k; ++j) out[j] = static_cast<int>(~static_cast<std::uint32_t>(packed[static_cast<std::size_t>(j)]));
+    for (int j = 0; j < k; ++j)
+      out[j] = static_cast<int>(~static_cast<std::uint32_t>(packed[static_cast<std::size_t>(j)]));
   }
 };
 #endif
