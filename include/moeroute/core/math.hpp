@@ -238,21 +238,28 @@ MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
 }
 
+// log(x 2^-less) for 0 < x < inf that is not subnormal.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V log_of_normal(V x, V less = V(0)) {
+  using S = scalar_t<V>;
+  using C = constants<S>;
+  using I = typename bits_of<V>::type;
+  I const bits = math::as<I>(x), sqrt_half = math::as<I>(V(S(0.70710678118654752)));
+  I const e = (bits - sqrt_half) >> C::mantissa;
+  V const m = math::as<V>(bits - (e << C::mantissa));  // in [sqrt(1/2), sqrt(2))
+  V const k = math::to_number<V>(e) - less;
+  V const f = m - V(1), s = f / (m + V(1)), z = math::mul(s, s);
+  V const r = math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
+  return math::fma(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
+}
 // log(x) for x >= 0: -inf at 0, NaN below.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V log(V x) {
   using S = scalar_t<V>;
   using C = constants<S>;
-  using I = typename bits_of<V>::type;
   auto const tiny = x < V(C::smallest_normal);
-  I const bits = math::as<I>(math::where(tiny, x * V(C::into_normal), x));
-  I const sqrt_half = math::as<I>(V(S(0.70710678118654752)));
-  I const e = (bits - sqrt_half) >> C::mantissa;
-  V const m = math::as<V>(bits - (e << C::mantissa));  // in [sqrt(1/2), sqrt(2))
-  V const k = math::to_number<V>(e) - math::where(tiny, V(C::into_normal_log2), V(0));
-  V const f = m - V(1), s = f / (m + V(1)), z = math::mul(s, s);
-  V const r = math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
-  V const y = math::fma(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
+  V const y = math::log_of_normal(math::where(tiny, x * V(C::into_normal), x),
+                                  math::where(tiny, V(C::into_normal_log2), V(0)));
   V const rest = math::where(x == V(0), V(-infinity<S>), V(not_a_number<S>));
   return math::where(x > V(0), math::where(x == V(infinity<S>), x, y), rest);
 }

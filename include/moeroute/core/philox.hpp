@@ -74,12 +74,12 @@ struct draws {
   // Standard Gumbel: -log(-log(u)).
   template <class V = float>
   MOEROUTE_HD V gumbel(offset_t token, index_t expert) const {
-    return -math::log(-math::log(uniform<V>(token, expert)));
+    return -math::log_of_normal(-math::log_of_normal(uniform<V>(token, expert)));
   }
   // Standard normal (Box-Muller on the pair of draws 2 e and 2 e + 1).
   template <class V = float>
   MOEROUTE_HD V normal(offset_t token, index_t expert) const {
-    V const radius = math::sqrt(V(-2) * math::log(uniform<V>(token, 2 * expert)));
+    V const radius = math::sqrt(V(-2) * math::log_of_normal(uniform<V>(token, 2 * expert)));
     return math::mul(radius, detail::cosine_of_turn(uniform<V>(token, 2 * expert + 1)));
   }
 };

@@ -39,13 +39,13 @@ struct gumbel_top_k {
     take_best(g, mapped_row{logits, perturbed}, out, [&](index_t e) { return logits.at(e) > -infinity<V>; });
   }
 #if !defined(__CUDACC__)
-  // For the vector path on the CPU (cpu/simd/fits.hpp): rows of a multiple of 64 logits, NaN behind the experts.
+  // For the vector path on the CPU (cpu/simd/fits.hpp).
   template <int R>
-  void choose_rows(offset_t const* token, float const* const* logits, index_t experts, index_t size, std::int32_t* ids,
-                   float* space) const
+  unsigned choose_rows(offset_t const* token, float const* const* logits, index_t size, std::int32_t* ids,
+                       float* space) const
     requires std::same_as<Source, drawn_gumbel>
   {
-    simd::draw_rows<R>(source.random, temperature, token, logits, experts, size, k, ids, space);
+    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, ids, space);
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
   static constexpr index_t most_at_once = 32;

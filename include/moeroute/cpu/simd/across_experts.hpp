@@ -139,10 +139,8 @@ template <int R, class Body>
   unsigned again = 0;  // rows for the plain path
   if constexpr (chooses_rows<Select>) {
     offset_t name[std::size_t{R}];
-    alignas(64) std::int32_t drawn[std::size_t{16} * R];
     for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
-    r.select.template choose_rows<R>(name, key, l.experts, size, drawn, s.template take<float>(2 * R * size));
-    for (int q = 0; q < R; ++q) store(id + most_chosen * q, load<ints>(drawn + 16 * q));
+    again = r.select.template choose_rows<R>(name, key, size, id, s.template take<float>(2 * R * size));
   } else {
     again = best_of_rows<R>(key, size, k, id, top, s.template take<std::int32_t>(size));
   }
@@ -167,10 +165,7 @@ template <int R, class Body>
         store(lane, e);
         for (int i = 0; i < n; ++i) to[i] = static_cast<Id>(lane[i]);
       }
-      floats const v = gather(logit[q], at);
-      if constexpr (chooses_rows<Select>)  // fewer open experts than places
-        if ((lane_bits(v > floats(lowest)) | ~((1u << n) - 1)) != ~0u) again |= 1u << q;
-      return v;
+      return gather(logit[q], at);
     });
     for_each_part<R>(score_of(r.score, m, closed_if_nan(x)),
                      [&](int q, floats part) MOEROUTE_SIMD_LAMBDA { store(chosen + 64 * q + j, part); });

@@ -19,59 +19,80 @@ using counters = vec<std::uint64_t, counters_at_once>;
 // The product of the lower halves of 64-bit lanes: one instruction where there is one.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> low_product(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b) {
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
-    using L = decltype(x);
+  return each(
+      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+        using L = decltype(x);
 #if defined(__AVX512F__)
-    if constexpr (sizeof(x.v) == 64) {
-      typedef int half __attribute__((vector_size(64)));
-      half const u = __builtin_bit_cast(half, x.v), v = __builtin_bit_cast(half, y.v);
+        if constexpr (sizeof(x.v) == 64) {
+          typedef int half __attribute__((vector_size(64)));
+          half const u = __builtin_bit_cast(half, x.v), v = __builtin_bit_cast(half, y.v);
 #if defined(__clang__)
-      return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512(u, v)), 0);
+          return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512(u, v)), 0);
 #else
-      typedef long long whole __attribute__((vector_size(64)));
-      return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512_mask(u, v, whole{}, static_cast<unsigned char>(all_eight))), 0);
+          typedef long long whole __attribute__((vector_size(64)));
+          return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq512_mask(
+                                                         u, v, whole{}, static_cast<unsigned char>(all_eight))),
+                   0);
 #endif
-    }
+        }
 #endif
 #if defined(__AVX2__)
-    if constexpr (sizeof(x.v) == 32) {
-      typedef int half __attribute__((vector_size(32)));
-      return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq256(__builtin_bit_cast(half, x.v), __builtin_bit_cast(half, y.v))), 0);
-    }
+        if constexpr (sizeof(x.v) == 32) {
+          typedef int half __attribute__((vector_size(32)));
+          return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq256(__builtin_bit_cast(half, x.v),
+                                                                               __builtin_bit_cast(half, y.v))),
+                   0);
+        }
 #endif
 #if defined(__SSE2__)
-    if constexpr (sizeof(x.v) == 16) {
-      typedef int half __attribute__((vector_size(16)));
-      return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq128(__builtin_bit_cast(half, x.v), __builtin_bit_cast(half, y.v))), 0);
-    }
+        if constexpr (sizeof(x.v) == 16) {
+          typedef int half __attribute__((vector_size(16)));
+          return L(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pmuludq128(__builtin_bit_cast(half, x.v),
+                                                                               __builtin_bit_cast(half, y.v))),
+                   0);
+        }
 #endif
-    L const lower(std::uint64_t{0xFFFFFFFFu});
-    return (x & lower) * (y & lower);
-  }, a, b);
+        L const lower(std::uint64_t{0xFFFFFFFFu});
+        return (x & lower) * (y & lower);
+      },
+      a, b);
 }
 template <int N>
-MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> xor_of(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b, vec<std::uint64_t, N> c) {
+MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> xor_of(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b,
+                                                  vec<std::uint64_t, N> c) {
 #if defined(__AVX512F__) && !defined(__clang__)
-  return each([](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
-    if constexpr (sizeof(x.v) == 64) {
-      typedef long long whole __attribute__((vector_size(64)));
-      return decltype(x)(__builtin_bit_cast(decltype(x.v), __builtin_ia32_pternlogq512_mask(
-          __builtin_bit_cast(whole, x.v), __builtin_bit_cast(whole, y.v), __builtin_bit_cast(whole, z.v), 0x96, static_cast<unsigned char>(all_eight))), 0);
-    } else {
-      return x ^ y ^ z;
-    }
-  }, a, b, c);
+  return each(
+      [](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
+        if constexpr (sizeof(x.v) == 64) {
+          typedef long long whole __attribute__((vector_size(64)));
+          return decltype(x)(
+              __builtin_bit_cast(decltype(x.v),
+                                 __builtin_ia32_pternlogq512_mask(
+                                     __builtin_bit_cast(whole, x.v), __builtin_bit_cast(whole, y.v),
+                                     __builtin_bit_cast(whole, z.v), 0x96, static_cast<unsigned char>(all_eight))),
+              0);
+        } else {
+          return x ^ y ^ z;
+        }
+      },
+      a, b, c);
 #else
   return a ^ b ^ c;
 #endif
 }
-// Words w0 w1 and w2 w3 of each counter, in expert order if the lanes hold the counters in `lane_counter` order.
+// Words of each counter, w1 w0 in a lane of `first` and w3 w2 in one of `last`, in expert order if the lanes hold the
+// counters in `lane_counter` order.
 template <int N>
-MOEROUTE_SIMD_INLINE auto in_expert_order(vec<std::uint64_t, N> w01, vec<std::uint64_t, N> w23) {
-  if constexpr (one_register<std::uint64_t, N>)
-    return join(bits_as<std::uint32_t>(shuffle<N>(w01, w23, [](int i) { return i % 2 == 0 ? i : N + i - 1; })),
-                bits_as<std::uint32_t>(shuffle<N>(w01, w23, [](int i) { return i % 2 == 0 ? i + 1 : N + i; })));
-  else return join(in_expert_order(w01.lo, w23.lo), in_expert_order(w01.hi, w23.hi));
+MOEROUTE_SIMD_INLINE auto in_expert_order(vec<std::uint64_t, N> first, vec<std::uint64_t, N> last) {
+  if constexpr (one_register<std::uint64_t, N>) {
+    auto const pick = [&](auto from) MOEROUTE_SIMD_LAMBDA {
+      return shuffle<2 * N>(bits_as<std::uint32_t>(first), bits_as<std::uint32_t>(last), from);
+    };
+    return join(pick([](int i) { return i / 4 * 4 + 1 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }),
+                pick([](int i) { return i / 4 * 4 + 3 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }));
+  } else {
+    return join(in_expert_order(first.lo, last.lo), in_expert_order(first.hi, last.hi));
+  }
 }
 inline constexpr auto lane_counter = [] {
   struct {
@@ -101,24 +122,26 @@ class philox_words {
     for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
   }
   MOEROUTE_SIMD_INLINE shared of_experts(index_t first, std::uint32_t token_high) const {
-    counters const low = low_product(load<counters>(lane_counter.of) + counters(static_cast<std::uint64_t>(first / 4)), counters(m1));
+    counters const low =
+        low_product(load<counters>(lane_counter.of) + counters(static_cast<std::uint64_t>(first / 4)), counters(m1));
     return {low, low_product((low >> 32) ^ counters(token_high ^ key0[0]), counters(m0))};
   }
   MOEROUTE_SIMD_INLINE auto of_token(shared const& s, std::uint32_t token_low) const {
     std::uint64_t const a1 = m0 * token_low, b2 = m1 * ((a1 >> 32) ^ purpose ^ key1[0]);
+    auto const turned = [](counters x)
+                            MOEROUTE_SIMD_LAMBDA { return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x))); };
     counters c0 = s.low ^ counters((b2 >> 32) ^ key0[1]), c1{};
     counters c2 = (s.product >> 32) ^ counters((a1 & 0xFFFFFFFFu) ^ key1[1]), c3 = s.product;
 #pragma GCC unroll 8
     for (int r = 2; r < 9; ++r) {
       counters const a = low_product(c0, counters(m0)), b = low_product(c2, counters(m1));
-      c0 = r == 2 ? (b >> 32) ^ counters((b2 & 0xFFFFFFFFu) ^ key0[2]) : xor_of(b >> 32, c1, counters(key0[r]));
+      c0 = r == 2 ? (b >> 32) ^ counters((b2 & 0xFFFFFFFFu) ^ key0[2]) : xor_of(turned(b), c1, counters(key0[r]));
       c1 = b;
-      c2 = xor_of(a >> 32, c3, counters(key1[r]));
+      c2 = xor_of(turned(a), c3, counters(key1[r]));
       c3 = a;
     }
-    counters const a = low_product(c0, counters(m0)), b = low_product(c2, counters(m1)), lower(std::uint64_t{0xFFFFFFFFu});
-    auto const turned = [](counters x) MOEROUTE_SIMD_LAMBDA { return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x))); };
-    return in_expert_order(xor_of(turned(b), c1 & lower, counters(key0[9])), xor_of(turned(a), c3 & lower, counters(key1[9])));
+    counters const a = low_product(c0, counters(m0)), b = low_product(c2, counters(m1));
+    return in_expert_order(xor_of(b, c1 << 32, counters(key0[9] << 32)), xor_of(a, c3 << 32, counters(key1[9] << 32)));
   }
 };
 

@@ -20,7 +20,6 @@ template <class Body>
 bool suits(Body const& b) {
   index_t const k = b.r.select.experts_per_token();
   bool good = b.in.nan == nan_rule::rank_last && k <= most_chosen && b.in.logits.cols <= most_experts;
-  if constexpr (chooses_rows<decltype(b.r.select)>) good = good && k <= 16;
   if constexpr (limits_groups<decltype(b.r.select)>)
     good = good && b.r.select.groups <= 16 && b.r.select.closed == closed_groups::minus_infinity &&
            b.r.select.group_score.count(k, b.r.select.top_groups) <= 2;
