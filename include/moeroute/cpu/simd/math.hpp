@@ -72,6 +72,9 @@ template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
   return each(
       [](auto a) MOEROUTE_SIMD_LAMBDA {
+#if defined(__clang__)
+        return decltype(a)(__builtin_elementwise_sqrt(a.v), 0);
+#else
 #if defined(__AVX512F__)
         if constexpr (sizeof(a.v) == 64) return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
 #endif
@@ -81,6 +84,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
         auto r = a;
         for (int i = 0; i < int{sizeof(a.v) / sizeof(float)}; ++i) r.v[i] = __builtin_sqrtf(a.v[i]);
         return r;
+#endif
       },
       x);
 }

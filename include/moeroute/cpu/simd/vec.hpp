@@ -39,20 +39,39 @@ using lane_mask = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>
 template <class T, int N, bool = one_register<T, N>>
 struct vec;
 
-#define MOEROUTE_SIMD_OPERATORS(F) F(+) F(-) F(*) F(/) F(&) F(|) F(^)
+// Integers wrap around: they are added as unsigned numbers.
+template <class T>
+struct wrapping {
+  using type = T;
+};
+template <std::signed_integral T>
+struct wrapping<T> {
+  using type = std::make_unsigned_t<T>;
+};
+
+#define MOEROUTE_SIMD_WRAPPING(F) F(+) F(-) F(*)
+#define MOEROUTE_SIMD_PLAIN(F) F(/) F(&) F(|) F(^)
+#define MOEROUTE_SIMD_OPERATORS(F) MOEROUTE_SIMD_WRAPPING(F) MOEROUTE_SIMD_PLAIN(F)
 #define MOEROUTE_SIMD_COMPARISONS(F) F(<) F(>) F(<=) F(==)
 
 template <class T, int N>
 struct vec<T, N, true> {
   typedef T raw __attribute__((vector_size(N * sizeof(T))));
+  typedef typename wrapping<T>::type wrap __attribute__((vector_size(N * sizeof(T))));
   raw v;
 
   vec() = default;
   MOEROUTE_SIMD_INLINE explicit vec(T x) : v(x - raw{}) {}
   MOEROUTE_SIMD_INLINE explicit vec(raw x, int) : v(x) {}
+#define F(op)                                                                                         \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) {                                         \
+    return vec(reinterpret_cast<raw>(reinterpret_cast<wrap>(a.v) op reinterpret_cast<wrap>(b.v)), 0); \
+  }
+  MOEROUTE_SIMD_WRAPPING(F)
+#undef F
 #define F(op) \
   friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.v op b.v, 0); }
-  MOEROUTE_SIMD_OPERATORS(F)
+  MOEROUTE_SIMD_PLAIN(F)
 #undef F
 #define F(op)                                                                  \
   friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) { \
@@ -60,7 +79,9 @@ struct vec<T, N, true> {
   }
   MOEROUTE_SIMD_COMPARISONS(F)
 #undef F
-  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) { return vec(-a.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) {
+    return vec(reinterpret_cast<raw>(-reinterpret_cast<wrap>(a.v)), 0);
+  }
   friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.v, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.v << n, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.v >> n, 0); }
@@ -93,6 +114,8 @@ struct vec<T, N, false> {
   MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
 };
 #undef MOEROUTE_SIMD_OPERATORS
+#undef MOEROUTE_SIMD_WRAPPING
+#undef MOEROUTE_SIMD_PLAIN
 #undef MOEROUTE_SIMD_COMPARISONS
 
 template <int N>
