@@ -157,6 +157,10 @@ TEST_CASE("command line: a preset routes logits and writes a plan") {
   auto const kept = read_npy(f.at("few") + "/slot_of_choice.npy").values<int>();
   for (std::size_t c = 0; c < kept.size(); ++c) CHECK((kept[c] == -2) == (weights[c] == 0));
   CHECK(ask(f, "stats \"" + out + "\"").code == 0);
+  for (std::string const name : {"kimi_k3", "longcat_flash", "v_moe", "expert_threshold", "dynamic_routing", "dynmole", "remoe"}) {
+    CAPTURE(name);
+    CHECK(ask(f, "route --preset " + name + " --logits \"" + logits + "\" --out \"" + f.at(name) + "\"").code == 0);
+  }
   CHECK(mentions(ask(f, "diff \"" + out + "\" \"" + out + "\"").out, "100.0 %"));
   CHECK(ask(f, "plot \"" + out + "\" --out \"" + f.at("x.svg") + "\"").code == 0);
   CHECK(words_in(f.at("x.svg")).starts_with("<svg"));
@@ -178,6 +182,17 @@ TEST_CASE("command line: check compares, and fails when something differs") {
   CHECK(b.code == 0);
   CHECK(mentions(b.out, "0 passed, 0 failed, 1 unsupported"));
   CHECK(ask(f, "check --complete \"" + odd + "\"").code == 1);
+}
+
+TEST_CASE("command line: margins are those of the softmax of the logits") {
+  folder const f;
+  write_npy(f.path / "ids.npy", array::of(std::vector<std::int32_t>{0, 1, 1}, {3, 1}));
+  // Chosen: e^2 of e^2 + 1, half of two, and the weaker of the two.
+  write_npy(f.path / "z.npy", array::of(std::vector<float>{2, 0, 1, 1, 2, 0}, {3, 2}));
+  std::ofstream(f.path / "x.jsonl") << "{\"layer\": 0, \"experts\": 2, \"ids\": \"ids.npy\", \"logits\": \"z.npy\"}\n";
+  auto const a = ask(f, "stats \"" + f.at("x.jsonl") + "\"");
+  CHECK(a.code == 0);
+  CHECK(mentions(a.out, "-0.762"));  // (1 - e^2) / (1 + e^2), to 2^-12
 }
 
 TEST_CASE("command line: traces of several layers and steps") {
