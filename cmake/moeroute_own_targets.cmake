@@ -25,6 +25,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND moeroute_warnings -Wno-restrict)  # false alarms inside std::string, GCC bug 105651
   endif()
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  list(APPEND moeroute_warnings -Wno-deprecated-declarations)  # std::stable_sort of libstdc++ 12
+endif()
 if(MOEROUTE_WERROR)
   list(APPEND moeroute_warnings -Werror)
 endif()
