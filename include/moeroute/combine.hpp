@@ -20,14 +20,14 @@ enum class gate_kind : std::uint8_t { value, sigmoid };
 // What a token's result is made of. Leave out what a model does not have.
 template <element T, element W>
 struct combine_terms {
-  matrix_view<T const> rows{};      // rows x width: what the experts made of the grouped rows
-  matrix_view<W const> weights{};   // tokens x k; empty: the weight was on the input, or is 1
-  matrix_view<T const> x{};         // tokens x width: for identity experts and pass_through
-  matrix_view<T const> shared{};    // tokens x width: the shared experts
-  row_view<W const> gate{};         // tokens: scalar gate of the shared experts; empty: 1
+  matrix_view<T const> rows{};     // rows x width: what the experts made of the grouped rows
+  matrix_view<W const> weights{};  // tokens x k; empty: the weight was on the input, or is 1
+  matrix_view<T const> x{};        // tokens x width: for identity experts and pass_through
+  matrix_view<T const> shared{};   // tokens x width: the shared experts
+  row_view<W const> gate{};        // tokens: scalar gate of the shared experts; empty: 1
   gate_kind gated_by = gate_kind::value;
   overflow when_full = overflow::drop;
-  float identity_scale = 1;         // times the weight of identity experts (LongCat-Flash: 1; 1/6 leaves them unscaled)
+  float identity_scale = 1;  // times the weight of identity experts (LongCat-Flash: 1; 1/6 leaves them unscaled)
 };
 // Where their gradients go; an array left out is not computed. All are overwritten; padding rows get 0.
 template <element T, element D>
@@ -80,24 +80,59 @@ struct combine_row {
   combine_terms<T, W> in;
   matrix_view<O> y;  // tokens x width
 
+  bool far = false;     // more rows than the caches hold: ask for the next token's
+  bool stream = false;  // and y past the caches
+
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    sum(g, t, detail::nothing_ahead{});
+  }
+  // Many tokens on one CPU thread.
+  static constexpr offset_t rows_scratch_bytes() { return 0; }
+  void rows(offset_t first, offset_t last, scratch) const {
+    for (offset_t t = first; t < last; ++t)
+      if (far)
+        sum(serial_group{}, t, next_rows{*this, t + 1 < last ? t + 1 : t, stream});
+      else
+        sum(serial_group{}, t, detail::nothing_ahead{});
+    if (stream) detail::stream_fence();
+  }
+
+ private:
+  // The same columns of the next token's rows.
+  struct next_rows {
+    combine_row const& body;
+    offset_t t;
+    bool stream;
+    offset_t first = body.plan.choices.first(t), n = body.plan.choices.last(t) - first;
+    void operator()(offset_t d) const {
+      for (offset_t j = 0; j < n; ++j)
+        if (offset_t const slot = body.plan.slot_of_choice[first + j]; slot >= 0)
+          detail::fetch_ahead(body.in.rows[slot].data + d, detail::tile_width * static_cast<offset_t>(sizeof(T)));
+    }
+  };
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G, class Ahead>
+  MOEROUTE_HD void sum(G const& g, offset_t t, Ahead const& ahead) const {
     detail::combine_reader<V, T, W, Slot> const r{plan, in, t};
     bool const passes = r.passes();
     V const gate = r.gate();
     bool const aligned = detail::rows_on_16_bytes(y) && detail::rows_on_16_bytes(in.rows) &&
                          detail::rows_on_16_bytes(in.x) && detail::rows_on_16_bytes(in.shared);
-    detail::sum_rows<V>(g, y[t].data, y.cols, aligned, [&](auto&& visit) {
+    auto const terms = [&](auto&& visit) {
       for (offset_t j = 0; j < r.n; ++j) {
         offset_t const slot = r.slot(j);
-        if (slot >= 0) visit(in.rows[slot].data, r.weight(j));
-        else if (slot == identity_slot) visit(in.x[t].data, r.identity_weight(j));
+        if (slot >= 0)
+          visit(in.rows[slot].data, r.weight(j));
+        else if (slot == identity_slot)
+          visit(in.x[t].data, r.identity_weight(j));
       }
       if (passes) visit(in.x[t].data, V(1));
       if (in.shared.data != nullptr) visit(in.shared[t].data, gate);
-    });
+    };
+    detail::sum_rows<V>(g, y[t].data, y.cols, aligned, terms, ahead);
     g.sync();
   }
 };
@@ -121,11 +156,11 @@ struct combine_row_backward {
     V const gate = r.gate();
     for (offset_t j = 0; j < r.n; ++j) {
       offset_t const slot = r.slot(j);
-      if (slot >= 0 && out.rows.data != nullptr)
-        detail::scale_row(g, r.weight(j), d, out.rows[slot].data, width);
+      if (slot >= 0 && out.rows.data != nullptr) detail::scale_row(g, r.weight(j), d, out.rows[slot].data, width);
       if (out.weights.data == nullptr) continue;
       V sum = 0;
-      if (slot >= 0) sum = detail::dot<V>(g, d, in.rows[slot].data, width);
+      if (slot >= 0)
+        sum = detail::dot<V>(g, d, in.rows[slot].data, width);
       else if (slot == identity_slot)
         sum = static_cast<V>(in.identity_scale) * detail::dot<V>(g, d, in.x[t].data, width);
       if (g.rank() == 0) values_of(out.weights, plan.choices, t)[j] = store<D>(sum);
@@ -158,8 +193,10 @@ checks check_terms(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W>
   if (in.x.data != nullptr) check_tokens(c, "x rows", "x columns", plan, in.x, width);
   if (in.shared.data != nullptr) check_tokens(c, "shared rows", "shared columns", plan, in.shared, width);
   c.empty_or("gate size", in.gate, plan.choices.tokens);
-  if (in.gate.data != nullptr) c.must_be("shared rows (a gate needs shared experts)", in.shared.rows, plan.choices.tokens);
-  if (in.when_full == overflow::pass_through) c.must_be("x rows (pass_through needs x)", in.x.rows, plan.choices.tokens, errc::missing);
+  if (in.gate.data != nullptr)
+    c.must_be("shared rows (a gate needs shared experts)", in.shared.rows, plan.choices.tokens);
+  if (in.when_full == overflow::pass_through)
+    c.must_be("x rows (pass_through needs x)", in.x.rows, plan.choices.tokens, errc::missing);
   if constexpr (runs_on_host<X>)
     if (c.result().ok() && in.x.data == nullptr)
       for (Slot const slot : plan.slot_of_choice)
@@ -176,13 +213,18 @@ status try_combine(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W>
   checks c = detail::check_terms(ex, plan, in, y.cols);
   detail::check_tokens(c, "y rows", "y columns", plan, y, y.cols);
   if (!c.result().ok()) return c.result();
-  return ex.run(plan.choices.tokens, combine_row<T, W, O, Slot>{plan, in, y}, {});
+  combine_row<T, W, O, Slot> body{plan, in, y};
+  if constexpr (runs_on_host<X>) {
+    body.far = plan.offsets[plan.experts()] * y.cols * static_cast<offset_t>(sizeof(T)) >= detail::stream_from_bytes;
+    body.stream = body.far && y.rows * y.cols * static_cast<offset_t>(sizeof(O)) >= detail::stream_from_bytes;
+  }
+  return ex.run(plan.choices.tokens, body, {});
 }
 
 // The gradients of combine's terms for d_y. `in` as it was forward: in.rows is read for the weights.
 template <executor X, element T, element W, class O, element D, std::signed_integral Slot>
-status try_combine_backward(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in,
-                            matrix_view<O> d_y, combine_gradients<T, D> const& out) noexcept {
+status try_combine_backward(X const& ex, plan_view<Slot> const& plan, combine_terms<T, W> const& in, matrix_view<O> d_y,
+                            combine_gradients<T, D> const& out) noexcept {
   offset_t const width = d_y.cols;
   checks c = detail::check_terms(ex, plan, in, width);
   detail::check_tokens(c, "d_y rows", "d_y columns", plan, d_y, width);
@@ -191,7 +233,8 @@ status try_combine_backward(X const& ex, plan_view<Slot> const& plan, combine_te
   if (out.x.data != nullptr) detail::check_tokens(c, "d_x rows", "d_x columns", plan, out.x, width);
   if (out.shared.data != nullptr) detail::check_tokens(c, "d_shared rows", "d_shared columns", plan, out.shared, width);
   c.empty_or("d_gate size", out.gate, plan.choices.tokens);
-  if (out.gate.data != nullptr) c.must_be("shared rows (d_gate needs shared)", in.shared.rows, plan.choices.tokens, errc::missing);
+  if (out.gate.data != nullptr)
+    c.must_be("shared rows (d_gate needs shared)", in.shared.rows, plan.choices.tokens, errc::missing);
   if (!c.result().ok()) return c.result();
   combine_row_backward<T, W, std::remove_const_t<O>, D, Slot> const body{plan, in, d_y, out};
   if (status const s = ex.run(plan.choices.tokens, body, {}); !s.ok()) return s;

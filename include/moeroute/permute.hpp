@@ -17,10 +17,10 @@ template <element T, element W, element O, std::signed_integral Slot>
 struct permute_row {
   using V = detail::widest_t<T, W, O>;
   plan_view<Slot> plan;
-  matrix_view<T const> x;         // tokens x width
-  matrix_view<W const> weights;   // tokens x k, or empty: the weight is on the output
-  matrix_view<O> grouped;         // rows x width
-  bool stream = false;            // one lane, rows as they are: past the caches
+  matrix_view<T const> x;        // tokens x width
+  matrix_view<W const> weights;  // tokens x k, or empty: the weight is on the output
+  matrix_view<O> grouped;        // rows x width
+  bool stream = false;           // one lane, rows as they are: past the caches
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
@@ -28,7 +28,10 @@ struct permute_row {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
     if constexpr (is_serial<G> && std::same_as<T, O>)
-      if (stream) return copy_by_pieces(x[t].data, first, n);
+      if (stream) {
+        copy_by_pieces(t, t);
+        return detail::stream_fence();
+      }
     for (offset_t j = 0; j < n; ++j) {
       offset_t const slot = plan.slot_of_choice[first + j];
       if (slot < 0) continue;
@@ -41,17 +44,31 @@ struct permute_row {
     g.sync();
   }
 
+  // Many tokens on one CPU thread: one fence for all, the next row on its way.
+  static constexpr offset_t rows_scratch_bytes() { return 0; }
+  void rows(offset_t first, offset_t last, scratch s) const {
+    if constexpr (std::same_as<T, O>)
+      if (stream) {
+        for (offset_t t = first; t < last; ++t) copy_by_pieces(t, t + 1 < last ? t + 1 : t);
+        return detail::stream_fence();
+      }
+    for (offset_t t = first; t < last; ++t) (*this)(serial_group{}, t, s);
+  }
+
  private:
   // A piece of the row is read once and written to every slot while it is near.
-  MOEROUTE_HD void copy_by_pieces(T const* row, offset_t first, offset_t n) const {
+  MOEROUTE_HD void copy_by_pieces(offset_t t, offset_t next) const {
     constexpr offset_t piece = 4096 / static_cast<offset_t>(sizeof(T));
+    offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
+    T const* const row = x[t].data;
     for (offset_t d = 0; d < x.cols; d += piece) {
       offset_t const count = x.cols - d < piece ? x.cols - d : piece;
+      offset_t const bytes = count * static_cast<offset_t>(sizeof(T));
+      detail::fetch_ahead(x[next].data + d, bytes);
       for (offset_t j = 0; j < n; ++j)
         if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
-          detail::stream_copy(row + d, grouped[slot].data + d, count * static_cast<offset_t>(sizeof(T)));
+          detail::stream_copy(row + d, grouped[slot].data + d, bytes);
     }
-    detail::stream_fence();
   }
 };
 
@@ -60,11 +77,11 @@ template <element T, element W, element O, element S, element D, std::signed_int
 struct permute_row_backward {
   using V = detail::widest_t<T, W, O, S, D>;
   plan_view<Slot> plan;
-  matrix_view<T const> x;             // tokens x width; read for d_weights
-  matrix_view<W const> weights;       // tokens x k, or empty
-  matrix_view<O const> d_grouped;     // rows x width
-  matrix_view<S> d_x;                 // tokens x width, or empty
-  matrix_view<D> d_weights;           // tokens x k, or empty
+  matrix_view<T const> x;          // tokens x width; read for d_weights
+  matrix_view<W const> weights;    // tokens x k, or empty
+  matrix_view<O const> d_grouped;  // rows x width
+  matrix_view<S> d_x;              // tokens x width, or empty
+  matrix_view<D> d_weights;        // tokens x k, or empty
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
@@ -72,13 +89,14 @@ struct permute_row_backward {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
     if (d_x.data != nullptr)
-      detail::sum_rows<V>(g, d_x[t].data, d_x.cols,
-                          detail::rows_on_16_bytes(d_x) && detail::rows_on_16_bytes(d_grouped), [&](auto&& visit) {
-        for (offset_t j = 0; j < n; ++j)
-          if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
-            visit(d_grouped[slot].data,
-                  weights.data == nullptr ? V(1) : detail::widen<V>(values_of(weights, plan.choices, t)[j]));
-      });
+      detail::sum_rows<V>(
+          g, d_x[t].data, d_x.cols, detail::rows_on_16_bytes(d_x) && detail::rows_on_16_bytes(d_grouped),
+          [&](auto&& visit) {
+            for (offset_t j = 0; j < n; ++j)
+              if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
+                visit(d_grouped[slot].data,
+                      weights.data == nullptr ? V(1) : detail::widen<V>(values_of(weights, plan.choices, t)[j]));
+          });
     if (d_weights.data != nullptr)
       for (offset_t j = 0; j < n; ++j) {
         offset_t const slot = plan.slot_of_choice[first + j];
@@ -107,8 +125,10 @@ status try_permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, m
     body.stream = weights.data == nullptr &&
                   plan.offsets[plan.experts()] * x.cols * static_cast<offset_t>(sizeof(O)) >= detail::stream_from_bytes;
   if (status const s = ex.run(plan.choices.tokens, body, {}); !s.ok()) return s;
-  if constexpr (std::same_as<X, row_range>) return {};
-  else return try_zero_padding(ex, plan, grouped);
+  if constexpr (std::same_as<X, row_range>)
+    return {};
+  else
+    return try_zero_padding(ex, plan, grouped);
 }
 
 // The transposed way: d_x[t] = sum_j w_j d_grouped[slot_j], d_weights[t, j] = <x[t], d_grouped[slot_j]>.
@@ -142,7 +162,8 @@ status try_permute_backward(X const& ex, plan_view<Slot> const& plan, matrix_vie
 }
 
 template <executor X, class T, class W, element O, std::signed_integral Slot>
-void permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights, matrix_view<O> grouped) {
+void permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, matrix_view<W> weights,
+             matrix_view<O> grouped) {
   throw_if_bad(try_permute(ex, plan, x, weights, grouped));
 }
 template <executor X, class T, element O, std::signed_integral Slot>

@@ -4,7 +4,11 @@
 #pragma once
 
 #include <moeroute/core/tree_sum.hpp>
+#include <moeroute/plan/stream.hpp>
 #include <moeroute/plan/view.hpp>
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/math.hpp>
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -64,8 +68,10 @@ MOEROUTE_HD void map_row(G const& g, T const* from, O* to, offset_t width, F con
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>
 MOEROUTE_HD void copy_row(G const& g, T const* from, O* to, offset_t width) {
-  if constexpr (std::same_as<T, O>) map_row(g, from, to, width, [](T x) { return x; });
-  else map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
+  if constexpr (std::same_as<T, O>)
+    map_row(g, from, to, width, [](T x) { return x; });
+  else
+    map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
 }
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>
@@ -76,18 +82,62 @@ MOEROUTE_HD void scale_row(G const& g, V w, T const* from, O* to, offset_t width
 // to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row, w) for each, in order. `aligned`:
 // `to` and all rows lie on 16 bytes.
 inline constexpr index_t tile_width = 64;  // columns of a sum that stay in registers, one lane
+// One tile of one lane, from column d on: in registers, whatever the compiler's level.
 MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, class O, class G, class Terms>
-MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms const& terms) {
+template <class V, class O, class Terms>
+MOEROUTE_HD MOEROUTE_INLINE void sum_tile(O* to, offset_t d, Terms const& terms) {
+#if defined(MOEROUTE_SIMD)
+  if constexpr (std::same_as<V, float>) {
+    using simd::floats;
+    floats part[4] = {floats(0.f), floats(0.f), floats(0.f), floats(0.f)};
+    terms([&](auto const* row, V w) {
+      floats const f(w);
+      if constexpr (std::same_as<std::remove_cvref_t<decltype(*row)>, float>) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) part[j] = simd::simd_fma(f, simd::load<floats>(row + d + 16 * j), part[j]);
+      } else {
+        alignas(64) float wide[tile_width];
+        for (index_t i = 0; i < tile_width; ++i) wide[i] = widen<V>(row[d + i]);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) part[j] = simd::simd_fma(f, simd::load<floats>(wide + 16 * j), part[j]);
+      }
+    });
+    if constexpr (std::same_as<O, float>) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) simd::store(to + 16 * j, part[j]);
+    } else {
+      alignas(64) float wide[tile_width];
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) simd::store(wide + 16 * j, part[j]);
+      for (index_t i = 0; i < tile_width; ++i) to[i] = store<O>(wide[i]);
+    }
+    return;
+  }
+#endif
+  V sum[tile_width];
+  for (index_t i = 0; i < tile_width; ++i) sum[i] = 0;
+  terms([&](auto const* row, V w) {
+    for (index_t i = 0; i < tile_width; ++i) sum[i] = math::fma(w, widen<V>(row[d + i]), sum[i]);
+  });
+  for (index_t i = 0; i < tile_width; ++i) to[i] = store<O>(sum[i]);
+}
+struct nothing_ahead {
+  static constexpr bool stream = false;
+  MOEROUTE_HD void operator()(offset_t) const {}
+};
+// `ahead(d)` is called before each tile of one lane; `ahead.stream`: `to` goes past the caches.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, class O, class G, class Terms, class Ahead = nothing_ahead>
+MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms const& terms,
+                          Ahead const& ahead = {}) {
   offset_t d = g.rank();
   if constexpr (is_serial<G>) {
-    V sum[tile_width];
     for (; d + tile_width <= width; d += tile_width) {
-      for (index_t i = 0; i < tile_width; ++i) sum[i] = 0;
-      terms([&](auto const* row, V w) {
-        for (index_t i = 0; i < tile_width; ++i) sum[i] = math::fma(w, widen<V>(row[d + i]), sum[i]);
-      });
-      for (index_t i = 0; i < tile_width; ++i) to[d + i] = store<O>(sum[i]);
+      ahead(d);
+      O out[tile_width];
+      O* const at = ahead.stream ? out : to + d;
+      sum_tile<V>(at, d, terms);
+      if (ahead.stream) stream_copy(out, to + d, tile_width * static_cast<offset_t>(sizeof(O)));
     }
   } else if (aligned) {
     constexpr index_t n = 16 / static_cast<index_t>(sizeof(O));
@@ -134,8 +184,7 @@ void check_tokens(checks& c, char const* rows, char const* columns, plan_view<Sl
 template <executor X, std::signed_integral Slot>
 void check_plan_in_use(X const&, checks& c, plan_view<Slot> const& plan) {
   c.at_least("plan.offsets size", plan.offsets.size, 1, errc::missing);
-  if constexpr (runs_on_host<X>)
-    c.must_be("plan.slot_of_choice size", plan.slot_of_choice.size, plan.choices.size());
+  if constexpr (runs_on_host<X>) c.must_be("plan.slot_of_choice size", plan.slot_of_choice.size, plan.choices.size());
 }
 template <executor X, class W, std::signed_integral Slot>
 void check_weights(X const&, checks& c, char const* rows, char const* columns, plan_view<Slot> const& plan,
