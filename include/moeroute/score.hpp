@@ -41,7 +41,7 @@ struct softmax {
   }
   template <class V>
   MOEROUTE_HD static V numerator(V x, V top) {
-    return math::where(x == top, V(1), math::exp(x - top));
+    return math::where(x == top, V(1), math::exp_not_positive(x - top));
   }
   template <class V>
   MOEROUTE_HD V operator()(summary<V> const& m, V x) const {

@@ -226,16 +226,35 @@ MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
   }
 }
 
-// e^x. NaN stays NaN; +inf above the range, 0 below it.
-template <class V>
+namespace detail {
+template <bool NotPositive, class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   using C = constants<scalar_t<V>>;
-  V const a = math::min(V(C::exp_most), math::max(V(C::exp_least), x));
+  V a = x;
+  if constexpr (!NotPositive) a = math::min(V(C::exp_most), a);
+  if constexpr (!requires { simd_scale_by_power(x, x); }) a = math::max(V(C::exp_least), a);
   V const shifted = math::fma(a, V(C::log2e), V(C::round)), n = shifted - V(C::round);
   V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), a));
   V const p = math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
   // 0 before the scaling: a product that vanishes takes many times as long.
   return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
+}
+}  // namespace detail
+// e^x. NaN stays NaN; +inf above the range, 0 below it.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
+  return detail::exp<false>(x);
+}
+// The same for x <= 0.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V exp_not_positive(V x) {
+  return detail::exp<true>(x);
+}
+// -|x|.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V minus_magnitude(V x) {
+  using I = typename bits_of<V>::type;
+  return math::as<V>(math::as<I>(x) | I(least<typename bits_of<scalar_t<V>>::type>));
 }
 
 // log(x 2^-less) for 0 < x < inf that is not subnormal.
@@ -283,14 +302,13 @@ MOEROUTE_HD MOEROUTE_INLINE V log1p_unit(V u) {
 
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sigmoid(V x) {
-  auto const below = x < V(0);
-  V const u = math::exp(math::where(below, x, -x));
-  return math::over_one_plus(math::where(below, u, V(1)), u);
+  V const u = math::exp_not_positive(math::minus_magnitude(x));
+  return math::over_one_plus(math::where(x < V(0), u, V(1)), u);
 }
 // log(1 + e^x).
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V softplus(V x) {
-  V const u = math::exp(math::where(x < V(0), x, -x));
+  V const u = math::exp_not_positive(math::minus_magnitude(x));
   return math::where(x > V(0), x, V(0)) + math::log1p_unit(u);
 }
 template <class V>

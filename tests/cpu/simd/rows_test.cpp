@@ -26,13 +26,13 @@ TEST_CASE("rows: logits in their layout, NaN in the gaps, parameters beside them
           CHECK(is_nan(x));
       }
       float lane[16];
-      for (index_t i = 0; i < l.size; i += 16) {
-        simd::store(lane, simd::read_parameters(row_view<float const>(z), l, i));
+      simd::for_each_block(l, [&](index_t i, index_t first, int n) {
+        simd::store(lane, simd::read_parameters(row_view<float const>(z), first, n));
         for (index_t j = 0; j < 16; ++j) {
           float const x = out[static_cast<std::size_t>(i + j)];
           CHECK(lane[j] == (is_nan(x) ? 0.f : x));
         }
-      }
+      });
     }
   CHECK(simd::layout_of(top_k{2}, 60).in_order());
   CHECK_FALSE(simd::layout_of(group_limited_top_k<>{.groups = 8}, 160).in_order());

@@ -52,11 +52,10 @@ template <int R, class Body, class M>
 MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t const* token, key_layout const& l,
                                        vector_row<R> const& z, M const& m) {
   using W = std::remove_cvref_t<decltype(b.out.scores[0][0])>;
-  for (index_t i = 0; i < 16 * l.groups * l.vectors; i += 16) {
-    index_t const g = i / (16 * l.vectors), in_group = i - 16 * g * l.vectors;
-    int const n = l.width - in_group < 16 ? l.width - in_group : 16;
+  for_each_block(l, [&](index_t i, index_t expert, int n) MOEROUTE_SIMD_LAMBDA {
+    if (n == 0) return;
     for_each_part<R>(score_of(b.r.score, m, z.at(i)), [&](int q, floats part) MOEROUTE_SIMD_LAMBDA {
-      W* const to = &b.out.scores[token[q]][g * l.width + in_group];
+      W* const to = &b.out.scores[token[q]][expert];
       if constexpr (std::same_as<W, float>) {
         store_first(to, part, n);
       } else {
@@ -65,7 +64,7 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t const* token, key
         for (int j = 0; j < n; ++j) to[j] = static_cast<W>(lane[j]);
       }
     });
-  }
+  });
 }
 
 // The summary for the weights, after all scores were written where they are asked for.
@@ -88,16 +87,16 @@ template <int R, class Body, class M>
 MOEROUTE_SIMD_INLINE void write_keys(Body const& b, offset_t first, key_layout const& l, vector_row<R> const& z,
                                      M const& m, float* const* to) {
   auto const parameters = b.r.bias.parameters(b.in.context(first));
-  for (index_t i = 0; i < l.size; i += 16) {
+  for_each_block(l, [&](index_t i, [[maybe_unused]] index_t expert, [[maybe_unused]] int n) MOEROUTE_SIMD_LAMBDA {
     auto const x = z.raw(i);
     auto y = score_of(b.r.score, m, closed_if_nan(x));
     if constexpr (!is_none<decltype(b.r.bias)>) {
-      floats const p = read_parameters(parameters, l, i);
+      floats const p = read_parameters(parameters, expert, n);
       y = b.r.bias(y, side_by_side<R>([&](int) MOEROUTE_SIMD_LAMBDA { return p; }));
     }
     y = select(decltype(x)(lowest) < x, y, x);  // closed stays closed, NaN stays NaN
     for_each_part<R>(y, [&](int q, floats part) MOEROUTE_SIMD_LAMBDA { store(to[q] + i, part); });
-  }
+  });
 }
 
 // R tokens, all valid, with the same bias; a token may appear twice.

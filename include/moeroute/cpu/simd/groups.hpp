@@ -32,11 +32,15 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 // Scores of 8 groups from `first` on: the sum of their two best keys, or the best.
 MOEROUTE_SIMD_INLINE vec<float, 8> scores_of_8(float const* key, int first, int groups, int vectors, bool sum) {
   floats h[8], l[8];
-#pragma GCC unroll 8
+  float const* run[8];
   for (int g = 0; g < 8; ++g) {
     h[g] = l[g] = floats(lowest);
-    for (int i = 0; i < vectors && first + g < groups; ++i) {
-      floats const x = closed_if_nan(load<floats>(key + 16 * ((first + g) * vectors + i)));
+    run[g] = key + 16 * vectors * (first + g < groups ? first + g : groups - 1);
+  }
+  for (int i = 0; i < 16 * vectors; i += 16) {
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) {
+      floats const x = closed_if_nan(load<floats>(run[g] + i));
       l[g] = max(l[g], min(h[g], x));
       h[g] = max(h[g], x);
     }
@@ -45,7 +49,8 @@ MOEROUTE_SIMD_INLINE vec<float, 8> scores_of_8(float const* key, int first, int 
   auto const all_l = side_by_side<8>([&](int g) MOEROUTE_SIMD_LAMBDA { return l[g]; });
   floats const score =
       sum ? detail::fold_two_best<8, 8, true>(all_h, all_l) : detail::fold_two_best<8, 8, false>(all_h, all_l);
-  return even<0>(score);  // each group owns two lanes
+  floats const real = select(lane_id() < ints(2 * (groups - first)), score, floats(lowest));
+  return even<0>(real);  // each group owns two lanes
 }
 // Which of the keys are among the `count` largest, as bits; no two keys are equal.
 template <int G>

@@ -147,8 +147,19 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<fl
   V const rough = each(
       [](auto x) MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, all_lanes), 0); },
       d);
-  V const r = max(simd_fma(simd_fma(-d, rough, V(1.f)), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
-  return simd_fma(simd_fma(-d, q, n), r, q);
+  auto const less = [](V c, V a, V b) MOEROUTE_SIMD_LAMBDA {  // c - a b
+#if defined(__clang__)
+    return simd_fma(-a, b, c);
+#else
+    return each(
+        [](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
+          return decltype(x)(__builtin_ia32_vfnmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
+        },
+        a, b, c);
+#endif
+  };
+  V const r = max(simd_fma(less(V(1.f), d, rough), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
+  return simd_fma(less(n, d, q), r, q);
 }
 #endif
 

@@ -90,13 +90,22 @@ MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) 
     }
   for (index_t i = 16 * l.groups * l.vectors; i < l.size; i += 16) store(to + i, floats(not_a_number<float>));
 }
-// The parameters of the 16 experts at place i.
+// f(place, first expert, experts in it) for each register of the layout; those at the end hold none.
+template <class F>
+MOEROUTE_SIMD_INLINE void for_each_block(key_layout const& l, F f) {
+  index_t place = 0, first = 0, left = l.width;
+  for (; place < l.size; place += 16) {
+    bool const inside = place < 16 * l.groups * l.vectors;
+    f(place, inside ? first : 0, inside ? (left < 16 ? left : 16) : 0);
+    first += left < 16 ? left : 16;
+    left = left > 16 ? left - 16 : l.width;
+  }
+}
+// The parameters of n experts from `first` on.
 template <class P>
-MOEROUTE_SIMD_INLINE floats read_parameters(row_view<P const> p, key_layout const& l, index_t i) {
-  index_t const g = i / (16 * l.vectors), in_group = i - 16 * g * l.vectors;
-  index_t const first = g * l.width + in_group, n = g < l.groups ? l.width - in_group : 0;
+MOEROUTE_SIMD_INLINE floats read_parameters(row_view<P const> p, index_t first, int n) {
   if constexpr (std::same_as<P, float>) {
-    return n >= 16 ? load<floats>(p.data + first) : load_first(p.data + (n > 0 ? first : 0), n, 0.f);
+    return n == 16 ? load<floats>(p.data + first) : load_first(p.data + first, n, 0.f);
   } else {
     alignas(64) float part[16];
     for (index_t j = 0; j < 16; ++j) part[j] = j < n ? static_cast<float>(p[first + j]) : 0.f;
