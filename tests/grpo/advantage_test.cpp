@@ -88,6 +88,22 @@ TEST_CASE_TEMPLATE("advantage: the same bits for every lane group", V, float, do
   }
 }
 
+TEST_CASE("promise P7 advantage: small groups side by side have the bits of one after the other") {
+  auto r = inputs::normal(16 * 105, 6);
+  for (std::size_t i = 0; i < r.size(); i += 37) r[i] = not_a_number<float>;
+  for (std::size_t i = 320; i < 400; ++i) r[i] = i % 3 == 0 ? -0.f : 0.f;  // equal rewards
+  for (std::size_t i = 400; i < 416; ++i) r[i] = not_a_number<float>;
+  r[500] = infinity<float>, r[516] = -infinity<float>, r[533] = 3e38f, r[534] = -3e38f;
+  for (offset_t const size : {4, 8, 16})
+    for (auto const form : {baseline::deviation, baseline::mean_only, baseline::leave_one_out})
+      for (bool const sample : {false, true}) {
+        segments const s(std::ssize(r) / size, size);
+        group_advantage const p{.against = form, .sample = sample};
+        CHECK(run::same_bits(advantages(serial{}, p, r, s), advantages(lockstep{3}, p, r, s)));
+        CHECK(run::same_bits(advantages(serial{}, p, r, s), advantages(row_by_row{serial{}}, p, r, s)));
+      }
+}
+
 TEST_CASE("promise P17: advantage names what does not fit") {
   std::vector<float> r(6), out(6);
   auto const s = try_group_advantages(serial{}, {}, row_view<float const>(r), segments(2, 4), row_view<float>(out));

@@ -30,6 +30,13 @@ MOEROUTE_HD V tree_fold(G const& g, offset_t count, Step const& step) {
   } else if constexpr (requires { g.of_first_part(V{}); }) {  // a block: its first warp does it
     return g.of_first_part(g.index == 0 ? moeroute::tree_fold<V>(g.part, count, step) : V(0));
   } else {
+    if constexpr (is_serial<G>)
+      if (count <= 8) {  // classes beyond the eighth would add nothing
+        V part[8] = {};
+        for (offset_t i = 0; i < count; ++i) part[i] = step(part[i], i);
+        detail::fold_upper_half<4>(part);
+        return part[0];
+      }
     V part[32];
     for (index_t c = 0; c < 32; ++c) part[c] = 0;
     if constexpr (is_serial<G>) {  // all classes side by side: the row is read once, in order

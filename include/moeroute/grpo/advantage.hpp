@@ -10,6 +10,9 @@
 
 #include <moeroute/core/executor.hpp>
 #include <moeroute/core/tree_sum.hpp>
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/small_groups.hpp>
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -57,6 +60,22 @@ struct group_advantage_row {
   row_view<A> out;
 
   offset_t scratch_bytes() const { return 0; }
+#if defined(MOEROUTE_SIMD)
+  static constexpr bool small_groups = std::same_as<R, float> && std::same_as<A, float>;
+  offset_t rows_scratch_bytes() const
+    requires small_groups
+  {
+    return 0;
+  }
+  void rows(offset_t i, offset_t last, scratch s) const
+    requires small_groups
+  {
+    if (groups.offset.empty() && groups.size == 4) i = simd::advantages_of_small_groups<4>(*this, i, last);
+    if (groups.offset.empty() && groups.size == 8) i = simd::advantages_of_small_groups<8>(*this, i, last);
+    if (groups.offset.empty() && groups.size == 16) i = simd::advantages_of_small_groups<16>(*this, i, last);
+    for (; i < last; ++i) (*this)(serial_group{}, i, s);
+  }
+#endif
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
@@ -118,8 +137,8 @@ status try_group_advantages(X const& x, group_advantage const& policy, row_view<
   return x.run(groups.count, group_advantage_row<Reward, A>{policy, rewards, groups, out}, w);
 }
 template <executor X, class R, class A>
-void group_advantages(X const& x, group_advantage const& policy, row_view<R> rewards, segments groups,
-                      row_view<A> out, workspace w = {}) {
+void group_advantages(X const& x, group_advantage const& policy, row_view<R> rewards, segments groups, row_view<A> out,
+                      workspace w = {}) {
   throw_if_bad(try_group_advantages(x, policy, rewards, groups, out, w));
 }
 
