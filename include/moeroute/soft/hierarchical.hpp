@@ -6,8 +6,8 @@
 //            and maps them back (y = A outputs): not the column softmax of Soft MoE
 //            group gate = clamp(sigmoid(w . mean(x)), 0.01, 1)
 //   level 2  Soft MoE over all slots: soft_moe.hpp, logits from the slots themselves
-// The last group may be short: its padding takes no part and is never written. Forward here; each step's gradient is
-// that of soft_moe.hpp's verbs (soft_slots, soft_combine with dispatch = combine = A) and of the caller's W and w.
+// The last group may be short: its padding takes no part and is never written. The way back is in
+// hierarchical_backward.hpp.
 #pragma once
 
 #include <moeroute/soft/soft_moe.hpp>
