@@ -8,6 +8,7 @@
 #include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/z_loss.hpp>
 #include <moeroute/route_experts.hpp>
+#include <moeroute/select/replay.hpp>
 
 #include <cuda_bf16.h>
 
@@ -34,6 +35,7 @@ using usual_router = router<no_gate, no_prior, softmax, no_bias, top_k<>, renorm
 using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
 using v3_router = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
 using drawing_router = router<no_gate, no_prior, softmax, no_bias, gumbel_top_k<>, renormalize>;
+using replaying_router = router<no_gate, no_prior, softmax, no_bias, replay<top_k<>, index_t>, renormalize>;
 using choosing_experts = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
 using by_scores = detail::sorted_plan<index_t, float, std::int32_t>;
 using two_losses = terms<switch_balance, z_loss>;
@@ -44,6 +46,7 @@ WARP(route_softmax_over_chosen_fp32, route_row<late_router, float, float, index_
 WARP(route_deepseek_v3_fp32, route_row<v3_router, float, float, index_t, float>);
 WARP(route_deepseek_v3_bf16, route_row<v3_router, bf16, float, index_t, float>);
 WARP(route_gumbel_fp32, route_row<drawing_router, float, float, index_t, float>);
+WARP(route_replay_fp32, route_row<replaying_router, float, float, index_t, float>);
 BLOCK(route_softmax_fp32_long_row, route_row<usual_router, float, float, index_t, float>);
 PART(registers_softmax_bf16_256_top8, route_in_registers<usual_router, bf16, float, index_t, float, 256>);
 PART(registers_softmax_fp32_256_top8, route_in_registers<usual_router, float, float, index_t, float, 256>);
@@ -73,3 +76,4 @@ WARP(route_log_prob, route_log_prob_row<no_prior, float, float, index_t, float>)
 WARP(route_log_prob_backward, route_log_prob_backward_row<no_prior, float, float, index_t, float, float>);
 WARP(group_advantages, group_advantage_row<float, float>);
 WARP(policy_terms, detail::policy_term_row<float, float>);
+WARP(policy_total, detail::policy_total_row<float, float>);

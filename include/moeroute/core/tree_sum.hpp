@@ -63,4 +63,45 @@ MOEROUTE_HD V tree_sum(G const& g, offset_t count, Term const& term) {
   return moeroute::tree_fold<V>(g, count, [&](V sum, offset_t i) { return sum + term(i); });
 }
 
+template <class V, std::size_t N>
+struct sums_of {
+  V of[N] = {};
+};
+// N sums in one pass, each in the order of tree_sum: add(sums, i) adds the terms of i to sums[0] .. sums[N - 1], and may
+// do more, since it is called once for each i.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, std::size_t N, lane_group G, class Add>
+MOEROUTE_HD sums_of<V, N> tree_sums(G const& g, offset_t count, Add const& add) {
+  sums_of<V, N> total;
+  if constexpr (requires { G::static_lanes; }) {
+    constexpr std::size_t lanes = G::static_lanes, own = 32 / lanes;
+    V part[own][N] = {};
+    for (std::size_t c = 0; c < own; ++c)
+      for (offset_t i = static_cast<offset_t>(c * lanes) + g.rank(); i < count; i += 32) add(part[c], i);
+    for (std::size_t half = own / 2; half > 0; half /= 2)
+      for (std::size_t c = 0; c < half; ++c)
+        for (std::size_t f = 0; f < N; ++f) part[c][f] += part[c + half][f];
+    for (std::size_t f = 0; f < N; ++f) total.of[f] = g.sum(part[0][f]);
+  } else if constexpr (requires { g.of_first_part(V{}); }) {
+    if (g.index == 0) total = moeroute::tree_sums<V, N>(g.part, count, add);
+    for (std::size_t f = 0; f < N; ++f) total.of[f] = g.of_first_part(total.of[f]);
+  } else {
+    V part[32][N] = {};
+    if constexpr (is_serial<G>) {
+      for (offset_t i = 0; i < count; ++i) add(part[i % 32], i);
+    } else {
+      for (index_t c = 0; c < 32; ++c) {
+        if (c % g.size() == g.rank())
+          for (offset_t i = c; i < count; i += 32) add(part[c], i);
+        for (std::size_t f = 0; f < N; ++f) part[c][f] = g.sum(part[c][f]);
+      }
+    }
+    for (index_t half = 16; half > 0; half /= 2)
+      for (index_t c = 0; c < half; ++c)
+        for (std::size_t f = 0; f < N; ++f) part[c][f] += part[c + half][f];
+    for (std::size_t f = 0; f < N; ++f) total.of[f] = part[0][f];
+  }
+  return total;
+}
+
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,59 +1,24 @@
-// Decides the policy loss and how it moves with the log-probabilities: of answer tokens under the replayed
-// route, or of the routes themselves, one term for each (layer, position). With r = exp(log_prob - old):
+// Decides the policy loss and how it moves with the log-probabilities: of answer tokens under the replayed route, or of the
+// routes themselves, one term (grpo/surrogate.hpp) for each (layer, position).
 //
-//   clip       -min(r A, clip(r, 1 - low, 1 + high) A)          GRPO, MoE-GRPO eq. 4 and 5; high > low: DAPO
-//   soft_gate  -A (4 / tau) sigmoid(tau (r - 1))                SAPO; tau by the sign of A
-//   sequence   clip with one r for the rollout: exp(mean of log_prob - old)                      GSPO
-//   + weight * KL to a reference: k1 = -x, k2 = x^2 / 2, k3 = e^x - 1 - x with x = reference - log_prob
-//
-// Terms are averaged inside a rollout, then rollouts (GRPO), or all terms alike (DAPO). The gradient of a clipped
-// term is 0; where nothing is clipped it is -A r. Positions can be left out (`included`: answers only, gate_scope).
-// Loss and statistics are sums in a fixed order: the same bits for every lane group, mergeable by +=.
+// Terms are averaged inside a rollout, then rollouts (GRPO), or all terms alike (DAPO). Positions can be left out
+// (`included`: answers only, gate_scope). Value and gradient come from one pass over the terms, two rows of work: a rollout,
+// then the total. Loss and statistics are sums in a fixed order: the same bits for every lane group, mergeable by +=.
 #pragma once
 
 #include <moeroute/grpo/advantage.hpp>
+#include <moeroute/grpo/surrogate.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
-
-enum class ratio_bound : std::uint8_t { clip, soft_gate };
-enum class ratio_level : std::uint8_t { term, sequence };
-enum class term_average : std::uint8_t { per_rollout, per_term };
-enum class kl_estimator : std::uint8_t { none, k1, k2, k3 };
-
-struct policy_surrogate {
-  ratio_bound bound = ratio_bound::clip;
-  ratio_level level = ratio_level::term;
-  double clip_low = .2, clip_high = .2;
-  double tau_positive = 1, tau_negative = 1.05;  // soft_gate
-  term_average average = term_average::per_rollout;
-  kl_estimator kl = kl_estimator::none;
-  double kl_weight = 0;
-
-  status validate() const {
-    if (!(clip_low >= 0 && clip_low <= 1 && clip_high >= 0))
-      return {errc::bad_value, "surrogate.clip_low/high (negative, or low above 1)", "must be at least", -1, 0};
-    if (!(tau_positive > 0 && tau_negative > 0))
-      return {errc::bad_value, "surrogate.tau", "must be above", 0, 0};
-    return {};
-  }
-};
-constexpr policy_surrogate grpo_surrogate(double clip = .2) { return {.clip_low = clip, .clip_high = clip}; }
-constexpr policy_surrogate dapo_surrogate() {
-  return {.clip_low = .2, .clip_high = .28, .average = term_average::per_term};
-}
-constexpr policy_surrogate gspo_surrogate() {
-  return {.level = ratio_level::sequence, .clip_low = 3e-4, .clip_high = 4e-4};
-}
-constexpr policy_surrogate sapo_surrogate() { return {.bound = ratio_bound::soft_gate}; }
 
 // One term or any sum of terms. Means: divide by terms.
 struct objective_sums {
   double loss = 0;
   double terms = 0;
-  double clipped = 0;       // terms whose gradient the clip took
+  double clipped = 0;  // terms whose gradient the clip took
   double ratio = 0;
   double ratio_most = 0;
-  double kl = 0;            // of the chosen estimator, or k3 of old against new if there is none
+  double kl = 0;  // of the chosen estimator, or k3 of old against new if there is none
   double log_ratio = 0;
 
   MOEROUTE_HD objective_sums& operator+=(objective_sums const& o) {
@@ -68,45 +33,19 @@ template <class P = float>
 struct policy_batch {
   matrix_view<P const> log_prob{};
   matrix_view<P const> old{};
-  matrix_view<P const> reference{};          // only for KL
-  row_view<P const> advantage{};             // rollouts
+  matrix_view<P const> reference{};  // only for KL
+  row_view<P const> advantage{};     // rollouts
   segments rollouts{};
-  row_view<std::uint8_t const> included{};   // positions, optional; 0 = no term here
+  row_view<std::uint8_t const> included{};  // positions, optional; 0 = no term here
 };
 template <class D = float>
 struct policy_gradient {
-  matrix_view<D> d_log_prob{};               // layers x positions
-  row_view<objective_sums> rollout{};        // rollouts
-  row_view<objective_sums> total{};          // one
+  matrix_view<D> d_log_prob{};         // layers x positions
+  row_view<objective_sums> rollout{};  // rollouts
+  row_view<objective_sums> total{};    // one
 };
 
 namespace detail {
-
-// Value and slope of one clipped or soft term in the log-ratio.
-struct term_value {
-  double loss, slope;
-  bool clipped;
-};
-MOEROUTE_HD inline term_value surrogate_term(policy_surrogate const& s, double ratio, double a) {
-  if (s.bound == ratio_bound::soft_gate) {
-    double const tau = a > 0 ? s.tau_positive : s.tau_negative;
-    double const gate = math::sigmoid(tau * (ratio - 1));
-    return {-a * (4 / tau) * gate, -a * 4 * gate * (1 - gate) * ratio, false};
-  }
-  double const low = 1 - s.clip_low, high = 1 + s.clip_high;
-  double const bounded = math::min(math::max(ratio, low), high);
-  double const free_value = math::mul(ratio, a), held = math::mul(bounded, a);
-  bool const passes = (a > 0 && ratio < high) || (a < 0 && ratio > low);
-  return {-math::min(free_value, held), passes ? -free_value : 0., a != 0 && !passes};
-}
-MOEROUTE_HD inline term_value kl_term(kl_estimator k, double x) {  // x = reference - log_prob; slope in log_prob
-  if (k == kl_estimator::k1) return {-x, 1, false};
-  if (k == kl_estimator::k2) return {x * x / 2, -x, false};
-  double const grown = math::exp(x);
-  return {grown - 1 - x, 1 - grown, false};
-}
-// 0 for equal values, so that two impossible routes agree.
-MOEROUTE_HD inline double log_ratio(double a, double b) { return a == b ? 0 : a - b; }
 
 template <class P, class D>
 struct policy_body {
@@ -127,32 +66,28 @@ struct policy_body {
     return {j / n, in.rollouts.first(i) + j % n};
   }
   MOEROUTE_HD bool here(place p) const { return in.included.empty() || in.included[p.position] != 0; }
+  MOEROUTE_HD offset_t terms(auto const& g, offset_t i) const {  // of rollout i
+    offset_t const n = places(i);
+    if (in.included.empty()) return n;
+    std::int64_t terms = 0;
+    for (offset_t j = g.rank(); j < n; j += g.size()) terms += here(at(i, j));
+    return g.sum(terms);
+  }
   MOEROUTE_HD double log_ratio_at(place p) const {
     return log_ratio(static_cast<double>(in.log_prob[p.layer][p.position]),
                      static_cast<double>(in.old[p.layer][p.position]));
   }
 };
 
-// First pass: how many terms a rollout has, and its log-ratio.
+// Only where all terms weigh alike and some positions are left out: how many terms a rollout has.
 template <class P, class D>
 struct policy_count_row : policy_body<P, D> {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
-    offset_t const n = this->places(i);
-    std::int64_t terms = 0;
-    for (offset_t j = g.rank(); j < n; j += g.size()) terms += this->here(this->at(i, j));
-    terms = g.sum(terms);
-    double const lr = tree_sum<double>(g, n, [&](offset_t j) {
-      auto const p = this->at(i, j);
-      return this->here(p) ? this->log_ratio_at(p) : 0.;
-    });
-    if (g.rank() == 0) {
-      objective_sums o;
-      o.terms = static_cast<double>(terms);
-      o.log_ratio = lr;
-      this->out.rollout[i] = o;
-    }
+    objective_sums o;
+    o.terms = static_cast<double>(this->terms(g, i));
+    if (g.rank() == 0) this->out.rollout[i] = o;
     g.sync();
   }
 };
@@ -164,22 +99,21 @@ struct policy_total_row : policy_body<P, D> {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
     auto const& of = this->out.rollout;
-    auto const sum = [&](double objective_sums::*field) {
-      return tree_sum<double>(g, of.size, [&](offset_t i) { return of[i].*field; });
-    };
+    auto const sum = tree_sums<double, 6>(g, of.size, [&](double* to, offset_t i) {
+      to[0] += of[i].loss, to[1] += of[i].terms, to[2] += of[i].clipped;
+      to[3] += of[i].ratio, to[4] += of[i].kl, to[5] += of[i].log_ratio;
+    });
     objective_sums o;
-    o.loss = sum(&objective_sums::loss), o.terms = sum(&objective_sums::terms);
-    o.clipped = sum(&objective_sums::clipped), o.ratio = sum(&objective_sums::ratio);
-    o.kl = sum(&objective_sums::kl), o.log_ratio = sum(&objective_sums::log_ratio);
-    for (offset_t i = g.rank(); i < of.size; i += g.size())
-      o.ratio_most = math::max(of[i].ratio_most, o.ratio_most);
+    o.loss = sum.of[0], o.terms = sum.of[1], o.clipped = sum.of[2];
+    o.ratio = sum.of[3], o.kl = sum.of[4], o.log_ratio = sum.of[5];
+    for (offset_t i = g.rank(); i < of.size; i += g.size()) o.ratio_most = math::max(of[i].ratio_most, o.ratio_most);
     o.ratio_most = g.max(o.ratio_most);
     if (g.rank() == 0) this->out.total[0] = o;
     g.sync();
   }
 };
 
-// Second pass: losses and slopes.
+// Losses, slopes and statistics of a rollout.
 template <class P, class D>
 struct policy_term_row : policy_body<P, D> {
   struct term {
@@ -207,55 +141,38 @@ struct policy_term_row : policy_body<P, D> {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
     offset_t const n = this->places(i);
-    objective_sums o = this->out.rollout[i];
+    objective_sums o;
+    o.terms = static_cast<double>(this->terms(g, i));
     double const rollouts = static_cast<double>(this->out.rollout.size);
-    double const each = this->s.average == term_average::per_term ? this->out.total[0].terms : o.terms * rollouts;
+    double each = o.terms * rollouts;
+    if (this->s.average == term_average::per_term)
+      each = this->in.included.empty() ? static_cast<double>(this->in.log_prob.rows * this->in.log_prob.cols)
+                                       : this->out.total[0].terms;
     double const weight = each > 0 ? 1 / each : 0;
-    double const mean = o.terms > 0 ? o.log_ratio / o.terms : 0;
+    double mean = 0;
+    if (this->s.level == ratio_level::sequence && o.terms > 0)
+      mean = tree_sum<double>(g, n,
+                              [&](offset_t j) {
+                                auto const p = this->at(i, j);
+                                return this->here(p) ? this->log_ratio_at(p) : 0.;
+                              }) /
+             o.terms;
     auto const a = static_cast<double>(this->in.advantage[i]);
-    auto const sum = [&](auto const& field) {
-      return tree_sum<double>(g, n, [&](offset_t j) {
-        auto const p = this->at(i, j);
-        return this->here(p) ? static_cast<double>(field(term_at(p, a, mean))) : 0.;
-      });
-    };
-    double loss = 0, ratio = 0, clipped = 0, kl = 0, most = 0;
-    if constexpr (is_serial<G>) {  // one evaluation a term; the same additions in the same classes
-      double part[32][4] = {};
-      for (offset_t j = 0; j < n; ++j) {
-        auto const p = this->at(i, j);
-        D d = D(0);
-        if (this->here(p)) {
-          term const t = term_at(p, a, mean);
-          auto& c = part[j % 32];
-          c[0] += t.loss, c[1] += t.ratio, c[2] += t.clipped ? 1. : 0., c[3] += t.kl;
-          most = math::max(t.ratio, most);
-          d = static_cast<D>(t.slope * weight);
-        }
-        this->out.d_log_prob[p.layer][p.position] = d;
+    double most = 0;
+    auto const sum = tree_sums<double, 5>(g, n, [&](double* to, offset_t j) {
+      auto const p = this->at(i, j);
+      D d = D(0);
+      if (this->here(p)) {
+        term const t = term_at(p, a, mean);
+        to[0] += t.loss, to[1] += t.ratio, to[2] += t.clipped ? 1. : 0., to[3] += t.kl, to[4] += this->log_ratio_at(p);
+        most = math::max(t.ratio, most);
+        d = static_cast<D>(t.slope * weight);
       }
-      for (index_t half = 16; half > 0; half /= 2)
-        for (index_t c = 0; c < half; ++c)
-          for (index_t f = 0; f < 4; ++f) part[c][f] += part[c + half][f];
-      loss = part[0][0], ratio = part[0][1], clipped = part[0][2], kl = part[0][3];
-    } else {
-      loss = sum([](term const& t) { return t.loss; });
-      ratio = sum([](term const& t) { return t.ratio; });
-      clipped = sum([](term const& t) { return t.clipped ? 1. : 0.; });
-      kl = sum([](term const& t) { return t.kl; });
-      for (offset_t j = g.rank(); j < n; j += g.size()) {
-        auto const p = this->at(i, j);
-        bool const counts = this->here(p);
-        term const t = counts ? term_at(p, a, mean) : term{};
-        if (counts) most = math::max(t.ratio, most);
-        this->out.d_log_prob[p.layer][p.position] = static_cast<D>(t.slope * weight);
-      }
-      most = g.max(most);
-    }
-    if (g.rank() == 0) {
-      o.loss = loss * weight, o.ratio = ratio, o.clipped = clipped, o.kl = kl, o.ratio_most = most;
-      this->out.rollout[i] = o;
-    }
+      this->out.d_log_prob[p.layer][p.position] = d;
+    });
+    o.ratio_most = g.max(most);
+    o.loss = sum.of[0] * weight, o.ratio = sum.of[1], o.clipped = sum.of[2], o.kl = sum.of[3], o.log_ratio = sum.of[4];
+    if (g.rank() == 0) this->out.rollout[i] = o;
     g.sync();
   }
 };
@@ -273,20 +190,24 @@ status try_policy_objective(X const& x, policy_surrogate const& s, policy_batch<
     c.must_be("reference rows", in.reference.rows, layers).must_be("reference columns", in.reference.cols, positions);
   c.must_be("advantage size", in.advantage.size, in.rollouts.count).empty_or("included size", in.included, positions);
   c.also(in.rollouts.validate("positions", positions));
-  c.must_be("d_log_prob rows", out.d_log_prob.rows, layers).must_be("d_log_prob columns", out.d_log_prob.cols, positions);
+  c.must_be("d_log_prob rows", out.d_log_prob.rows, layers)
+      .must_be("d_log_prob columns", out.d_log_prob.cols, positions);
   c.must_be("out.rollout size", out.rollout.size, in.rollouts.count).must_be("out.total size", out.total.size, 1);
   c.strided("log_prob", in.log_prob).strided("old", in.old).strided("d_log_prob", out.d_log_prob);
   if (!c.result().ok()) return c.result();
   detail::policy_body<P, D> const body{s, in, out};
-  status r = x.run(in.rollouts.count, detail::policy_count_row<P, D>{body}, w);
-  if (r.ok()) r = x.run(1, detail::policy_total_row<P, D>{body}, w);
+  status r;
+  if (s.average == term_average::per_term && !in.included.empty()) {
+    r = x.run(in.rollouts.count, detail::policy_count_row<P, D>{body}, w);
+    if (r.ok()) r = x.run(1, detail::policy_total_row<P, D>{body}, w);
+  }
   if (r.ok()) r = x.run(in.rollouts.count, detail::policy_term_row<P, D>{body}, w);
   if (r.ok()) r = x.run(1, detail::policy_total_row<P, D>{body}, w);
   return r;
 }
 template <executor X, class P, class D>
-void policy_objective(X const& x, policy_surrogate const& s, policy_batch<P> const& in,
-                      policy_gradient<D> const& out, workspace w = {}) {
+void policy_objective(X const& x, policy_surrogate const& s, policy_batch<P> const& in, policy_gradient<D> const& out,
+                      workspace w = {}) {
   throw_if_bad(try_policy_objective(x, s, in, out, w));
 }
 
