@@ -67,7 +67,7 @@ auto expert_choice(float capacity_factor = 2) {
   return router<no_gate, no_prior, softmax, no_bias, top_tokens<Scope>>{.select = {.capacity_factor = capacity_factor}};
 }
 // P36 Expert threshold: every expert with sigmoid(z) above its cut c_e; `minus_cuts` holds -c_e. Causal. Cuts move by
-// balance/threshold_update.hpp after a warm-up with expert choice.
+// balance/threshold_warm_up.hpp: experts choose for the first steps.
 inline auto expert_threshold(bias_row minus_cuts, index_t max_experts) {
   return router{.score = sigmoid{}, .bias = correction_bias{minus_cuts}, .select = above{.max_experts = max_experts},
                 .weigh = keep_scores{}};
