@@ -24,7 +24,7 @@ TEST_CASE("promise P1 P2 filter: equals a full stable sort, or asks for the plai
         std::int32_t id[64] = {};
         float top[1];
         std::vector<std::int32_t> list(size);
-        unsigned const unserved = simd::best_of_rows<1>(p, static_cast<int>(size), k, id, top, list.data());
+        unsigned const unserved = simd::best_of_rows(p, 1, static_cast<int>(size), k, id, top, list.data());
         ++rows, served += unserved == 0;
         if (unserved != 0) continue;
         CHECK(top[0] == row[static_cast<std::size_t>(want[0])]);

@@ -141,7 +141,7 @@ template <int R, class Body>
     for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
     again = r.select.template choose_rows<R>(name, key, size, id, s.template take<float>(2 * R * size));
   } else {
-    again = best_of_rows<R>(key, size, k, id, top, s.template take<std::int32_t>(size));
+    again = best_of_rows(key, R, size, k, id, top, s.template take<std::int32_t>(size));
   }
 
   alignas(64) float chosen[std::size_t{most_chosen} * R];

@@ -130,55 +130,52 @@ struct listed_row {
   for (int j = 0; j < k; ++j) id[j] = list[id[j]];
 }
 
-// The places of the k <= 64 best of R rows of `size` keys (a multiple of 64, NaN where there is no expert), best
-// first, row q at id[64 q]. `top` receives the largest key of each row. Bit q of the result is set where row q
-// has fewer than k keys above -inf, and was not served. `list` is scratch for `size` places.
-template <int R>
-[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int size, int k, std::int32_t* id, float* top,
-                                               std::int32_t* list) {
-  unsigned unserved = 0;
-  if (k > 16) {
-    for (int q = 0; q < R; ++q) {
-      float const bound = bound_of_64(row[q], size, k, top[q]);
-      if (bound == lowest)
-        unserved |= 1u << q;
-      else
-        insert_reaching(row[q], size, bound, k, id + 64 * q, list);
-    }
-    return unserved;
-  }
-  using V = vec<float, 16 * R>;
-  V a(lowest), b(lowest);
-  for (int i = 0; i < size; i += 32) {
-    a = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i); }), a);
-    b = max(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(row[q] + i + 16); }), b);
-  }
-  alignas(64) float maxima[std::size_t{16} * R];
-  if (k <= 8 && size < 512)
-    store(maxima, sort<16>(max(a, b)));
-  else
-    store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
+inline constexpr int most_rows = 4;  // at once
 
-  survivors s[std::size_t{R}];
-  for (int q = 0; q < R; ++q) {
-    top[q] = maxima[16 * q];
-    s[q] = detail::collect(row[q], size, floats(maxima[16 * q + k - 1]));
+// The places of the k <= 64 best of a few rows of `size` keys (a multiple of 64, NaN where there is no expert), best
+// first, row q at id[64 q]. `top` receives the largest key of each row. Bit q of the result is set where row q
+// has fewer than k keys above -inf, and was not served. `list` is scratch for `size` places. Each step is taken for
+// all rows before the next: their waits overlap.
+[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int rows, int size, int k, std::int32_t* id,
+                                               float* top, std::int32_t* list) {
+  float bound[most_rows];
+  int count[most_rows] = {};
+  alignas(64) double packed[16 * most_rows];
+  for (int q = 0; q < rows; ++q) {
+    if (k > 16) {
+      bound[q] = bound_of_64(row[q], size, k, top[q]);
+      continue;
+    }
+    floats a(lowest), b(lowest);
+    for (int i = 0; i < size; i += 32) {
+      a = max(load<floats>(row[q] + i), a);
+      b = max(load<floats>(row[q] + i + 16), b);
+    }
+    alignas(64) float maxima[16];
+    if (k <= 8 && size < 512)
+      store(maxima, sort<16>(max(a, b)));
+    else
+      store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
+    top[q] = maxima[0];
+    bound[q] = maxima[k - 1];
   }
-  auto const first =
-      sort<8>(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(low(s[q].key), low(s[q].id)); }));
-  auto const second = swap<7>(
-      sort<8>(side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return pack(high(s[q].key), high(s[q].id)); })));
-  auto const upper = unpack_id(merge<8>(max(first, second)));
-  auto lower = upper;
-  if (k > 8) lower = unpack_id(merge<8>(min(first, second)));
-  for_each_part<R>(upper, [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 64 * q, part); });
-  for_each_part<R>(lower, [&](int q, auto part) MOEROUTE_SIMD_LAMBDA { store(id + 64 * q + 8, part); });
-  for (int q = 0; q < R; ++q) {
-    float const bound = maxima[16 * q + k - 1];
-    if (bound == lowest)
+  for (int q = 0; q < rows && k <= 16; ++q) {
+    survivors const s = detail::collect(row[q], size, floats(bound[q]));
+    count[q] = s.count;
+    store(packed + 16 * q, pack(s.key, s.id));
+  }
+  for (int q = 0; q < rows && k <= 16; ++q) {
+    auto const first = sort<8>(load<vec<double, 8>>(packed + 16 * q));
+    auto const second = swap<7>(sort<8>(load<vec<double, 8>>(packed + 16 * q + 8)));
+    store(id + 64 * q, unpack_id(merge<8>(max(first, second))));
+    store(id + 64 * q + 8, unpack_id(merge<8>(min(first, second))));
+  }
+  unsigned unserved = 0;
+  for (int q = 0; q < rows; ++q) {
+    if (bound[q] == lowest)
       unserved |= 1u << q;
-    else if (s[q].count > 16)
-      insert_reaching(row[q], size, bound, k, id + 64 * q, list);
+    else if (k > 16 || count[q] > 16)
+      insert_reaching(row[q], size, bound[q], k, id + 64 * q, list);
   }
   return unserved;
 }

@@ -57,7 +57,7 @@ inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first
     store(key + i, load<floats>(logit + i) / floats(temperature) + gumbel_of(load<vec<std::uint32_t, 16>>(word + i)));
   float const* const row[1] = {key};
   float top[1];
-  return best_of_rows<1>(row, size, k, id, top, reinterpret_cast<std::int32_t*>(word)) != 0;
+  return best_of_rows(row, 1, size, k, id, top, reinterpret_cast<std::int32_t*>(word)) != 0;
 }
 
 // The keys of R rows whose bounds reach `threshold`, of which a row has room for 16: the ids of the 8 best, best first, at
