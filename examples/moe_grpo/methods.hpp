@@ -63,6 +63,8 @@ inline std::vector<method> all_methods() {
   taught("det_ft", "labels, deterministic top-k", route_mode::top_k);
   taught("noise_ft", "labels, Gaussian noise 1/8 on the logits", route_mode::noise);
   taught("multi_ft", "labels, experts drawn", route_mode::draw);
+  taught("transport_ft", "labels, top-k of a Sinkhorn plan over the batch", route_mode::transport);
+  taught("expert_choice_ft", "labels, experts choose in the batch", route_mode::experts_choose);
   add("moe_grpo", "rewards, guided draws, token and gate loss");
   add("token_only", "without the gate loss").gate_weight = 0;
   add("gate_only", "without the token loss").token_weight = 0;

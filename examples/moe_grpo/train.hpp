@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "moe_grpo/methods.hpp"
+#include "moe_grpo/whole_batch.hpp"
 #include "training/evaluate.hpp"
 #include "training/supervised.hpp"
 
@@ -188,7 +189,7 @@ class grpo_step {
 inline curves run_method(method const& m, bench const& where, parameters<float>& p, std::vector<item> const& items, sources from,
                          vocabulary const& words, std::uint64_t seed, std::function<void()> const& after_step) {
   curves log;
-  library_router<float> router;
+  whole_batch_router<float> router;
   router.experts = p.shape.experts, router.k = p.shape.k, router.seed = seed, router.balance = m.balance;
   router.measure = {.of = m.measure};
   guide guidance(p.shape, p.shape.k);

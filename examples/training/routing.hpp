@@ -23,7 +23,7 @@ using moeroute::matrix_view;
 using moeroute::offset_t;
 using moeroute::row_view;
 
-enum class route_mode { top_k, draw, noise, replay };
+enum class route_mode { top_k, draw, noise, replay, transport, experts_choose };  // the last two: whole_batch.hpp
 
 // The modality masks of all layers, 1 = open; all open until guided.
 struct masks {
@@ -126,6 +126,8 @@ class library_router : public layer_router<Real> {
     if (std::ssize(space_) < bytes) space_.resize(static_cast<std::size_t>(bytes));
   }
 
+  moeroute::workspace space() { return moeroute::workspace(space_); }
+
   // Calls f with the router of a layer.
   template <class F>
   void with_router(int l, F&& f) const {
@@ -143,6 +145,8 @@ class library_router : public layer_router<Real> {
         return weighed(prior(l), moeroute::gumbel_top_k<index_t>{k, temperature, {random}});
       case route_mode::noise:
         return weighed(moeroute::both{moeroute::gaussian_noise<>{.deviation = noise, .source = {random}}, prior(l)}, best);
+      case route_mode::transport:
+      case route_mode::experts_choose:
       case route_mode::replay:
         return weighed(prior(l), moeroute::replay{best, matrix_view<index_t>(trace[static_cast<std::size_t>(l)])});
     }
