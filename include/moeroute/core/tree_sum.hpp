@@ -64,15 +64,15 @@ MOEROUTE_HD V tree_sum(G const& g, offset_t count, Term const& term) {
 }
 
 template <class V, std::size_t N>
-struct sums_of {
+struct tree_totals {
   V of[N] = {};
 };
 // N sums in one pass, each in the order of tree_sum: add(sums, i) adds the terms of i to sums[0] .. sums[N - 1], and may
 // do more, since it is called once for each i.
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, std::size_t N, lane_group G, class Add>
-MOEROUTE_HD sums_of<V, N> tree_sums(G const& g, offset_t count, Add const& add) {
-  sums_of<V, N> total;
+MOEROUTE_HD tree_totals<V, N> tree_sums(G const& g, offset_t count, Add const& add) {
+  tree_totals<V, N> total;
   if constexpr (requires { G::static_lanes; }) {
     constexpr std::size_t lanes = G::static_lanes, own = 32 / lanes;
     V part[own][N] = {};
