@@ -28,20 +28,17 @@ struct auction_arrays {
 
 // value[t] = score - price of every token, `held` for those of the bidder.
 template <class V, class G>
-void value_tokens(G const& g, auction_arrays<V> const& a, offset_t e, index_t bidder, V held,
-                  V* value) {
+void value_tokens(G const& g, auction_arrays<V> const& a, offset_t e, index_t bidder, V held, V* value) {
   V const* const score = a.scores + e * a.stride;
   offset_t t = g.rank();
 #if defined(MOEROUTE_SIMD)
   if constexpr (is_serial<G> && std::same_as<V, float>)
     for (simd::ints const me(bidder); t + 16 <= a.tokens; t += 16) {
       auto const left = simd::load<simd::floats>(score + t) - simd::load<simd::floats>(a.price + t);
-      simd::store(value + t, simd::select(simd::load<simd::ints>(a.owner + t) == me,
-                                          simd::floats(held), left));
+      simd::store(value + t, simd::select(simd::load<simd::ints>(a.owner + t) == me, simd::floats(held), left));
     }
 #endif
-  for (; t < a.tokens; t += g.size())
-    value[t] = a.owner[t] == bidder ? held : score[t] - a.price[t];
+  for (; t < a.tokens; t += g.size()) value[t] = a.owner[t] == bidder ? held : score[t] - a.price[t];
   g.sync();
 }
 
@@ -53,28 +50,29 @@ struct score_range {
 template <class V, class T>
 score_range<V> finite_range(matrix_view<T const> scores) {
   V low = infinity<V>, high = -infinity<V>;
-  for (offset_t t = 0; t < scores.rows; ++t) {
-    offset_t e = 0;
+  offset_t wide = 0;  // columns that were seen 16 at a time
 #if defined(MOEROUTE_SIMD)
-    if constexpr (std::same_as<T, float>) {
-      simd::floats least(low), most(high);
-      for (; e + 16 <= scores.cols; e += 16) {
-        auto const z = simd::load<simd::floats>(scores[t].data + e);
-        auto const finite =
-            (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
+  if constexpr (std::same_as<T, float>) {
+    using simd::floats;
+    floats least(low), most(high);
+    wide = scores.cols / 16 * 16;
+    for (offset_t t = 0; t < scores.rows; ++t)
+      for (offset_t e = 0; e < wide; e += 16) {
+        auto const z = simd::load<floats>(scores[t].data + e);
+        auto const finite = (floats(-infinity<float>) < z) & (z < floats(infinity<float>));
         least = simd::min(simd::select(finite, z, least), least);
         most = simd::max(simd::select(finite, z, most), most);
       }
-      alignas(64) float ends[32];
-      simd::store(ends, simd::segment_max<16>(-least)),
-          simd::store(ends + 16, simd::segment_max<16>(most));
-      low = -ends[0], high = ends[16];
-    }
+    alignas(64) float ends[32];
+    simd::store(ends, simd::segment_max<16>(-least));
+    simd::store(ends + 16, simd::segment_max<16>(most));
+    low = -ends[0], high = ends[16];
+  }
 #endif
-    for (; e < scores.cols; ++e)
+  for (offset_t t = 0; t < scores.rows; ++t)
+    for (offset_t e = wide; e < scores.cols; ++e)
       if (V const z = load(scores[t][e]); z > -infinity<V> && z < infinity<V>)
         low = z < low ? z : low, high = z > high ? z : high;
-  }
   return low <= high ? score_range<V>{low, high} : score_range<V>{0, 0};
 }
 // columns[e * stride + t] = score, or `instead` where it is not finite.
@@ -87,12 +85,10 @@ void finite_columns(matrix_view<T const> scores, V instead, V* columns, offset_t
       float const* row[16];
       offset_t const rows = scores.rows - t < 16 ? scores.rows - t : 16;
       for (offset_t i = 0; i < rows; ++i) row[i] = scores[t + i].data;
-      simd::rows_to_columns(
-          row, static_cast<int>(rows), scores.cols, columns + t, stride, [&](simd::floats z) {
-            auto const finite =
-                (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
-            return simd::select(finite, z, simd::floats(instead));
-          });
+      simd::rows_to_columns(row, static_cast<int>(rows), scores.cols, columns + t, stride, [&](simd::floats z) {
+        auto const finite = (simd::floats(-infinity<float>) < z) & (z < simd::floats(infinity<float>));
+        return simd::select(finite, z, simd::floats(instead));
+      });
     }
 #endif
   for (; t < scores.rows; ++t)
@@ -119,16 +115,21 @@ struct place_fast_bids {
     offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)},
                                      {wish, a.places + 1}, pick_order::position);
     if (g.rank() == 0) {
-      offset_t worst =
-          0;  // the (T/E + 1)-th: not wished for, but what the bids are measured against
-      for (offset_t j = 1; j < found; ++j)
-        if (value[wish[j]] <= value[wish[worst]]) worst = j;
-      V const next = value[wish[worst]];
-      if (found > a.places) {
-        for (offset_t j = worst; j < a.places; ++j) wish[j] = wish[j + 1];
+      offset_t worst = 0;  // the (T/E + 1)-th: not wished for, but what the bids are measured against
+      V next = infinity<V>;
+      for (offset_t j = 0; j < found; ++j) {  // without branches, as what follows: bids know no pattern
+        V const x = value[wish[j]];
+        bool const lower = x <= next;
+        next = lower ? x : next;
+        worst = lower ? j : worst;
       }
-      for (offset_t j = 0; j < a.places; ++j)
-        bid[j] = !first && a.owner[wish[j]] == me ? a.epsilon : (value[wish[j]] - next) + a.epsilon;
+      worst = found > a.places ? worst : a.places;
+      for (offset_t j = 0; j < a.places; ++j) {
+        offset_t const t = wish[j + (j >= worst ? 1 : 0)];
+        bool const held = !first & (a.owner[t] == me);
+        wish[j] = t;
+        bid[j] = (held ? V(0) : value[t] - next) + a.epsilon;
+      }
     }
     g.sync();
   }
@@ -143,16 +144,45 @@ struct settle_fast_bids {
   template <lane_group G>
   void operator()(G const& g, offset_t, scratch) const {
     if (g.rank() == 0) {
-      for (offset_t t = 0; t < a.tokens; ++t) a.owner[t] = no_expert, a.best[t] = 0;
-      for (index_t e = 0; e < a.experts; ++e)
-        for (offset_t j = 0; j < a.places; ++j) {
-          offset_t const t = a.wish[e * (a.places + 1) + j];
-          if (V const bid = a.bid[e * (a.places + 1) + j]; bid > a.best[t])
-            a.owner[t] = e, a.best[t] = bid;
+      index_t* const owner = a.owner;
+      V* const best = a.best;
+      offset_t t0 = 0, without = 0;
+#if defined(MOEROUTE_SIMD)
+      using simd::floats, simd::ints;
+      if constexpr (std::same_as<V, float>)
+        for (; t0 + 16 <= a.tokens; t0 += 16)
+          simd::store(owner + t0, ints(no_expert)), simd::store(best + t0, floats(0.f));
+#endif
+      for (offset_t t = t0; t < a.tokens; ++t) owner[t] = no_expert, best[t] = 0;
+      for (index_t e = 0; e < a.experts; ++e) {
+        offset_t const* const wish = a.wish + e * (a.places + 1);
+        V const* const bid = a.bid + e * (a.places + 1);
+        for (offset_t j = 0; j < a.places; ++j) {  // without branches
+          offset_t const t = wish[j];
+          bool const higher = bid[j] > best[t];
+          owner[t] = higher ? e : owner[t];
+          best[t] = higher ? bid[j] : best[t];
         }
-      *left = 0;
-      for (offset_t t = 0; t < a.tokens; ++t) *left += a.owner[t] == no_expert;
-      for (offset_t t = 0; t < a.tokens && *left > 0; ++t) a.price[t] += a.best[t];
+      }
+      t0 = 0;
+#if defined(MOEROUTE_SIMD)
+      if constexpr (std::same_as<V, float>) {
+        ints none(0);
+        for (; t0 + 16 <= a.tokens; t0 += 16) none = none - (simd::load<ints>(owner + t0) == ints(no_expert));
+        std::int32_t lane[16];
+        simd::store(lane, none);
+        for (std::int32_t const n : lane) without += n;
+      }
+#endif
+      for (offset_t t = t0; t < a.tokens; ++t) without += owner[t] == no_expert;
+      t0 = without > 0 ? 0 : a.tokens;
+#if defined(MOEROUTE_SIMD)
+      if constexpr (std::same_as<V, float>)
+        for (; t0 + 16 <= a.tokens; t0 += 16)
+          simd::store(a.price + t0, simd::load<floats>(a.price + t0) + simd::load<floats>(best + t0));
+#endif
+      for (offset_t t = t0; t < a.tokens; ++t) a.price[t] += best[t];
+      *left = without;
     }
     g.sync();
   }
@@ -169,13 +199,11 @@ struct best_at_prices {
     V* const value = s.template take<V>(a.tokens);
     value_tokens(g, a, e, least<index_t>, V(0), value);
     offset_t* const wish = a.wish + e * (a.places + 1);
-    take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places},
-              pick_order::position);
+    take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, a.places}, pick_order::position);
     if (g.rank() == 0) {
       sums[e] = 0;
       for (offset_t j = 0; j < a.places; ++j)
-        sums[e] += static_cast<double>(a.scores[e * a.stride + wish[j]]) -
-                   static_cast<double>(a.price[wish[j]]);
+        sums[e] += static_cast<double>(a.scores[e * a.stride + wish[j]]) - static_cast<double>(a.price[wish[j]]);
     }
     g.sync();
   }
@@ -193,12 +221,11 @@ struct place_bids {
     V* const value = s.template take<V>(a.tokens);
     value_tokens(g, a, e, static_cast<index_t>(e), -infinity<V>, value);
     offset_t* const wish = a.wish + e * (a.places + 1);
-    offset_t const found = take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)},
-                                     {wish, free_places + 1});
+    offset_t const found =
+        take_many(g, memory_row<V const>{value, static_cast<index_t>(a.tokens)}, {wish, free_places + 1});
     V const next = found > free_places ? value[wish[free_places]] : value[wish[found - 1]];
     for (offset_t j = g.rank(); j < free_places; j += g.size())
-      if (wish[j] >= 0)
-        a.bid[e * (a.places + 1) + j] = a.price[wish[j]] + (value[wish[j]] - next) + a.epsilon;
+      if (wish[j] >= 0) a.bid[e * (a.places + 1) + j] = a.price[wish[j]] + (value[wish[j]] - next) + a.epsilon;
     g.sync();
   }
 };
@@ -217,8 +244,7 @@ struct settle_bids {
         for (offset_t j = 0; j < a.places - a.held[e]; ++j) {
           offset_t const t = a.wish[e * (a.places + 1) + j];
           V const bid = a.bid[e * (a.places + 1) + j];
-          if (t >= 0 && (a.bidder[t] == no_expert || bid > a.best[t]))
-            a.bidder[t] = e, a.best[t] = bid;
+          if (t >= 0 && (a.bidder[t] == no_expert || bid > a.best[t])) a.bidder[t] = e, a.best[t] = bid;
         }
       *left = 0;
       for (offset_t t = 0; t < a.tokens; ++t) {
