@@ -12,7 +12,7 @@ struct given_scores {
   static constexpr bool strictly_increasing = true, sums_to_one = true, are_given = true;
   template <class V>
   MOEROUTE_HD V operator()(V x) const {
-    return x == -infinity<V> ? V(0) : x;
+    return math::where(x == V(-infinity<math::scalar_t<V>>), V(0), x);
   }
   template <class V>
   MOEROUTE_HD V derivative(V, V) const {

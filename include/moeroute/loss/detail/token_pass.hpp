@@ -2,6 +2,7 @@
 // gradients go back through the score and the prior to the logits.
 #pragma once
 
+#include <moeroute/loss/detail/score_row.hpp>
 #include <moeroute/loss/term.hpp>
 #include <moeroute/route.hpp>
 
@@ -15,13 +16,8 @@ MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id 
   memory_row<V> const logits = prepared_row(r, in, g, t, x);
   logits.each(g, [&](index_t, V& z) { z = closed_if_nan(z); });
   g.sync();
-  auto const m = summarize(r.score, g, logits);
+  auto const m = fill_scores(r.score, g, logits, y);
   memory_row<V> const scores{y, logits.count};
-  scores.each(g, [&](index_t e, V& s) {
-    V const p = score_of(r.score, m, x[e]);
-    s = p == -infinity<V> ? V(0) : p;
-  });
-  g.sync();
   using score = std::remove_cvref_t<decltype(R::score)>;
   struct result {
     token_row<V, Id, score> row;
