@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <random>
 #include <vector>
 #if __has_include(<Eigen/Dense>)
@@ -23,10 +24,23 @@ namespace {
 
 using namespace moeroute;
 
-std::vector<float> normal_scores(offset_t tokens, offset_t experts) {
+// Arrays on whole lines, as those of Eigen and of every tensor library are.
+template <class T>
+struct on_lines {
+  using value_type = T;
+  on_lines() = default;
+  template <class U>
+  on_lines(on_lines<U> const&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{64}); }
+  friend bool operator==(on_lines, on_lines) { return true; }
+};
+using floats = std::vector<float, on_lines<float>>;
+
+floats normal_scores(offset_t tokens, offset_t experts) {
   std::mt19937 g(1);
   std::normal_distribution<float> d;
-  std::vector<float> z(static_cast<std::size_t>(tokens * experts));
+  floats z(static_cast<std::size_t>(tokens * experts));
   for (auto& x : z) x = d(g);
   return z;
 }
@@ -39,12 +53,11 @@ void experts_choose(benchmark::State& state, R const& r, X const& x) {
   auto const z = normal_scores(tokens, experts);
   std::vector<offset_t> picks(size(experts * capacity));
   std::vector<float> weights(picks.size());
-  std::vector<std::byte> w(size(route_experts_workspace_bytes<X, R, float>(
-      x, r, tokens, static_cast<index_t>(experts), 1, capacity)));
+  std::vector<std::byte> w(
+      size(route_experts_workspace_bytes<X, R, float>(x, r, tokens, static_cast<index_t>(experts), 1, capacity)));
   for (auto _ : state) {
     route_experts(x, r, batch<>{.logits = {z.data(), tokens, experts}},
-                  expert_routing_view<>{{picks.data(), experts, capacity},
-                                        {weights.data(), experts, capacity}},
+                  expert_routing_view<>{{picks.data(), experts, capacity}, {weights.data(), experts, capacity}},
                   workspace(w));
     benchmark::ClobberMemory();
   }
@@ -52,8 +65,7 @@ void experts_choose(benchmark::State& state, R const& r, X const& x) {
 void choose_by_position(benchmark::State& state) {
   experts_choose(
       state,
-      router{.score = identity{},
-             .select = top_tokens<>{.fixed_count = state.range(2), .order = pick_order::position}},
+      router{.score = identity{}, .select = top_tokens<>{.fixed_count = state.range(2), .order = pick_order::position}},
       serial{});
 }
 void choose_after_softmax(benchmark::State& state) {
@@ -78,8 +90,7 @@ void nth_element_of_columns(benchmark::State& state) {
       }
       std::nth_element(column.begin(), column.begin() + capacity, column.end(), std::greater<>{});
       for (offset_t j = 0; j < capacity; ++j) {
-        auto const t =
-            static_cast<offset_t>(0xffffffffu - static_cast<std::uint32_t>(column[size(j)]));
+        auto const t = static_cast<offset_t>(0xffffffffu - static_cast<std::uint32_t>(column[size(j)]));
         picks[size(e * capacity + j)] = t;
         weights[size(e * capacity + j)] = z[size(t * experts + e)];
       }
@@ -91,12 +102,11 @@ void transposing_copy(benchmark::State& state) {  // the limit: columns alone
   offset_t const tokens = state.range(0), experts = state.range(1);
   auto const z = normal_scores(tokens, experts);
   offset_t const stride = tokens + 16;
-  std::vector<float> columns(size(experts * stride));
+  floats columns(size(experts * stride));
   for (auto _ : state) {
     for (offset_t t = 0; t < tokens; t += 16)
       for (offset_t e = 0; e < experts; ++e)
-        for (offset_t i = t; i < t + 16; ++i)
-          columns[size(e * stride + i)] = z[size(i * experts + e)];
+        for (offset_t i = t; i < t + 16; ++i) columns[size(e * stride + i)] = z[size(i * experts + e)];
     benchmark::ClobberMemory();
   }
 }
@@ -104,10 +114,9 @@ void transposing_copy(benchmark::State& state) {  // the limit: columns alone
 void sinkhorn_rounds(benchmark::State& state) {
   offset_t const tokens = state.range(0), experts = state.range(1);
   auto const z = normal_scores(tokens, experts);
-  std::vector<float> plan(z.size());
+  floats plan(z.size());
   sinkhorn const how{.tolerance = 0, .max_rounds = 8};
-  std::vector<std::byte> w(
-      size(sinkhorn_workspace_bytes<serial, float>(serial{}, tokens, experts)));
+  std::vector<std::byte> w(size(sinkhorn_workspace_bytes<serial, float>(serial{}, tokens, experts)));
   for (auto _ : state) {
     sinkhorn_plan(serial{}, how, matrix_view<float const>{z.data(), tokens, experts},
                   matrix_view<float>{plan.data(), tokens, experts}, workspace(w));
@@ -143,12 +152,10 @@ void balanced(benchmark::State& state) {
   offset_t const tokens = state.range(0), experts = state.range(1);
   auto const z = normal_scores(tokens, experts);
   std::vector<index_t> out(size(tokens));
-  std::vector<std::byte> w(
-      size(balanced_workspace_bytes<serial, float>(serial{}, tokens, experts)));
+  std::vector<std::byte> w(size(balanced_workspace_bytes<serial, float>(serial{}, tokens, experts)));
   assignment_report report;
   for (auto _ : state)
-    report = balanced_assignment(serial{}, auction{},
-                                 matrix_view<float const>{z.data(), tokens, experts},
+    report = balanced_assignment(serial{}, auction{}, matrix_view<float const>{z.data(), tokens, experts},
                                  row_view<index_t>(out), workspace(w));
   state.counters["rounds"] = static_cast<double>(report.rounds);
   state.counters["score"] = report.total_score;
@@ -156,22 +163,10 @@ void balanced(benchmark::State& state) {
 }
 
 BENCHMARK(sinkhorn_rounds)->Args({4096, 64})->Args({4096, 256})->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_by_position)
-    ->Args({4096, 64, 128})
-    ->Args({4096, 256, 128})
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_after_softmax)
-    ->Args({4096, 64, 128})
-    ->Args({4096, 256, 128})
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK(choose_after_softmax_two_threads)
-    ->Args({4096, 64, 128})
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK(nth_element_of_columns)
-    ->Args({4096, 64, 128})
-    ->Args({4096, 256, 128})
-    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_by_position)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_after_softmax)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
+BENCHMARK(choose_after_softmax_two_threads)->Args({4096, 64, 128})->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(nth_element_of_columns)->Args({4096, 64, 128})->Args({4096, 256, 128})->Unit(benchmark::kMicrosecond);
 BENCHMARK(transposing_copy)->Args({4096, 64})->Args({4096, 256})->Unit(benchmark::kMicrosecond);
 BENCHMARK(balanced)->Args({4096, 64})->Args({1024, 16})->Unit(benchmark::kMicrosecond);
 
