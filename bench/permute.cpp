@@ -5,8 +5,13 @@
 
 #include <bit>
 #include <cstring>
+#include <new>
 #include <random>
 #include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include <moeroute/combine.hpp>
 #include <moeroute/cpu/threads.hpp>
@@ -27,12 +32,32 @@ struct bf16 {  // any 16-bit type that converts will do
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
 
+// Arrays on large pages where the system gives them, for the limits and for us alike.
+template <class T>
+struct on_pages {
+  using value_type = T;
+  static constexpr std::size_t page = std::size_t{1} << 21;
+  on_pages() = default;
+  template <class U>
+  on_pages(on_pages<U> const&) {}
+  T* allocate(std::size_t n) {
+    std::size_t const bytes = (n * sizeof(T) + page - 1) / page * page;
+    void* const p = ::operator new(bytes, std::align_val_t{page});
+#if defined(__linux__)
+    madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+    return static_cast<T*>(p);
+  }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{page}); }
+  friend bool operator==(on_pages, on_pages) { return true; }
+};
+
 template <class T>
 struct data {
   offset_t tokens = 4096, k = 8, width;
   std::vector<index_t> ids;
   std::vector<offset_t> offsets, slot, token;
-  std::vector<T> x, grouped, y;
+  std::vector<T, on_pages<T>> x, grouped, y;
   std::vector<float> weights;
   plan_view<> plan;
   explicit data(offset_t w)
@@ -51,7 +76,7 @@ struct data {
     std::vector<std::byte> space(static_cast<std::size_t>(plan_workspace_bytes(serial{}, 256)));
     make_plan(serial{}, choices_view<>{.ids = {ids.data(), tokens, k}}, 256, {}, plan, space);
   }
-  matrix_view<T> tokens_of(std::vector<T>& v) { return {v.data(), tokens, width}; }
+  matrix_view<T> tokens_of(std::vector<T, on_pages<T>>& v) { return {v.data(), tokens, width}; }
   matrix_view<T> rows() { return {grouped.data(), tokens * k, width}; }
   offset_t bytes() const { return tokens * k * width * static_cast<offset_t>(sizeof(T)); }
   void report(benchmark::State& state) const { state.SetBytesProcessed(state.iterations() * bytes()); }
@@ -72,11 +97,13 @@ template <class T>
 void read_limit(benchmark::State& state) {  // the same bytes, read once in order
   data<T> d(state.range(0));
   for (auto _ : state) {
-    std::uint64_t sum[8] = {};
-    auto const* const from = reinterpret_cast<std::uint64_t const*>(d.grouped.data());
-    for (offset_t i = 0; i < d.bytes() / 8; i += 8)
-      for (int j = 0; j < 8; ++j) sum[j] ^= from[i + j];
-    for (auto const s : sum) benchmark::DoNotOptimize(s);
+    using line [[gnu::vector_size(64)]] = std::uint64_t;
+    line sum[4] = {};
+    auto const* const from = reinterpret_cast<line const*>(d.grouped.data());
+    for (offset_t i = 0; i < d.bytes() / 64; i += 4)
+      for (int j = 0; j < 4; ++j) sum[j] ^= from[i + j];
+    sum[0] ^= sum[1] ^ sum[2] ^ sum[3];
+    benchmark::DoNotOptimize(sum[0][0] ^ sum[0][3]);
   }
   d.report(state);
 }

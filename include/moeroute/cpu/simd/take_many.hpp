@@ -79,7 +79,7 @@ inline float bound_of(blocks_of_row const& row, index_t k) {
       low = cut;
     else
       high = cut - 1;
-    if (n >= k && n <= k + k / 8) break;
+    if (n >= k && n <= k + k / 8 + 8) break;
   }
   return math::max(from_order_key<float>(low), all_open);
 }
