@@ -83,6 +83,7 @@ class thread_team {
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
     offset_t const each = serial::workspace_bytes(body.scratch_bytes(), rows_scratch_of(body));
     if (status const s = workspace_ok(w, n_ * each); !s.ok()) return s;
+    if (rows < 2) return detail::share_of(rows, 0, 1).run(rows, body, detail::part_of(w, 0, each));  // wakes nobody
     auto const work = [&](index_t i) {
       static_cast<void>(detail::share_of(rows, i, n_).run(rows, body, detail::part_of(w, i, each)));
     };
