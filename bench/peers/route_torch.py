@@ -49,7 +49,7 @@ def torch_ns(name, experts, k, threads, seconds=0.5):
 
 def ours_ns(program, name, experts, k, threads):
     label = f"{name}/{'one_thread' if threads == 1 else 'two_threads'}"
-    label += f"/tokens:{TOKENS}/real_time" if name == "deepseek_v3" else f"/tokens:{TOKENS}/experts:{experts}/k:{k}/real_time"
+    label += f"/tokens:{TOKENS}/experts:{experts}/k:{k}/real_time"
     out = subprocess.run([program, f"--benchmark_filter=^{label}$", "--benchmark_format=json", "--benchmark_repetitions=5",
                           "--benchmark_min_time=0.1"], check=True, capture_output=True, text=True).stdout
     times = [b["real_time"] for b in json.loads(out)["benchmarks"] if b["run_type"] == "iteration"]
