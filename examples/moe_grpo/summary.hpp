@@ -179,6 +179,8 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
       {"R1", "accuracy, moe_grpo - det_ft", "moe_grpo", "det_ft", "accuracy", 100, 2},
       {"R1", "accuracy, moe_grpo - noise_ft", "moe_grpo", "noise_ft", "accuracy", 100, 2},
       {"R1", "accuracy, moe_grpo - multi_ft", "moe_grpo", "multi_ft", "accuracy", 100, 2},
+      {"R1", "accuracy, moe_grpo - transport_ft", "moe_grpo", "transport_ft", "accuracy", 100, 2},
+      {"R1", "accuracy, moe_grpo - expert_choice_ft", "moe_grpo", "expert_choice_ft", "accuracy", 100, 2},
       {"R1", "accuracy, moe_grpo - det_ft with 8 times the steps", "moe_grpo", "det_ft_x8", "accuracy", 100, 2},
       {"R1", "accuracy, moe_grpo - start", "moe_grpo", "start", "accuracy", 100, 2},
       {"R1", "clean labels: accuracy, moe_grpo - det_ft", "moe_grpo_clean", "det_ft_clean", "accuracy", 100, 2},
