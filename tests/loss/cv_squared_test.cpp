@@ -16,7 +16,7 @@ tokens<double> flat(offset_t n, index_t experts) {
 }
 }  // namespace
 
-TEST_CASE("promise P14: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
+TEST_CASE("promise P14, S178, P33: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
   check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax, sample(27, 8, 2, 3));
 }
 
@@ -24,7 +24,7 @@ TEST_CASE("promise P14: CV^2 of the importance on sigmoid scores") {
   check(importance_cv{}, by_sigmoid, sample(27, 5, 2, 3));
 }
 
-TEST_CASE("CV^2: 0 and a finite, zero gradient at perfect balance and without mass (vmoe #218)") {
+TEST_CASE("S178 CV^2: 0 and a finite, zero gradient at perfect balance and without mass (vmoe #218)") {
   auto const t = flat(6, 4);
   auto const s = sums_of(serial{}, importance_cv{}, by_softmax, t);
   CHECK(loss_value(importance_cv{}, 4, s) == 0);

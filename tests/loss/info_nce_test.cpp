@@ -8,7 +8,7 @@
 using namespace p14;
 using namespace differences;
 
-TEST_CASE("promise P14: InfoNCE over task gates (S035 T2MIR)") {
+TEST_CASE("promise P14: InfoNCE over task gates (S035, S154 T2MIR)") {
   auto a = normals(12, 1), w = normals(9, 2);
   auto const b = normals(12, 3);
   std::vector<double> da(12), dw(9);

@@ -16,7 +16,7 @@ std::vector<double> noise_for(tokens<double> const& t, double sigma) {
 }
 }  // namespace
 
-TEST_CASE("promise P14: smooth load by Gaussian noise (V-MoE), gradient through the threshold") {
+TEST_CASE("promise P14, S180 M3ViT: smooth load by Gaussian noise (V-MoE), gradient through the threshold") {
   check(smooth_load_cv<double>{.sigma = .5, .k = 3}, by_softmax, sample(25, 8, 2));
   auto const whole = sample(25, 8, 2);  // noise belongs to rows, so shards are tested without
   auto const n = noise_for(whole, .5);

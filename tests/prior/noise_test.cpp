@@ -27,7 +27,7 @@ TEST_CASE("P33 V-MoE: choice and weight from softmax(z + n / E)") {
   }
 }
 
-TEST_CASE("Shazeer et al.: z + n (softplus(r) + epsilon), softmax over the chosen, and the slope of the second gate") {
+TEST_CASE("S178 Shazeer et al.: z + n (softplus(r) + epsilon), softmax over the chosen, and the slope of the second gate") {
   auto const z = inputs::normal(4 * 6, 3), n = inputs::normal(4 * 6, 4), q = inputs::normal(4 * 6, 5);
   learned_noise<given_noise<>> const noise{{q.data(), 4, 6}, 1e-2f, {{n.data(), 4, 6}}};
   auto const got = run::route(serial{}, router{.prior = noise, .score = identity{}, .select = top_k{3}, .weigh = softmax_over_chosen{}}, z, 6);
