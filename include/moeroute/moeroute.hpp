@@ -34,6 +34,7 @@
 #include <moeroute/loss/entropy.hpp>
 #include <moeroute/loss/balanced_l1.hpp>
 #include <moeroute/loss/masked_balance.hpp>
+#include <moeroute/loss/over_under_load.hpp>
 #include <moeroute/loss/placement.hpp>
 #include <moeroute/loss/distillation.hpp>
 #include <moeroute/loss/label_dependence.hpp>
