@@ -69,18 +69,18 @@ struct bin_members_row {  // one row: experts grouped by bin, by id inside a bin
         if (binned(e)) members[first[in.bin_of(e)]++] = e;
       for (index_t i = bins; i > 0; --i) first[i] = first[i - 1];
       first[0] = 0;
-      return;
-    }
-    for (index_t e = g.rank(); e < experts; e += g.size()) {
-      index_t at = 0;
-      for (index_t o = 0; o < experts; ++o)
-        at += in.bin_of(o) < in.bin_of(e) || (in.bin_of(o) == in.bin_of(e) && o < e) ? 1 : 0;
-      members[at] = e;
-    }
-    for (index_t i = g.rank(); i <= bins; i += g.size()) {
-      index_t before = 0;
-      for (index_t o = 0; o < experts; ++o) before += in.bin_of(o) < i ? 1 : 0;
-      first[i] = before;
+    } else {
+      for (index_t e = g.rank(); e < experts; e += g.size()) {
+        index_t at = 0;
+        for (index_t o = 0; o < experts; ++o)
+          at += in.bin_of(o) < in.bin_of(e) || (in.bin_of(o) == in.bin_of(e) && o < e) ? 1 : 0;
+        members[at] = e;
+      }
+      for (index_t i = g.rank(); i <= bins; i += g.size()) {
+        index_t before = 0;
+        for (index_t o = 0; o < experts; ++o) before += in.bin_of(o) < i ? 1 : 0;
+        first[i] = before;
+      }
     }
     g.sync();
   }
