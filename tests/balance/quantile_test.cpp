@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <random>
 #include <vector>
 
 #include <moeroute/balance/quantile.hpp>
@@ -10,17 +9,11 @@
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/loss/observe.hpp>
 
+#include "support/skewed.hpp"
+
 using namespace moeroute;
 
 namespace {
-std::vector<double> skewed(offset_t tokens, index_t experts, unsigned seed = 5) {
-  std::mt19937 rng(seed);
-  std::uniform_real_distribution<double> u(0, 1);
-  std::vector<double> s;
-  for (offset_t t = 0; t < tokens; ++t)
-    for (index_t e = 0; e < experts; ++e) s.push_back(u(rng) * (1 - .7 * e / experts));
-  return s;
-}
 double nth(std::vector<double> v, std::size_t n) {  // n-th largest, from 1
   std::sort(v.begin(), v.end(), std::greater<>());
   return v.at(n - 1);

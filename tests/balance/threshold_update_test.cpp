@@ -1,25 +1,15 @@
 // Decides whether the causal thresholds (P36) reach their load.
 #include <doctest/doctest.h>
 
-#include <random>
 #include <vector>
 
 #include <moeroute/balance/threshold_update.hpp>
 #include <moeroute/cpu/lockstep.hpp>
 #include <moeroute/loss/observe.hpp>
 
-using namespace moeroute;
+#include "support/skewed.hpp"
 
-namespace {
-std::vector<double> skewed(offset_t tokens, index_t experts, unsigned seed = 5) {
-  std::mt19937 rng(seed);
-  std::uniform_real_distribution<double> u(0, 1);
-  std::vector<double> s;
-  for (offset_t t = 0; t < tokens; ++t)
-    for (index_t e = 0; e < experts; ++e) s.push_back(u(rng) * (1 - .7 * e / experts));
-  return s;
-}
-}  // namespace
+using namespace moeroute;
 
 TEST_CASE(
     "P36 threshold update: long-run load is k / E, padding and empty batches change nothing") {

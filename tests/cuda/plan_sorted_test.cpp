@@ -29,22 +29,11 @@ struct stable_sort {
 template <class X>
 answer by_sorting(X const& x, choices_view<> const& in, index_t experts, plan_options const& options,
                   capacity_options<> const& o, offset_t* odd = nullptr) {
-  choice_shape const shape = in.shape();
-  capacity_sizes const whole{shape.tokens, shape.size(), experts, 0};
-  plan_arrays<> p(shape.size(), experts, limited_rows_bound(o.rule, o.rows, whole, o.segments, options.align));
-  auto space = poisoned<std::byte>(plan_by_sorting_workspace_bytes(x, experts, shape.size(), o.segments));
-  status const s = plan_by_sorting(x, in, experts, options, o, p.view, workspace(space), stable_sort{}, odd);
-  REQUIRE_MESSAGE(s.ok(), message(s).c_str());
-  return {p.counts, p.kept, p.offsets, p.slot_of_choice, p.token_of_slot, p.choice_of_slot, p.rank_of_choice};
-}
-answer on_host(choices_view<> const& in, index_t experts, plan_options const& options, capacity_options<> const& o) {
-  choice_shape const shape = in.shape();
-  capacity_sizes const whole{shape.tokens, shape.size(), experts, 0};
-  plan_arrays<> p(shape.size(), experts, limited_rows_bound(o.rule, o.rows, whole, o.segments, options.align));
-  auto space =
-      poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, experts, shape.tokens, shape.size(), o.segments));
-  make_plan(serial{}, in, experts, options, o, p.view, workspace(space));
-  return {p.counts, p.kept, p.offsets, p.slot_of_choice, p.token_of_slot, p.choice_of_slot, p.rank_of_choice};
+  return made(in, experts, options.align, o,
+              plan_by_sorting_workspace_bytes(x, experts, in.shape().size(), o.segments),
+              [&](plan_view<>& p, workspace w) {
+                return plan_by_sorting(x, in, experts, options, o, p, w, stable_sort{}, odd);
+              });
 }
 
 }  // namespace
@@ -83,9 +72,9 @@ TEST_CASE("P19: a plan by sorting: earlier ranks, special ids, ragged choices, s
       for (auto const slots : {slot_order::token, slot_order::queue}) {
         auto o = w.options(order, {.formula = capacity_formula::given, .slots = 150}, slots, rows);
         CHECK(by_sorting(serial{}, w.view(), 9, {.align = 4, .identity = 2, .null = 1}, o) ==
-              on_host(w.view(), 9, {.align = 4, .identity = 2, .null = 1}, o));
+              planned(serial{}, w.view(), 9, {.align = 4, .identity = 2, .null = 1}, o));
         o.segment = {}, o.segments = 1, o.before = before;
-        CHECK(by_sorting(serial{}, w.view(), 12, {}, o) == on_host(w.view(), 12, {}, o));
+        CHECK(by_sorting(serial{}, w.view(), 12, {}, o) == planned(serial{}, w.view(), 12, {}, o));
       }
     if (order == queue_order::batch_priority) continue;
     std::vector<offset_t> offsets{0};
@@ -94,7 +83,7 @@ TEST_CASE("P19: a plan by sorting: earlier ranks, special ids, ragged choices, s
     auto o = w.options(order, {.factor = .8}, slot_order::token, row_layout::compact);
     o.segment = {}, o.segments = 1;
     o.queue.of_choice = {w.of_choice.data(), 1, offsets.back()};
-    CHECK(by_sorting(serial{}, ragged, 12, {.align = 2}, o) == on_host(ragged, 12, {.align = 2}, o));
+    CHECK(by_sorting(serial{}, ragged, 12, {.align = 2}, o) == planned(serial{}, ragged, 12, {.align = 2}, o));
   }
   world const none(0, 2, 3, 1);
   CHECK(by_sorting(serial{}, none.view(), 3, {},

@@ -5,17 +5,6 @@
 
 using namespace p14;
 
-namespace {
-auto const by_softmax = router<>{};
-auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
-tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
-  for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
-  return t;
-}
-}  // namespace
-
 TEST_CASE("promise P14, S178, P33: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
   check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax, sample(27, 8, 2, 3));
 }

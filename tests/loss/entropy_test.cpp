@@ -5,17 +5,6 @@
 
 using namespace p14;
 
-namespace {
-auto const by_softmax = router<>{};
-auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
-tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
-  for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
-  return t;
-}
-}  // namespace
-
 TEST_CASE("promise P14: token entropy, Shannon and Tsallis, softmax and sigmoid") {
   check(terms{token_entropy{.alpha = .5}, token_entropy{.alpha = .5, .q = 1.1, .relative = true},
               token_entropy{.alpha = -.25, .q = 2, .by = segment_by::modality, .only = 1}},

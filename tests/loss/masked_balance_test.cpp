@@ -5,16 +5,6 @@
 
 using namespace p14;
 
-namespace {
-auto const by_softmax = router<>{};
-tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
-  for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
-  return t;
-}
-}  // namespace
-
 TEST_CASE("promise P14: masked balance (S061 DynMoLE)") {
   check(masked_balance{.alpha = .5}, by_softmax, sample(27, 8, 3));
 }

@@ -5,10 +5,6 @@
 
 using namespace p14;
 
-namespace {
-auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
-}
-
 TEST_CASE("promise P14: over- and under-load (S050 StableMoE), one choice and three") {
   check(over_under_load{.alpha = .5}, by_sigmoid, sample(27, 8, 1, 3));
   check(over_under_load{.alpha = .5}, by_sigmoid, sample(27, 8, 3, 3));

@@ -6,8 +6,6 @@
 using namespace p14;
 
 namespace {
-auto const by_softmax = router<>{};
-auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 std::vector<index_t> const home{0, 0, 0, 0, 1, 1, 1, 1};
 std::vector<std::uint8_t> const groups{1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1};
 }  // namespace

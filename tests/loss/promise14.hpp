@@ -197,4 +197,15 @@ void check(P const& term, R const& r, tokens<double> const& t, double h = 1e-5) 
   }
 }
 
+// What most terms are tried on.
+inline constexpr auto by_softmax = router<>{};
+inline constexpr auto by_sigmoid = router<no_gate, no_prior, sigmoid>{};
+// Equal logits, one choice a token, experts in turn: perfect balance.
+inline tokens<double> flat(offset_t n, index_t experts) {
+  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
+  for (offset_t i = 0; i < n; ++i)
+    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
+  return t;
+}
+
 }  // namespace p14

@@ -6,7 +6,6 @@
 using namespace p14;
 
 namespace {
-auto const by_softmax = router<>{};
 std::vector<double> noise_for(tokens<double> const& t, double sigma) {
   std::mt19937 rng(11);
   std::normal_distribution<double> normal(0, sigma);

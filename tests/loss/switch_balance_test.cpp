@@ -29,15 +29,7 @@ double reference(tokens<double> const& t, double alpha, double per, index_t colu
     sum += n[e] / per * mass[e] / static_cast<double>(t.count);
   return alpha * t.experts * sum;
 }
-auto const by_softmax = router<>{};
-auto const by_sigmoid = router<no_gate, no_prior, sigmoid>{};
 
-tokens<double> flat(offset_t n, index_t experts) {
-  tokens<double> t{n, experts, 1, std::vector<double>(static_cast<std::size_t>(n * experts)), {}, {}, {}, {}};
-  for (offset_t i = 0; i < n; ++i)
-    t.ids.push_back(static_cast<index_t>(i % experts)), t.sequence.push_back(0), t.modality.push_back(0);
-  return t;
-}
 }  // namespace
 
 TEST_CASE("promise P14: Switch balance loss, all choices over tokens k") {

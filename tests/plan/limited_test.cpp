@@ -16,12 +16,7 @@ namespace {
 
 template <class X>
 answer run(X const& x, world const& w, capacity_options<> const& o, offset_t align = 1) {
-  capacity_sizes const whole{w.tokens, w.tokens * w.k, w.experts, 0};
-  plan_arrays<> p(w.tokens * w.k, w.experts, limited_rows_bound(o.rule, o.rows, whole, o.segments, align));
-  auto space = poisoned<std::byte>(limited_plan_workspace_bytes(x, w.experts, w.tokens, w.tokens * w.k, o.segments));
-  status const s = try_make_plan(x, w.view(), w.experts, {.align = align}, o, p.view, space);
-  REQUIRE_MESSAGE(s.ok(), message(s).c_str());
-  return {p.counts, p.kept, p.offsets, p.slot_of_choice, p.token_of_slot, p.choice_of_slot, p.rank_of_choice};
+  return planned(x, w.view(), w.experts, {.align = align}, o);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // and the formula of the capacity.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <tuple>
 #include <vector>
@@ -126,4 +128,26 @@ inline answer reference(world const& w, capacity_options<> const& o, offset_t al
 
 inline constexpr queue_order orders[] = {queue_order::position, queue_order::choice_major, queue_order::batch_priority,
                                          queue_order::score, queue_order::shuffled};
+
+// The arrays of a plan under a capacity as `make(plan_view&, workspace)` fills them, from poison.
+template <class Make>
+answer made(choices_view<> const& in, index_t experts, offset_t align, capacity_options<> const& o, offset_t bytes,
+            Make make) {
+  choice_shape const shape = in.shape();
+  capacity_sizes const whole{shape.tokens, shape.size(), experts, 0};
+  plan_arrays<> p(shape.size(), experts, limited_rows_bound(o.rule, o.rows, whole, o.segments, align));
+  auto space = poisoned<std::byte>(bytes);
+  status const s = make(p.view, workspace(space));
+  REQUIRE_MESSAGE(s.ok(), message(s).c_str());
+  return {p.counts, p.kept, p.offsets, p.slot_of_choice, p.token_of_slot, p.choice_of_slot, p.rank_of_choice};
+}
+template <class X>
+answer planned(X const& x, choices_view<> const& in, index_t experts, plan_options const& options,
+               capacity_options<> const& o) {
+  choice_shape const shape = in.shape();
+  return made(in, experts, options.align, o,
+              limited_plan_workspace_bytes(x, experts, shape.tokens, shape.size(), o.segments),
+              [&](plan_view<>& p, workspace w) { return try_make_plan(x, in, experts, options, o, p, w); });
+}
+
 }  // namespace limited_world
