@@ -30,6 +30,8 @@ struct sorted_arrays {
 
 template <std::integral Id, element P, std::signed_integral Slot>
 struct sorted_plan {
+  using id_type = Id;
+  using slot_type = Slot;
   choices_view<Id> in;
   id_ranges ids;
   plan_options options;
@@ -72,13 +74,12 @@ struct sorted_keys_block {
       if (valid && inside && s.ids.is_expert(given)) {
         auto const e = static_cast<index_t>(given);
         offset_t const cell = segment * s.ids.experts + e, high = cell * s.per_cell + (s.per_cell == 1 ? 0 : j);
-        s.at.keys[c] = static_cast<std::uint64_t>(high) << 32 | place_in_line(t, c, j, e);
+        s.at.keys[c] = static_cast<std::uint64_t>(high) << 32 | place_in_line(t, j, e);
         return;
       }
       s.at.keys[c] = static_cast<std::uint64_t>(s.cells * s.per_cell) << 32;
-      auto const shown = valid && inside ? given : no_expert_of<std::remove_cvref_t<decltype(given)>>;
-      s.plan.slot_of_choice[c] =
-          static_cast<std::remove_cvref_t<decltype(s.plan.slot_of_choice[c])>>(s.ids.special_slot(shown));
+      auto const shown = valid && inside ? given : no_expert_of<typename S::id_type>;
+      s.plan.slot_of_choice[c] = static_cast<typename S::slot_type>(s.ids.special_slot(shown));
       if (!s.plan.rank_of_choice.empty()) s.plan.rank_of_choice[c] = -1;
     });
     unknown = -g.max(-unknown);
@@ -87,14 +88,12 @@ struct sorted_keys_block {
   }
 
  private:
-  MOEROUTE_HD std::uint64_t place_in_line(offset_t t, offset_t c, offset_t j, index_t e) const {
+  MOEROUTE_HD std::uint64_t place_in_line(offset_t t, offset_t j, index_t e) const {
     auto const& q = s.limit.queue;
     if (q.order == queue_order::choice_major) return static_cast<std::uint64_t>(j);
     if (q.order == queue_order::batch_priority) return descending(static_cast<float>(load(q.of_token[t])));
-    if (q.order == queue_order::score) {
-      choice_shape const shape = s.in.shape();
-      return descending(static_cast<float>(load(values_of(q.of_choice, shape, t)[c - shape.first(t)])));
-    }
+    if (q.order == queue_order::score)
+      return descending(static_cast<float>(load(values_of(q.of_choice, s.in.shape(), t)[j])));
     if (q.order == queue_order::shuffled) return q.random.bits(q.token.empty() ? t : q.token[t], e);
     return 0;
   }
@@ -210,7 +209,7 @@ struct sorted_serve_block {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t block, scratch) const {
-    using slot_type = std::remove_cvref_t<decltype(s.plan.slot_of_choice[0])>;
+    using slot_type = typename S::slot_type;
     each_of_block(g, block, s.choices, [&](offset_t q) {
       offset_t const cell = s.cell_of(s.at.sorted_keys[q]), c = s.at.sorted[q];
       s.at.items[c] = static_cast<std::int32_t>(c);
