@@ -78,6 +78,23 @@ struct group_assignment_row {  // rows: tokens
     strided_softmax<V>(g, how.slots, logit, [&](offset_t s, V y) { assignment[t][s] = y; });
   }
 };
+template <class V>
+struct group_slots_row {  // rows: slots of all groups; out = A^T B, group by group
+  hierarchical_soft how;
+  matrix_view<V const> a, b;
+  matrix_view<V> out;
+  static constexpr offset_t scratch_bytes() { return 0; }
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t row, scratch) const {
+    offset_t const q = row / how.slots, s = row % how.slots, first = how.first(q), n = how.size(q, b.rows);
+    for (offset_t i = g.rank(); i < b.cols; i += g.size()) {
+      V sum = 0;
+      for (offset_t t = first; t < first + n; ++t) sum = math::fma(a[t][s], b[t][i], sum);
+      out[row][i] = sum;
+    }
+    g.sync();
+  }
+};
 
 }  // namespace detail
 
@@ -108,12 +125,9 @@ status try_group_slots(X const& run, hierarchical_soft how, matrix_view<V const>
   checks c;
   c.also(how.validate());
   if (c.result().ok()) c.must_be("slots rows (groups x slots)", slots.rows, how.groups(x.rows) * how.slots);
-  for (offset_t q = 0; c.result().ok() && q < how.groups(x.rows); ++q) {
-    offset_t const n = how.size(q, x.rows);
-    c.also(try_soft_slots(run, assignment.middle_rows(how.first(q), n), x.middle_rows(how.first(q), n),
-                          slots.middle_rows(q * how.slots, how.slots), w));
-  }
-  return c.result();
+  c.must_be("assignment rows", assignment.rows, x.rows).must_be("assignment columns", assignment.cols, how.slots);
+  c.must_be("slots columns", slots.cols, x.cols).strided("slots", slots);
+  return c.result().ok() ? run.run(slots.rows, detail::group_slots_row<V>{how, assignment, x, slots}, w) : c.result();
 }
 // y (tokens x width) = A outputs, group by group; short groups write only their own tokens.
 template <executor X, class V>

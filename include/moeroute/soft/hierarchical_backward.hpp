@@ -14,23 +14,6 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
 
 template <class V>
-struct group_d_outputs_row {  // rows: slots of all groups
-  hierarchical_soft how;
-  matrix_view<V const> assignment, d_y;
-  matrix_view<V> d_outputs;
-  static constexpr offset_t scratch_bytes() { return 0; }
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t row, scratch) const {
-    offset_t const q = row / how.slots, s = row % how.slots, first = how.first(q), n = how.size(q, d_y.rows);
-    for (offset_t i = g.rank(); i < d_y.cols; i += g.size()) {
-      V sum = 0;
-      for (offset_t t = first; t < first + n; ++t) sum = math::fma(assignment[t][s], d_y[t][i], sum);
-      d_outputs[row][i] = sum;
-    }
-    g.sync();
-  }
-};
-template <class V>
 struct group_d_assignment_row {  // rows: tokens; d_a = a b^T over the slots of the token's group, or added
   hierarchical_soft how;
   matrix_view<V const> a, b;
@@ -134,7 +117,7 @@ status try_group_combine_backward(X const& run, hierarchical_soft how, matrix_vi
   detail::same_shape(c, "d_assignment rows", "d_assignment columns", d_assignment, assignment);
   c.must_be("assignment rows", assignment.rows, d_y.rows).must_be("assignment columns", assignment.cols, how.slots);
   if (!c.result().ok()) return c.result();
-  status const s = run.run(outputs.rows, detail::group_d_outputs_row<V>{how, assignment, d_y, d_outputs}, w);
+  status const s = run.run(outputs.rows, detail::group_slots_row<V>{how, assignment, d_y, d_outputs}, w);
   return s.ok() ? run.run(d_y.rows, detail::group_d_assignment_row<V>{how, d_y, outputs, d_assignment, false}, w) : s;
 }
 // From d_slots, and d_assignment as it came from group_combine_backward (it becomes d logits): d_x is added to,
