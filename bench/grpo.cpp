@@ -97,8 +97,7 @@ void log_prob(benchmark::State& s, probability_of of, bool backward) {
     if (backward)
       route_log_prob_backward(serial{}, no_prior{}, m, d.in(), ids, row_view<float const>(d_lp),
                               matrix_view<float>{d_logits.data(), tokens, d.experts}, workspace(space));
-    else
-      route_log_prob(serial{}, no_prior{}, m, d.in(), ids, row_view<float>(lp), workspace(space));
+    else route_log_prob(serial{}, no_prior{}, m, d.in(), ids, row_view<float>(lp), workspace(space));
     benchmark::ClobberMemory();
   }
   s.SetItemsProcessed(s.iterations() * tokens);

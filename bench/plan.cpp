@@ -32,8 +32,7 @@ struct data {
     std::mt19937 g(1);
     for (auto& id : ids) id = static_cast<index_t>(g() % static_cast<unsigned>(e));
     for (auto& s : score) s = static_cast<float>(g() >> 8);
-    plan.counts = counts, plan.offsets = offsets, plan.slot_of_choice = slot,
-    plan.token_of_slot = token;
+    plan.counts = counts, plan.offsets = offsets, plan.slot_of_choice = slot, plan.token_of_slot = token;
   }
   choices_view<> choices() const { return {.ids = {ids.data(), tokens, k}}; }
   void report(benchmark::State& state) const {
@@ -85,12 +84,10 @@ void dropless64(benchmark::State& state, X const& x) {
 }
 void limited(benchmark::State& state, queue_order order) {
   data<offset_t> d(static_cast<index_t>(state.range(0)));
-  std::vector<std::byte> w(static_cast<std::size_t>(
-      limited_plan_workspace_bytes(serial{}, d.experts, d.tokens, d.tokens * d.k)));
+  std::vector<std::byte> w(
+      static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, d.experts, d.tokens, d.tokens * d.k)));
   capacity_options<> o{.rule = {.factor = 1.25}};
-  o.queue = {.order = order,
-             .of_token = {d.score.data(), d.tokens},
-             .of_choice = {d.score.data(), d.tokens, d.k}};
+  o.queue = {.order = order, .of_token = {d.score.data(), d.tokens}, .of_choice = {d.score.data(), d.tokens, d.k}};
   for (auto _ : state) make_plan(serial{}, d.choices(), d.experts, {}, o, d.plan, w);
   d.report(state);
 }

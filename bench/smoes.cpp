@@ -41,8 +41,7 @@ struct data {
     for (float& x : u) x = unit(g);
     for (offset_t t = 0; t < tokens; ++t)
       sample[static_cast<std::size_t>(t)] = static_cast<index_t>(t * samples / tokens);
-    for (index_t e = 0; e < experts; ++e)
-      bin[static_cast<std::size_t>(e)] = e * 5 % experts / (experts / bins);
+    for (index_t e = 0; e < experts; ++e) bin[static_cast<std::size_t>(e)] = e * 5 % experts / (experts / bins);
   }
   template <class R>
   void run_route(R const& r, bool with_scores) {
@@ -55,14 +54,11 @@ struct data {
   }
   void run_term(inter_bin_term const& term, bool gradient) {
     bin_batch<float> in;
-    in.p = {p.data(), tokens, experts},
-    in.modality = modality_scores<float>(row_view<float const>(u));
+    in.p = {p.data(), tokens, experts}, in.modality = modality_scores<float>(row_view<float const>(u));
     in.sample = sample, in.samples = samples, in.bin_of_expert = bin;
-    matrix_view<float> const d =
-        gradient ? matrix_view<float>{d_logits.data(), tokens, experts} : matrix_view<float>{};
-    benchmark::DoNotOptimize(inter_bin(serial{}, term, in, row_view<double>(value),
-                                       row_view<std::uint8_t>(kept), row_view<std::int64_t>(totals),
-                                       d, workspace(work)));
+    matrix_view<float> const d = gradient ? matrix_view<float>{d_logits.data(), tokens, experts} : matrix_view<float>{};
+    benchmark::DoNotOptimize(inter_bin(serial{}, term, in, row_view<double>(value), row_view<std::uint8_t>(kept),
+                                       row_view<std::int64_t>(totals), d, workspace(work)));
   }
 };
 
@@ -76,9 +72,9 @@ void route_forward(benchmark::State& state, bool with_scores) {
 void term_cost(benchmark::State& state, inter_bin_term term, bool gradient) {
   data d;
   router const r{.select = top_k{8}, .weigh = renormalize{}};
-  d.work.resize(static_cast<std::size_t>(
-      route_workspace_bytes(serial{}, r, tokens, experts) +
-      inter_bin_workspace_bytes<float>(serial{}, term, tokens, experts, 2, samples)));
+  d.work.resize(
+      static_cast<std::size_t>(route_workspace_bytes(serial{}, r, tokens, experts) +
+                               inter_bin_workspace_bytes<float>(serial{}, term, tokens, experts, 2, samples)));
   d.run_route(r, true);
   for (auto _ : state) d.run_term(term, gradient);
   state.SetItemsProcessed(state.iterations() * tokens);
@@ -100,13 +96,9 @@ void memory_limit(benchmark::State& state, bool gradient) {
 }
 
 BENCHMARK_CAPTURE(route_forward, with_scores, true)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(route_forward, choices_alone, false)
-    ->Arg(2)
-    ->Arg(8)
-    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(route_forward, choices_alone, false)->Arg(2)->Arg(8)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(term_cost, mi_value, inter_bin_mi(bins), false)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(term_cost, mi_value_and_gradient, inter_bin_mi(bins), true)
-    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(term_cost, mi_value_and_gradient, inter_bin_mi(bins), true)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(memory_limit, read, false)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(memory_limit, read_twice_and_write, true)->Unit(benchmark::kMicrosecond);
 

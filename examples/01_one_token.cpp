@@ -23,16 +23,19 @@ void print(char const* name, matrix_view<T> m) {
 template <class T>
 void print_integers(char const* name, std::vector<T> const& v, std::size_t columns) {
   std::printf("%s\n", name);
-  for (std::size_t i = 0; i < v.size(); ++i) std::printf(" %3lld%s", static_cast<long long>(v[i]), (i + 1) % columns == 0 ? "\n" : "");
+  for (std::size_t i = 0; i < v.size(); ++i)
+    std::printf(" %3lld%s", static_cast<long long>(v[i]), (i + 1) % columns == 0 ? "\n" : "");
 }
 }  // namespace
 
 int main() {
-  std::vector<float> hidden{1, 0, 0, 1, -1, 1, .5f, .5f};                          // tokens x width
-  std::vector<float> gate_weight{1, 0, 0, 1, -1, 0, 0, -1, 1, 1, -1, 1};           // experts x width
+  std::vector<float> hidden{1, 0, 0, 1, -1, 1, .5f, .5f};                 // tokens x width
+  std::vector<float> gate_weight{1, 0, 0, 1, -1, 0, 0, -1, 1, 1, -1, 1};  // experts x width
   matrix_view<float const> const h{hidden.data(), tokens, width};
 
-  router const mixtral{.gate = linear_gate<>{{gate_weight.data(), experts, width}}, .score = softmax{}, .select = top_k{k},
+  router const mixtral{.gate = linear_gate<>{{gate_weight.data(), experts, width}},
+                       .score = softmax{},
+                       .select = top_k{k},
                        .weigh = renormalize{.epsilon = 0}};
   std::printf("%s\n\n", describe(mixtral).c_str());
 
@@ -61,7 +64,8 @@ int main() {
   matrix_view<float> const rows{grouped.data(), plan.rows(), width};
   permute(serial{}, plan, h, rows);
   for (auto [expert, run] : plan.runs())
-    for (float* x = rows[run.first].data; x != rows[run.first].data + run.count * width; ++x) *x *= static_cast<float>(expert + 1);
+    for (float* x = rows[run.first].data; x != rows[run.first].data + run.count * width; ++x)
+      *x *= static_cast<float>(expert + 1);
   combine(serial{}, plan, rows, matrix_view<float>(output.data(), tokens, width));
   print("output, tokens x width", matrix_view<float>(output.data(), tokens, width));
 

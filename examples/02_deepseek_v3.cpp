@@ -19,7 +19,8 @@ routing routed_by(auto const& r, std::vector<float> const& logits, offset_t toke
 int rows_that_differ(routing const& a, routing const& b) {
   int n = 0;
   for (offset_t t = 0; t < a.tokens; ++t)
-    n += std::memcmp(&a.ids[static_cast<std::size_t>(t * a.k)], &b.ids[static_cast<std::size_t>(t * a.k)], static_cast<std::size_t>(a.k) * sizeof(index_t)) != 0;
+    n += std::memcmp(&a.ids[static_cast<std::size_t>(t * a.k)], &b.ids[static_cast<std::size_t>(t * a.k)],
+                     static_cast<std::size_t>(a.k) * sizeof(index_t)) != 0;
   return n;
 }
 }  // namespace
@@ -55,7 +56,8 @@ int main() {
     bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
     std::memcpy(&z, &bits, 4);
   }
-  std::printf("rows that change when logits are rounded to bf16: %d of %lld\n", rows_that_differ(a, routed_by(preset, rounded, tokens, experts)), static_cast<long long>(tokens));
+  std::printf("rows that change when logits are rounded to bf16: %d of %lld\n",
+              rows_that_differ(a, routed_by(preset, rounded, tokens, experts)), static_cast<long long>(tokens));
 
   double sum = 0;
   for (std::size_t j = 0; j < 8; ++j) sum += static_cast<double>(a.weights[j]);

@@ -61,12 +61,14 @@ int main() {
   router const odd{.score = softsign{}, .select = best_and_worst{}};
   routing extremes(2, odd);
   route(serial{}, odd, {.logits = {logits.data(), 2, 4}}, extremes);
-  std::printf("%s: %d and %d, then %d and %d\n", describe(odd).c_str(), extremes.ids[0], extremes.ids[1], extremes.ids[2], extremes.ids[3]);
+  std::printf("%s: %d and %d, then %d and %d\n", describe(odd).c_str(), extremes.ids[0], extremes.ids[1],
+              extremes.ids[2], extremes.ids[3]);
 
   std::vector<float> d_weights{1, -1, 1, -1}, d_logits(8);
   std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, mine, 2, 4)));
-  route_backward(serial{}, mine, {.logits = {logits.data(), 2, 4}, .sequence = row_view<index_t const>(sequence)}, routed.view().ids,
-                 matrix_view<float>(d_weights.data(), 2, 2), matrix_view<float>(d_logits.data(), 2, 4), workspace(space));
+  route_backward(serial{}, mine, {.logits = {logits.data(), 2, 4}, .sequence = row_view<index_t const>(sequence)},
+                 routed.view().ids, matrix_view<float>(d_weights.data(), 2, 2),
+                 matrix_view<float>(d_logits.data(), 2, 4), workspace(space));
   std::printf("d logits of token 0:");
   for (std::size_t e = 0; e < 4; ++e) std::printf(" %.4f", static_cast<double>(d_logits[e]));
   std::printf("\n");

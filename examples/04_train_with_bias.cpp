@@ -33,7 +33,8 @@ struct layer {
   std::vector<matrix> expert;  // width x classes: token to class scores
   std::vector<float> bias = std::vector<float>(experts);
   layer() {
-    for (index_t e = 0; e < experts; ++e) expert.push_back(drawn(width, classes, .05f, 2 + static_cast<std::uint32_t>(e)));
+    for (index_t e = 0; e < experts; ++e)
+      expert.push_back(drawn(width, classes, .05f, 2 + static_cast<std::uint32_t>(e)));
   }
   auto router() const {
     return moeroute::router{.gate = linear_gate<float, eigen_gemm>{{gate.data(), experts, width}},
@@ -49,7 +50,8 @@ struct figures {
 };
 
 // One step on a batch; without `learn` only the figures.
-figures step(layer& net, matrix_view<float const> x, std::vector<std::int32_t> const& label, float rate, bool learn, bool balance) {
+figures step(layer& net, matrix_view<float const> x, std::vector<std::int32_t> const& label, float rate, bool learn,
+             bool balance) {
   auto const r = net.router();
   matrix logits(x.rows, experts), scores(x.rows, classes);
   throw_if_bad(r.gate(serial{}, x, matrix_view<float>(logits), {}));
@@ -60,7 +62,8 @@ figures step(layer& net, matrix_view<float const> x, std::vector<std::int32_t> c
   matrix grouped(plan.rows(), width), out(plan.rows(), classes);
   permute(serial{}, plan, x, matrix_view<float>(grouped));
   for (auto [e, run] : plan.runs())
-    out.middleRows(run.first, run.count).noalias() = grouped.middleRows(run.first, run.count) * net.expert[static_cast<std::size_t>(e)];
+    out.middleRows(run.first, run.count).noalias() =
+        grouped.middleRows(run.first, run.count) * net.expert[static_cast<std::size_t>(e)];
   combine(serial{}, plan, matrix_view<float const>(out), matrix_view<float>(scores));
 
   figures f;
@@ -79,16 +82,19 @@ figures step(layer& net, matrix_view<float const> x, std::vector<std::int32_t> c
   if (!learn) return f;
 
   matrix d_out(plan.rows(), classes), d_weights(x.rows, k), d_logits(x.rows, experts), d_gate(experts, width);
-  combine_backward(serial{}, plan.view(), combine_terms<float>{.rows = matrix_view<float const>(out), .weights = plan.weight_matrix()},
+  combine_backward(serial{}, plan.view(),
+                   combine_terms<float>{.rows = matrix_view<float const>(out), .weights = plan.weight_matrix()},
                    matrix_view<float const>(d_scores), combine_gradients<float>{.rows = d_out, .weights = d_weights});
   std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, x.rows, experts)));
-  route_backward(serial{}, r, {.logits = matrix_view<float const>(logits)}, routed.view().ids, matrix_view<float const>(d_weights),
-                 matrix_view<float>(d_logits), workspace(space));
+  route_backward(serial{}, r, {.logits = matrix_view<float const>(logits)}, routed.view().ids,
+                 matrix_view<float const>(d_weights), matrix_view<float>(d_logits), workspace(space));
   throw_if_bad(r.gate.backward(serial{}, x, matrix_view<float const>(d_logits), {.weight = d_gate}));
   for (auto [e, run] : plan.runs())
-    net.expert[static_cast<std::size_t>(e)] -= rate * grouped.middleRows(run.first, run.count).transpose() * d_out.middleRows(run.first, run.count);
+    net.expert[static_cast<std::size_t>(e)] -=
+        rate * grouped.middleRows(run.first, run.count).transpose() * d_out.middleRows(run.first, run.count);
   net.gate -= rate * d_gate;
-  if (balance) update_bias(serial{}, sign_update{.rate = 2e-3}, row_view<offset_t const>(plan.counts), row_view<float>(net.bias));
+  if (balance)
+    update_bias(serial{}, sign_update{.rate = 2e-3}, row_view<offset_t const>(plan.counts), row_view<float>(net.bias));
   return f;
 }
 
@@ -101,12 +107,13 @@ int main() {
   auto const test = make_tokens(data.images_test, 100, data.glosses_test, 150);
   auto const labels = [](token_batch const& b) {  // ten image classes, then eight topics
     std::vector<std::int32_t> out;
-    for (std::size_t t = 0; t < b.label.size(); ++t) out.push_back(b.label[t] + (b.modality[t] == vision ? 0 : image_classes));
+    for (std::size_t t = 0; t < b.label.size(); ++t)
+      out.push_back(b.label[t] + (b.modality[t] == vision ? 0 : image_classes));
     return out;
   };
   auto const train_label = labels(train), test_label = labels(test);
-  std::printf("%lld training tokens, %lld held out, %d classes, %d experts, top %d\n\n", static_cast<long long>(train.size()),
-              static_cast<long long>(test.size()), classes, experts, k);
+  std::printf("%lld training tokens, %lld held out, %d classes, %d experts, top %d\n\n",
+              static_cast<long long>(train.size()), static_cast<long long>(test.size()), classes, experts, k);
 
   bool good = true;
   double load[2] = {};
@@ -133,13 +140,15 @@ int main() {
       if (epoch == 0) first = held;
       last = held;
       if (epoch % 3 == 0)
-        std::printf("  %5d  %5.3f   %7.1f%%   %13.3f   %16.1f%%   %13.2f\n", epoch, mean.loss, 100 * mean.accuracy, held.loss, 100 * held.accuracy, held.load);
+        std::printf("  %5d  %5.3f   %7.1f%%   %13.3f   %16.1f%%   %13.2f\n", epoch, mean.loss, 100 * mean.accuracy,
+                    held.loss, 100 * held.accuracy, held.load);
     }
     std::printf("\n");
     good = good && last.loss < first.loss - .2;
     load[balance ? 1 : 0] = last.load;
   }
   good = good && load[1] < load[0] && load[1] < 1.25;
-  std::printf("%s\n", good ? "the loss fell, and the bias kept the load even" : "something is wrong: the loss did not fall or the load stayed uneven");
+  std::printf("%s\n", good ? "the loss fell, and the bias kept the load even"
+                           : "something is wrong: the loss did not fall or the load stayed uneven");
   return good ? 0 : 1;
 }

@@ -21,15 +21,17 @@ auto router_of(gate_config const& c) {
 }
 // At build time, for the largest batch. One piece for each of the engine's threads.
 std::size_t workspace_size(gate_config const& c, int max_tokens) {
-  return static_cast<std::size_t>(moeroute::route_workspace_bytes(moeroute::row_range{}, router_of(c), max_tokens, c.experts));
+  return static_cast<std::size_t>(
+      moeroute::route_workspace_bytes(moeroute::row_range{}, router_of(c), max_tokens, c.experts));
 }
 // At run time, from thread `i` of `n`: rows [tokens i / n, tokens (i + 1) / n). 0 or an error code.
-int enqueue(gate_config const& c, float const* logits, offset_t row_stride, int tokens, std::int32_t* ids, float* weights,
-            void* workspace, std::size_t bytes, int i, int n) noexcept {
+int enqueue(gate_config const& c, float const* logits, offset_t row_stride, int tokens, std::int32_t* ids,
+            float* weights, void* workspace, std::size_t bytes, int i, int n) noexcept {
   moeroute::row_range const mine{offset_t{tokens} * i / n, offset_t{tokens} * (i + 1) / n};
-  moeroute::status const s = moeroute::try_route(
-      mine, router_of(c), moeroute::batch<>{.logits = {logits, tokens, c.experts, row_stride}},
-      moeroute::routing_view<std::int32_t, float>{{ids, tokens, c.k}, {weights, tokens, c.k}}, {workspace, static_cast<offset_t>(bytes)});
+  moeroute::status const s =
+      moeroute::try_route(mine, router_of(c), moeroute::batch<>{.logits = {logits, tokens, c.experts, row_stride}},
+                          moeroute::routing_view<std::int32_t, float>{{ids, tokens, c.k}, {weights, tokens, c.k}},
+                          {workspace, static_cast<offset_t>(bytes)});
   if (!s.ok()) std::fprintf(stderr, "%s\n", moeroute::message(s).c_str());
   return static_cast<int>(s.code);
 }
@@ -52,13 +54,16 @@ int main() {
   for (int i = 0; i < n; ++i)
     threads.emplace_back([&, i] {
       void* const memory = std::malloc(bytes);
-      result[static_cast<std::size_t>(i)] = engine::enqueue(config, logits.data(), stride, tokens, ids.data(), weights.data(), memory, bytes, i, n);
+      result[static_cast<std::size_t>(i)] =
+          engine::enqueue(config, logits.data(), stride, tokens, ids.data(), weights.data(), memory, bytes, i, n);
       std::free(memory);
     });
   for (auto& t : threads) t.join();
   void* const memory = std::malloc(bytes);
-  int const whole = engine::enqueue(config, logits.data(), stride, tokens, alone.data(), weights_alone.data(), memory, bytes, 0, 1);
-  int const refused = engine::enqueue(config, logits.data(), stride, tokens, alone.data(), weights_alone.data(), memory, 16, 0, 1);
+  int const whole =
+      engine::enqueue(config, logits.data(), stride, tokens, alone.data(), weights_alone.data(), memory, bytes, 0, 1);
+  int const refused =
+      engine::enqueue(config, logits.data(), stride, tokens, alone.data(), weights_alone.data(), memory, 16, 0, 1);
   std::free(memory);
   std::printf("codes of the threads: %d %d %d, alone: %d\n", result[0], result[1], result[2], whole);
   std::printf("same ids: %s, same weights: %s\n", ids == alone ? "yes" : "no", weights == weights_alone ? "yes" : "no");

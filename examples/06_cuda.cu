@@ -57,9 +57,9 @@ int main() {
     check(cudaStreamSynchronize(exec.stream), "cudaStreamSynchronize");
     std::printf("replay %d\n", round);
     for (offset_t t = 0; t < tokens; ++t)  // weights of a token sum to 1, and experts did nothing: output = hidden
-      std::printf("  token %d: experts %d %d, output %.3f %.3f\n", static_cast<int>(t), static_cast<index_t>(ids[t * k]),
-                  static_cast<index_t>(ids[t * k + 1]), static_cast<double>(output[t * width]),
-                  static_cast<double>(output[t * width + 1]));
+      std::printf("  token %d: experts %d %d, output %.3f %.3f\n", static_cast<int>(t),
+                  static_cast<index_t>(ids[t * k]), static_cast<index_t>(ids[t * k + 1]),
+                  static_cast<double>(output[t * width]), static_cast<double>(output[t * width + 1]));
   }
   cudaGraphExecDestroy(ready);
   cudaGraphDestroy(graph);

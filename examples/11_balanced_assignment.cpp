@@ -27,7 +27,8 @@ int main() {
   std::vector<index_t> ids(tokens);
   std::vector<std::byte> work(1 << 16);
   auto const run = [&](auto const& r) {
-    route(serial{}, r, batch<float>{.logits = z}, routing_view<>{{ids.data(), tokens, 1}, {weights.data(), tokens, 1}, {}}, workspace(work));
+    route(serial{}, r, batch<float>{.logits = z},
+          routing_view<>{{ids.data(), tokens, 1}, {weights.data(), tokens, 1}, {}}, workspace(work));
   };
 
   run(presets::base_layer_evaluation());

@@ -34,9 +34,14 @@ bool victim_kept(std::vector<index_t> const& ids, serving how, std::uint64_t see
   if (how == serving::isolated) o.segment = request, o.segments = 2;
   if (how == serving::unlimited) o.rule = {.formula = capacity_formula::unlimited};
   std::vector<offset_t> counts(experts), kept(experts), offsets(experts + 1), slot(ids.size()), token(ids.size() + 64);
-  plan_view<> plan{.choices = {tokens, 1, {}}, .counts = counts, .kept = kept, .offsets = offsets, .slot_of_choice = slot,
+  plan_view<> plan{.choices = {tokens, 1, {}},
+                   .counts = counts,
+                   .kept = kept,
+                   .offsets = offsets,
+                   .slot_of_choice = slot,
                    .token_of_slot = token};
-  std::vector<std::byte> work(static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, experts, tokens, tokens, o.segments)));
+  std::vector<std::byte> work(
+      static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, experts, tokens, tokens, o.segments)));
   throw_if_bad(try_make_plan(serial{}, choices_view<>{.ids = {ids.data(), tokens, 1}}, experts, {}, o, plan, work));
   return slot.back() >= 0;
 }
@@ -83,11 +88,17 @@ bool guess_kept(Select const& select, word const& victim, word const& guess, boo
   router<no_gate, no_prior, softmax, no_bias, Select> const r{.select = select};
   std::vector<offset_t> chosen(static_cast<std::size_t>(segments * experts * room));
   std::vector<float> weights(chosen.size());
-  std::vector<std::byte> work(static_cast<std::size_t>(route_experts_workspace_bytes(serial{}, r, tokens, experts, segments, room)));
+  std::vector<std::byte> work(
+      static_cast<std::size_t>(route_experts_workspace_bytes(serial{}, r, tokens, experts, segments, room)));
   batch<float> const in{.logits = {logits.data(), tokens, experts}, .token = name, .group = request};
-  route_experts(serial{}, r, in, expert_routing_view<float>{{chosen.data(), segments * experts, room}, {weights.data(), segments * experts, room}}, workspace(work));
+  route_experts(
+      serial{}, r, in,
+      expert_routing_view<float>{{chosen.data(), segments * experts, room}, {weights.data(), segments * experts, room}},
+      workspace(work));
   for (offset_t j = 0; j < room; ++j)  // the attacker reads the rows of its own request
-    if (offset_t const t = chosen[static_cast<std::size_t>(expert * room + j)]; t >= 0 && name[static_cast<std::size_t>(t)] == 100) return true;
+    if (offset_t const t = chosen[static_cast<std::size_t>(expert * room + j)];
+        t >= 0 && name[static_cast<std::size_t>(t)] == 100)
+      return true;
   return false;
 }
 
@@ -107,7 +118,8 @@ double tie_attack(Select const& select, int victims) {
       index_t best = 0;
       for (index_t e = 1; e < experts; ++e)
         if (guess[static_cast<std::size_t>(e)] > guess[static_cast<std::size_t>(best)]) best = e;
-      if (guess_kept(select, secret, guess, true, best) != guess_kept(select, secret, guess, false, best)) named = g, ++candidates;
+      if (guess_kept(select, secret, guess, true, best) != guess_kept(select, secret, guess, false, best))
+        named = g, ++candidates;
     }
     found += candidates == 1 && &words[static_cast<std::size_t>(named)] == &secret;
   }
@@ -146,6 +158,7 @@ int main() {
   good &= say("ties", "expert choice inside each request", share, share == 0);
   static_assert(dependence_of<top_tokens<>> == cross_token_dependence::whole_batch);
   static_assert(dependence_of<top_tokens<choice_scope::group>> == cross_token_dependence::within_group);
-  std::printf("%s\n", good ? "The unsafe settings leak; isolated requests never notice each other." : "Something is wrong.");
+  std::printf("%s\n",
+              good ? "The unsafe settings leak; isolated requests never notice each other." : "Something is wrong.");
   return good ? 0 : 1;
 }

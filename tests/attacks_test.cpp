@@ -15,7 +15,8 @@ TEST_CASE("S024 buffer overflow: shared queues let attackers decide, isolated or
 }
 
 TEST_CASE("S123 tie oracle: index ties name every victim, hashed ties do not follow the order, isolation ends it") {
-  top_tokens<> const by_index{.fixed_count = room}, by_hash{.fixed_count = room, .ties = tie_rule::hashed, .secret = 99};
+  top_tokens<> const by_index{.fixed_count = room},
+      by_hash{.fixed_count = room, .ties = tie_rule::hashed, .secret = 99};
   CHECK(tie_attack(by_index, 30) == 1);
   CHECK(tie_attack(by_hash, 30) == 0);
   CHECK(tie_attack(top_tokens<choice_scope::group>{.fixed_count = room}, 30) == 0);

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 using namespace moeroute_examples;
 
 struct folder {
-  fs::path path = fs::temp_directory_path() / ("moeroute_cli_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
+  fs::path path =
+      fs::temp_directory_path() / ("moeroute_cli_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
   folder() { fs::remove_all(path), fs::create_directories(path); }
   ~folder() { fs::remove_all(path); }
   folder(folder const&) = delete;
@@ -31,7 +32,8 @@ std::string words_in(fs::path const& p) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 answer ask(folder const& f, std::string const& arguments) {
-  auto const command = std::string("\"") + MOEROUTE_CLI + "\" " + arguments + " > \"" + f.at("stdout") + "\" 2> \"" + f.at("stderr") + "\"";
+  auto const command = std::string("\"") + MOEROUTE_CLI + "\" " + arguments + " > \"" + f.at("stdout") + "\" 2> \"" +
+                       f.at("stderr") + "\"";
   int const s = std::system(command.c_str());
   return {s % 256 == 0 ? s / 256 : -s, words_in(f.at("stdout")), words_in(f.at("stderr"))};
 }
@@ -119,7 +121,8 @@ TEST_CASE("command line: every prefix of an array file is refused by name") {
 
 TEST_CASE("command line: unknown names are code 3 and come with the nearest") {
   folder const f;
-  refused(f, "route \"" + with_change(f, good_case, [](auto& j) { j["scheme"] = "deepsek_v3"; }) + "\"", {"deepsek_v3", "deepseek_v3"}, 3);
+  refused(f, "route \"" + with_change(f, good_case, [](auto& j) { j["scheme"] = "deepsek_v3"; }) + "\"",
+          {"deepsek_v3", "deepseek_v3"}, 3);
   refused(f, "route --preset mixtrel --logits \"" + good_case + "/logits.npy\"", {"mixtrel", "mixtral"}, 3);
 }
 
@@ -137,10 +140,13 @@ TEST_CASE("command line: a preset routes logits and writes a plan") {
   folder const f;
   auto const out = f.at("out");
   std::string const logits = golden + "02_softmax_topk_renorm/t33_e64_k6/logits.npy";
-  REQUIRE(ask(f, "route --preset qwen3_moe --k 6 --align 4 --logits \"" + logits + "\" --out \"" + out + "\"").code == 0);
+  REQUIRE(ask(f, "route --preset qwen3_moe --k 6 --align 4 --logits \"" + logits + "\" --out \"" + out + "\"").code ==
+          0);
   CHECK(read_npy(out + "/ids.npy").bytes == read_npy(golden + "02_softmax_topk_renorm/t33_e64_k6/ids.npy").bytes);
-  auto const offsets = read_npy(out + "/offsets.npy").values<std::int64_t>(), slots = read_npy(out + "/slot_of_choice.npy").values<std::int64_t>();
-  auto const tokens = read_npy(out + "/token_of_slot.npy").values<std::int64_t>(), ids = read_npy(out + "/ids.npy").values<std::int64_t>();
+  auto const offsets = read_npy(out + "/offsets.npy").values<std::int64_t>(),
+             slots = read_npy(out + "/slot_of_choice.npy").values<std::int64_t>();
+  auto const tokens = read_npy(out + "/token_of_slot.npy").values<std::int64_t>(),
+             ids = read_npy(out + "/ids.npy").values<std::int64_t>();
   REQUIRE(offsets.size() == 65);
   for (std::size_t c = 0; c < slots.size(); ++c) {
     auto const e = static_cast<std::size_t>(ids[c]);
@@ -149,7 +155,9 @@ TEST_CASE("command line: a preset routes logits and writes a plan") {
     CHECK(tokens[static_cast<std::size_t>(slots[c])] == static_cast<std::int64_t>(c / 6));
   }
   for (auto const o : offsets) CHECK(o % 4 == 0);
-  REQUIRE(ask(f, "route --preset qwen3_moe --k 6 --capacity-factor 0.5 --logits \"" + logits + "\" --out \"" + f.at("few") + "\"").code == 0);
+  REQUIRE(ask(f, "route --preset qwen3_moe --k 6 --capacity-factor 0.5 --logits \"" + logits + "\" --out \"" +
+                     f.at("few") + "\"")
+              .code == 0);
   auto const few = nlohmann::json::parse(words_in(f.path / "few/result.json"))["values"];
   CHECK(few["rows"].get<int>() + few["dropped"].get<int>() == 33 * 6);
   CHECK(few["dropped"].get<int>() > 0);
@@ -157,7 +165,8 @@ TEST_CASE("command line: a preset routes logits and writes a plan") {
   auto const kept = read_npy(f.at("few") + "/slot_of_choice.npy").values<int>();
   for (std::size_t c = 0; c < kept.size(); ++c) CHECK((kept[c] == -2) == (weights[c] == 0));
   CHECK(ask(f, "stats \"" + out + "\"").code == 0);
-  for (std::string const name : {"kimi_k3", "longcat_flash", "v_moe", "expert_threshold", "dynamic_routing", "dynmole", "remoe"}) {
+  for (std::string const name :
+       {"kimi_k3", "longcat_flash", "v_moe", "expert_threshold", "dynamic_routing", "dynmole", "remoe"}) {
     CAPTURE(name);
     CHECK(ask(f, "route --preset " + name + " --logits \"" + logits + "\" --out \"" + f.at(name) + "\"").code == 0);
   }
@@ -199,12 +208,14 @@ TEST_CASE("command line: traces of several layers and steps") {
   folder const f;
   write_npy(f.path / "a.npy", array::of(std::vector<std::int32_t>{0, 1, 2, 3}, {2, 2}));
   write_npy(f.path / "b.npy", array::of(std::vector<std::int32_t>{0, 1, 2, 0}, {2, 2}));
-  std::ofstream(f.path / "x.jsonl") << "{\"layer\": 0, \"experts\": 4, \"ids\": \"a.npy\"}\n{\"layer\": 1, \"experts\": 4, \"ids\": \"b.npy\"}\n"
-                                       "{\"layer\": 0, \"experts\": 4, \"ids\": \"b.npy\"}\n";
+  std::ofstream(f.path / "x.jsonl")
+      << "{\"layer\": 0, \"experts\": 4, \"ids\": \"a.npy\"}\n{\"layer\": 1, \"experts\": 4, \"ids\": \"b.npy\"}\n"
+         "{\"layer\": 0, \"experts\": 4, \"ids\": \"b.npy\"}\n";
   auto const a = ask(f, "stats \"" + f.at("x.jsonl") + "\"");
   CHECK(a.code == 0);
   CHECK(lines(a.out) == 4);
-  for (std::string const bad : {"{\"layer\": 0}", "{\"layer\": 0, \"experts\": 2, \"ids\": \"a.npy\"}", "[]", "{", ""}) {
+  for (std::string const bad :
+       {"{\"layer\": 0}", "{\"layer\": 0, \"experts\": 2, \"ids\": \"a.npy\"}", "[]", "{", ""}) {
     std::ofstream(f.path / "y.jsonl") << bad << "\n";
     auto const b = ask(f, "stats \"" + f.at("y.jsonl") + "\"");
     CAPTURE(bad);

@@ -16,14 +16,21 @@ namespace {
 // Everything combine can add, in double.
 struct full {
   travel s{11, 3, 4, 37, {.align = 4, .identity = 2}, 4};
-  std::vector<double> rows = drawn(s.rows * 37, 2), x = drawn(11 * 37, 3), shared = drawn(11 * 37, 4), gate = drawn(11, 6);
+  std::vector<double> rows = drawn(s.rows * 37, 2), x = drawn(11 * 37, 3), shared = drawn(11 * 37, 4),
+                      gate = drawn(11, 6);
   std::vector<double> w = s.weights;
   gate_kind kind = gate_kind::value;
   overflow when_full = overflow::drop;
 
   combine_terms<double, double> terms() const {
-    return {.rows = as_matrix(rows, s.rows, 37), .weights = as_matrix(w, 11, 3), .x = as_matrix(x, 11, 37),
-            .shared = as_matrix(shared, 11, 37), .gate = gate, .gated_by = kind, .when_full = when_full, .identity_scale = 0.5f};
+    return {.rows = as_matrix(rows, s.rows, 37),
+            .weights = as_matrix(w, 11, 3),
+            .x = as_matrix(x, 11, 37),
+            .shared = as_matrix(shared, 11, 37),
+            .gate = gate,
+            .gated_by = kind,
+            .when_full = when_full,
+            .identity_scale = 0.5f};
   }
   std::vector<double> reference() const {
     std::vector<double> y(11 * 37);
@@ -52,7 +59,7 @@ struct full {
 TEST_CASE("combine: routed, identity and shared experts, gates, pass through: against plain sums") {
   full f;
   f.s.plan.slot_of_choice[6] = f.s.plan.slot_of_choice[7] = f.s.plan.slot_of_choice[8] = dropped_slot;  // token 2
-  f.s.plan.slot_of_choice[9] = dropped_slot, f.s.plan.slot_of_choice[10] = 0;                           // token 3 keeps one
+  f.s.plan.slot_of_choice[9] = dropped_slot, f.s.plan.slot_of_choice[10] = 0;  // token 3 keeps one
   for (auto const kind : {gate_kind::value, gate_kind::sigmoid})
     for (auto const when_full : {overflow::drop, overflow::pass_through}) {
       f.kind = kind, f.when_full = when_full;
@@ -84,8 +91,9 @@ TEST_CASE("promise P14: every gradient of combine matches central differences") 
       std::vector<double> rows, w, x, shared, gate;
     };
     auto const back = [&](auto const& ex) {
-      grads g{std::vector<double>(f.rows.size(), 3), std::vector<double>(f.w.size(), 3), std::vector<double>(f.x.size(), 3),
-              std::vector<double>(f.shared.size(), 3), std::vector<double>(f.gate.size(), 3)};
+      grads g{std::vector<double>(f.rows.size(), 3), std::vector<double>(f.w.size(), 3),
+              std::vector<double>(f.x.size(), 3), std::vector<double>(f.shared.size(), 3),
+              std::vector<double>(f.gate.size(), 3)};
       combine_gradients<double, double> const out{as_matrix(g.rows, f.s.rows, 37), as_matrix(g.w, 11, 3),
                                                   as_matrix(g.x, 11, 37), as_matrix(g.shared, 11, 37), g.gate};
       combine_backward(ex, f.s.plan.view, f.terms(), as_matrix(d_y, 11, 37), out);
@@ -107,12 +115,14 @@ TEST_CASE("promise P14: every gradient of combine matches central differences") 
     auto const& rows = g.rows;
     for (offset_t r = 0; r < f.s.plan.offsets.back(); ++r)  // padding: no gradient
       for (offset_t d = 0; d < 37; ++d)
-        if (f.s.plan.token_of_slot[static_cast<std::size_t>(r)] < 0) CHECK(rows[static_cast<std::size_t>(r * 37 + d)] == 0);
+        if (f.s.plan.token_of_slot[static_cast<std::size_t>(r)] < 0)
+          CHECK(rows[static_cast<std::size_t>(r * 37 + d)] == 0);
     for (offset_t t = 0; t < 11; ++t)
       for (offset_t j = 0; j < 3; ++j)
         if (offset_t const slot = f.s.slot(t, j); slot >= 0)
           for (offset_t d = 0; d < 37; ++d)
-            CHECK(rows[static_cast<std::size_t>(slot * 37 + d)] == f.w[static_cast<std::size_t>(3 * t + j)] * d_y[static_cast<std::size_t>(37 * t + d)]);
+            CHECK(rows[static_cast<std::size_t>(slot * 37 + d)] ==
+                  f.w[static_cast<std::size_t>(3 * t + j)] * d_y[static_cast<std::size_t>(37 * t + d)]);
     for (auto const& other : {back(threads{2}), back(lockstep{3})}) {
       CHECK(other.rows == g.rows);
       CHECK(other.w == g.w);
@@ -142,7 +152,8 @@ TEST_CASE_TEMPLATE("promise P11: combine after permute with weight 1 on one choi
       bool any = false;
       for (offset_t j = 0; j < k; ++j) any = any || s.slot(t, j) >= 0;
       for (offset_t d = 0; d < 130; ++d)
-        REQUIRE(y[static_cast<std::size_t>(130 * t + d)] == (any ? x[static_cast<std::size_t>(130 * t + d)] : static_cast<T>(0.f)));
+        REQUIRE(y[static_cast<std::size_t>(130 * t + d)] ==
+                (any ? x[static_cast<std::size_t>(130 * t + d)] : static_cast<T>(0.f)));
     }
   }
 }
@@ -162,7 +173,8 @@ TEST_CASE("promise P8: a token's result has the same bits alone and in any batch
     std::vector<Eigen::bfloat16> few(400);
     std::vector<float> alone(100);
     permute(serial{}, p.view, matrix_view<Eigen::bfloat16 const>(x.data() + 100 * t, 1, 100), as_matrix(few, 4, 100));
-    combine(lockstep{2}, p.view, as_matrix(few, 4, 100), matrix_view<float const>(w.data() + 4 * t, 1, 4), as_matrix(alone, 1, 100));
+    combine(lockstep{2}, p.view, as_matrix(few, 4, 100), matrix_view<float const>(w.data() + 4 * t, 1, 4),
+            as_matrix(alone, 1, 100));
     for (std::size_t d = 0; d < 100; ++d) REQUIRE(alone[d] == y[static_cast<std::size_t>(100 * t) + d]);
   }
 }
@@ -177,7 +189,9 @@ TEST_CASE("promise P7: sums run in the order of the choices, fused, in float") {
     for (offset_t d = 0; d < 66; ++d) {
       float sum = 0;
       for (offset_t j = 0; j < 8; ++j)
-        if (s.slot(t, j) >= 0) sum = std::fma(w[static_cast<std::size_t>(8 * t + j)], rows[static_cast<std::size_t>(s.slot(t, j) * 66 + d)], sum);
+        if (s.slot(t, j) >= 0)
+          sum = std::fma(w[static_cast<std::size_t>(8 * t + j)], rows[static_cast<std::size_t>(s.slot(t, j) * 66 + d)],
+                         sum);
       REQUIRE(y[static_cast<std::size_t>(66 * t + d)] == sum);
     }
 }
@@ -193,10 +207,13 @@ TEST_CASE("combine: the weight on the input and on the output agree for a linear
   for (std::size_t i = 0; i < 680; ++i) CHECK(y1[i] == doctest::Approx(y2[i]).epsilon(1e-12));
   auto const d_y = drawn(680, 3);
   std::vector<double> d_rows(plain.size()), d_w1(34), d_w2(34), d_x(680);
-  combine_backward(serial{}, s.plan.view, combine_terms<double, double>{.rows = as_matrix(plain, s.rows, 40), .weights = as_matrix(w, 17, 2)},
-                   as_matrix(d_y, 17, 40), combine_gradients<double, double>{.rows = as_matrix(d_rows, s.rows, 40), .weights = as_matrix(d_w1, 17, 2)});
-  combine_backward(serial{}, s.plan.view, combine_terms<double, double>{.rows = as_matrix(on_input, s.rows, 40)}, as_matrix(d_y, 17, 40),
-                   combine_gradients<double, double>{.rows = as_matrix(d_rows, s.rows, 40)});
+  combine_backward(
+      serial{}, s.plan.view,
+      combine_terms<double, double>{.rows = as_matrix(plain, s.rows, 40), .weights = as_matrix(w, 17, 2)},
+      as_matrix(d_y, 17, 40),
+      combine_gradients<double, double>{.rows = as_matrix(d_rows, s.rows, 40), .weights = as_matrix(d_w1, 17, 2)});
+  combine_backward(serial{}, s.plan.view, combine_terms<double, double>{.rows = as_matrix(on_input, s.rows, 40)},
+                   as_matrix(d_y, 17, 40), combine_gradients<double, double>{.rows = as_matrix(d_rows, s.rows, 40)});
   permute_backward(serial{}, s.plan.view, as_matrix(s.x, 17, 40), as_matrix(w, 17, 2), as_matrix(d_rows, s.rows, 40),
                    as_matrix(d_x, 17, 40), as_matrix(d_w2, 17, 2));
   for (std::size_t i = 0; i < 34; ++i) CHECK(d_w1[i] == doctest::Approx(d_w2[i]).epsilon(1e-12));

@@ -48,14 +48,16 @@ struct own_terms {
   using is_regularizer = void;
 };
 
-static_assert(gate_policy<no_gate> && gate_policy<linear_gate<>> && gate_policy<cosine_gate<>> && gate_policy<gru_gate<>>);
+static_assert(gate_policy<no_gate> && gate_policy<linear_gate<>> && gate_policy<cosine_gate<>> &&
+              gate_policy<gru_gate<>>);
 static_assert(!gate_policy<softmax> && !gate_policy<int>);
 
 static_assert(prior_policy<no_prior> && prior_policy<expert_mask> && prior_policy<both<expert_mask, own_prior>>);
 static_assert(!prior_policy<softmax> && !prior_policy<prior_with_result> && !prior_policy<int>);
 
 static_assert(elementwise_score<sigmoid> && summary_score<softmax> && score_policy<own_score>);
-static_assert(!score_policy<top_k<>> && !score_policy<int> && !score_policy<no_group_score> && !score_policy<float_only>);
+static_assert(!score_policy<top_k<>> && !score_policy<int> && !score_policy<no_group_score> &&
+              !score_policy<float_only>);
 static_assert(!elementwise_score<softmax> && !summary_score<sigmoid>);
 static_assert(differentiable_score<softmax> && !differentiable_score<own_score>);
 static_assert(strictly_increasing<softmax> && !strictly_increasing<relu> && !strictly_increasing<own_score>);

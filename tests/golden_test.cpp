@@ -16,8 +16,8 @@ void check(std::string const& folder) {
   REQUIRE(std::filesystem::is_directory(where));
   for (std::string const executor : {"serial", "threads:3", "lockstep:4"}) {
     CAPTURE(executor);
-    std::string const command = std::string("\"") + MOEROUTE_CLI + "\" check --complete --quiet --executor " +
-                                executor + " \"" + where + "\"";
+    std::string const command =
+        std::string("\"") + MOEROUTE_CLI + "\" check --complete --quiet --executor " + executor + " \"" + where + "\"";
     CHECK(std::system(command.c_str()) == 0);
   }
 }

@@ -29,18 +29,19 @@ TEST_CASE("README: the first program does what it says") {
   moeroute::matrix_view<float> const output{output_numbers.data(), tokens, width};
 
   // README: begin
-  moeroute::router const router{                                            // DeepSeek-V3
-      .score  = moeroute::sigmoid{},
-      .bias   = moeroute::correction_bias{balance},                         // steers the choice, never the weight
+  moeroute::router const router{
+      // DeepSeek-V3
+      .score = moeroute::sigmoid{},
+      .bias = moeroute::correction_bias{balance},  // steers the choice, never the weight
       .select = moeroute::group_limited_top_k{.k = 8, .groups = 8, .top_groups = 4},
-      .weigh  = moeroute::renormalize{.scale = 2.5f},
+      .weigh = moeroute::renormalize{.scale = 2.5f},
   };
 
-  moeroute::routing routed(tokens, router);                                 // tokens x k: experts and weights
+  moeroute::routing routed(tokens, router);  // tokens x k: experts and weights
   moeroute::route(moeroute::threads{}, router, {.logits = logits}, routed);
   moeroute::dispatch_plan const plan = moeroute::make_plan(routed, experts);  // where every token goes
 
-  moeroute::permute(moeroute::threads{}, plan, hidden, grouped);            // one run of rows per expert
+  moeroute::permute(moeroute::threads{}, plan, hidden, grouped);  // one run of rows per expert
   for (auto [expert, rows] : plan.runs()) my_expert(expert, grouped.middle_rows(rows.first, rows.count));
   moeroute::combine(moeroute::threads{}, plan, grouped, output);
   // README: end
@@ -64,8 +65,7 @@ TEST_CASE_TEMPLATE("ids may be of any integer type", Id, std::int16_t, std::int6
   auto const wanted = run::route(moeroute::serial{}, r, logits, 32);
   std::vector<Id> ids(27);
   std::vector<float> weights(27);
-  std::vector<std::byte> space(
-      static_cast<std::size_t>(moeroute::route_workspace_bytes(moeroute::serial{}, r, 9, 32)));
+  std::vector<std::byte> space(static_cast<std::size_t>(moeroute::route_workspace_bytes(moeroute::serial{}, r, 9, 32)));
   moeroute::route(moeroute::serial{}, r, {.logits = {logits.data(), 9, 32}},
                   moeroute::routing_view<Id, float>{{ids.data(), 9, 3}, {weights.data(), 9, 3}},
                   moeroute::workspace(space));

@@ -12,8 +12,8 @@
 
 using namespace moeroute;
 
-TEST_CASE_TEMPLATE("promise P11: permute copies every row bit for bit to each of its slots, zeros the padding", T, float,
-                   double, Eigen::bfloat16, Eigen::half) {
+TEST_CASE_TEMPLATE("promise P11: permute copies every row bit for bit to each of its slots, zeros the padding", T,
+                   float, double, Eigen::bfloat16, Eigen::half) {
   for (offset_t const width : {1, 7, 64, 70, 200}) {
     travel const s(33, 3, 5, width, {.align = 8});
     auto const x = as<T>(s.x);
@@ -25,7 +25,9 @@ TEST_CASE_TEMPLATE("promise P11: permute copies every row bit for bit to each of
         for (offset_t d = 0; d < width + 3; ++d) {
           offset_t const t = s.plan.token_of_slot[static_cast<std::size_t>(r)];
           bool const used = r < s.plan.offsets.back() && d < width;
-          auto const want = !used ? static_cast<T>(99.f) : t < 0 ? static_cast<T>(0.f) : x[static_cast<std::size_t>(t * width + d)];
+          auto const want = !used   ? static_cast<T>(99.f)
+                            : t < 0 ? static_cast<T>(0.f)
+                                    : x[static_cast<std::size_t>(t * width + d)];
           REQUIRE(to.data[r * to.stride + d] == want);
         }
     };
@@ -47,7 +49,8 @@ TEST_CASE_TEMPLATE("permute: a weight on the input multiplies the row in float a
       if (s.slot(t, j) >= 0)
         for (offset_t d = 0; d < 70; ++d) {
           using V = compute_t<T>;
-          V const want = static_cast<V>(w[static_cast<std::size_t>(2 * t + j)]) * static_cast<V>(x[static_cast<std::size_t>(70 * t + d)]);
+          V const want = static_cast<V>(w[static_cast<std::size_t>(2 * t + j)]) *
+                         static_cast<V>(x[static_cast<std::size_t>(70 * t + d)]);
           REQUIRE(grouped[static_cast<std::size_t>(s.slot(t, j) * 70 + d)] == static_cast<T>(want));
         }
 }
@@ -60,7 +63,8 @@ TEST_CASE("promise P14: gradients of permute with the weight on the input match 
     std::vector<double> grouped(static_cast<std::size_t>(s.rows * 37));
     permute(serial{}, s.plan.view, as_matrix(x, 9, 37), as_matrix(w, 9, 3), as_matrix(grouped, s.rows, 37));
     double sum = 0;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(s.plan.offsets.back() * 37); ++i) sum += grouped[i] * d_grouped[i];
+    for (std::size_t i = 0; i < static_cast<std::size_t>(s.plan.offsets.back() * 37); ++i)
+      sum += grouped[i] * d_grouped[i];
     return sum;
   };
   for (int which = 0; which < 3; ++which) {
@@ -145,6 +149,7 @@ TEST_CASE("promise P17: permute names the array that does not fit") {
   CHECK(says({x.data(), 6, 8, 7}, {}, g).find("(row stride) must be at least 8") != std::string::npos);
   CHECK(says(as_matrix(x, 6, 7), {}, g).find("grouped columns = 8 must be 7") != std::string::npos);
   CHECK(says(as_matrix(x, 6, 8), as_matrix(w, 6, 1), g).find("weights columns = 1 must be 2") != std::string::npos);
-  CHECK(says(as_matrix(x, 6, 8), {}, as_matrix(grouped, s.plan.offsets.back() - 1, 8)).find("grouped rows") != std::string::npos);
+  CHECK(says(as_matrix(x, 6, 8), {}, as_matrix(grouped, s.plan.offsets.back() - 1, 8)).find("grouped rows") !=
+        std::string::npos);
   CHECK_THROWS_AS(permute(serial{}, s.plan.view, as_matrix(x, 5, 8), g), error);
 }

@@ -59,7 +59,8 @@ TEST_CASE("golden 13: permute and unpermute of Megatron-LM, forward and backward
     auto const x = c.floats<float>("tokens", {ex::any, ex::any});
     offset_t const tokens = x.extent(0), width = x.extent(1);
     auto const ids = c.integers<int>("ids", {tokens, ex::any}, 0, 1000);
-    auto const weights = c.floats<float>("weights", {tokens, ids.extent(1)}), factor = c.floats<float>("expert_factor", {ex::any});
+    auto const weights = c.floats<float>("weights", {tokens, ids.extent(1)}),
+               factor = c.floats<float>("expert_factor", {ex::any});
     auto const d_y = c.floats<float>("d_output", {tokens, width});
     offset_t const k = ids.extent(1), rows = tokens * k;
     auto const experts = static_cast<index_t>(factor.size());
@@ -79,21 +80,25 @@ TEST_CASE("golden 13: permute and unpermute of Megatron-LM, forward and backward
 
     auto const scale_rows = [&](std::vector<float>& v) {  // the stand-in expert, its own transpose
       for (index_t e = 0; e < experts; ++e)
-        for (auto i = p.offsets[static_cast<std::size_t>(e)] * width; i < p.offsets[static_cast<std::size_t>(e) + 1] * width; ++i)
+        for (auto i = p.offsets[static_cast<std::size_t>(e)] * width;
+             i < p.offsets[static_cast<std::size_t>(e) + 1] * width; ++i)
           v[static_cast<std::size_t>(i)] *= factor[e];
     };
     scale_rows(grouped);
-    combine_terms<float> const terms{.rows = as_matrix(std::as_const(grouped), rows, width), .weights = weights.matrix()};
+    combine_terms<float> const terms{.rows = as_matrix(std::as_const(grouped), rows, width),
+                                     .weights = weights.matrix()};
     combine(serial{}, p.view, terms, as_matrix(y, tokens, width));
     std::vector<float> d_rows(grouped.size()), d_x(y.size()), d_w(static_cast<std::size_t>(rows));
-    combine_backward(serial{}, p.view, terms, d_y.matrix(),
-                     combine_gradients<float>{.rows = as_matrix(d_rows, rows, width), .weights = as_matrix(d_w, tokens, k)});
+    combine_backward(
+        serial{}, p.view, terms, d_y.matrix(),
+        combine_gradients<float>{.rows = as_matrix(d_rows, rows, width), .weights = as_matrix(d_w, tokens, k)});
     scale_rows(d_rows);
     permute_backward(serial{}, p.view, as_matrix(d_rows, rows, width), as_matrix(d_x, tokens, width));
     auto const near = [](std::vector<float> const& a, std::vector<float> const& b, double tolerance) {
       REQUIRE(a.size() == b.size());
       for (std::size_t i = 0; i < a.size(); ++i)
-        REQUIRE(std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <= tolerance + tolerance * std::fabs(static_cast<double>(b[i])));
+        REQUIRE(std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <=
+                tolerance + tolerance * std::fabs(static_cast<double>(b[i])));
     };
     near(y, want<float>(c, "output"), 1e-5);
     near(d_x, want<float>(c, "d_tokens"), 1e-5);
@@ -123,15 +128,18 @@ TEST_CASE("golden 13: drop and pad: a plan of fixed rows is the fixed-capacity g
     auto w = poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, experts, tokens, n));
     capacity_options<> const o{.rule = {.formula = capacity_formula::given, .slots = slots}, .rows = row_layout::fixed};
     make_plan(serial{}, in, experts, {}, o, p.view, w);
-    std::vector<float> grouped(static_cast<std::size_t>(slots * experts * width), 99.f), y(static_cast<std::size_t>(tokens * width));
+    std::vector<float> grouped(static_cast<std::size_t>(slots * experts * width), 99.f),
+        y(static_cast<std::size_t>(tokens * width));
     permute(serial{}, p.view, x.matrix(), as_matrix(grouped, slots * experts, width));
-    combine(serial{}, p.view, as_matrix(grouped, slots * experts, width), as_matrix(std::as_const(weights), 1, n), as_matrix(y, tokens, width));
+    combine(serial{}, p.view, as_matrix(grouped, slots * experts, width), as_matrix(std::as_const(weights), 1, n),
+            as_matrix(y, tokens, width));
     auto const out = want<float>(c, "output"), rows = want<float>(c, "permuted_tokens");
     for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::fabs(y[i] - out[i]) <= 1e-5f + 1e-5f * std::fabs(out[i]));
     for (index_t e = 0; e < experts; ++e) {
       CHECK(p.offsets[static_cast<std::size_t>(e)] == e * slots);
       for (offset_t i = 0; i < slots * width; ++i)
-        CHECK(grouped[static_cast<std::size_t>(e * slots * width + i)] == (i < 5 * width ? rows[static_cast<std::size_t>(e * 5 * width + i)] : 0.f));
+        CHECK(grouped[static_cast<std::size_t>(e * slots * width + i)] ==
+              (i < 5 * width ? rows[static_cast<std::size_t>(e * 5 * width + i)] : 0.f));
     }
     if (slots == 5) CHECK(p.token_of_slot == want<offset_t>(c, "sorted_tokens"));
   }

@@ -48,7 +48,9 @@ TEST_CASE("preset P24 ERNIE-4.5-VL: nobody leaves the pool of its modality, one 
   for (offset_t t = 0; t < 20; ++t)
     for (offset_t j = 0; j < 2; ++j) CHECK(out.id(t, j) / 4 == modality[static_cast<std::size_t>(t)]);
   std::vector<float> own;
-  for (std::size_t t = 0; t < 20; t += 2) own.insert(own.end(), z.begin() + static_cast<std::ptrdiff_t>(8 * t), z.begin() + static_cast<std::ptrdiff_t>(8 * t + 4));
+  for (std::size_t t = 0; t < 20; t += 2)
+    own.insert(own.end(), z.begin() + static_cast<std::ptrdiff_t>(8 * t),
+               z.begin() + static_cast<std::ptrdiff_t>(8 * t + 4));
   std::vector<float> const own_bias(bias.begin(), bias.begin() + 4);
   auto const alone = run(presets::ernie45(own_bias, 2), own, 4);
   for (offset_t t = 0; t < 10; ++t)
@@ -69,7 +71,8 @@ TEST_CASE("preset P28 P33 P34: SparseMixer's jitter, V-MoE's noise of 1/E, LIMoE
   for (std::size_t t = 0; t < 4000; ++t) {
     double mean = 0, sum = 0;
     for (std::size_t e = 0; e < 8; ++e) mean += std::log(static_cast<double>(noisy.scores[8 * t + e])) / 8;
-    for (std::size_t e = 0; e < 8; ++e) sum += std::pow(std::log(static_cast<double>(noisy.scores[8 * t + e])) - mean, 2) / 7;
+    for (std::size_t e = 0; e < 8; ++e)
+      sum += std::pow(std::log(static_cast<double>(noisy.scores[8 * t + e])) - mean, 2) / 7;
     square += sum / 4000;
   }
   CHECK(std::sqrt(square) == doctest::Approx(1. / 8).epsilon(.02));
@@ -79,7 +82,8 @@ TEST_CASE("preset P28 P33 P34: SparseMixer's jitter, V-MoE's noise of 1/E, LIMoE
 
 TEST_CASE("preset P35 P36 P37: dependence is declared, thresholds are causal, Sinkhorn and BASE weigh by the score") {
   static_assert(router_dependence<decltype(presets::expert_choice())> == cross_token_dependence::whole_batch);
-  static_assert(router_dependence<decltype(presets::expert_choice<choice_scope::group>())> == cross_token_dependence::within_group);
+  static_assert(router_dependence<decltype(presets::expert_choice<choice_scope::group>())> ==
+                cross_token_dependence::within_group);
   static_assert(router_dependence<decltype(presets::expert_threshold({}, 2))> == cross_token_dependence::none);
   auto const z = narrow(normal_numbers(8 * 4, 6));
   std::vector<float> const cuts(4, -.5f);
@@ -88,15 +92,18 @@ TEST_CASE("preset P35 P36 P37: dependence is declared, thresholds are causal, Si
     for (index_t e = 0; e < 4; ++e) CHECK(t36.chose(t, e) == (z[static_cast<std::size_t>(4 * t + e)] > 0));
   std::vector<index_t> assignment(8);
   std::vector<std::byte> work(1 << 16);
-  balanced_assignment(serial{}, auction{}, matrix_view<float const>{z.data(), 8, 4}, row_view<index_t>(assignment), workspace(work));
+  balanced_assignment(serial{}, auction{}, matrix_view<float const>{z.data(), 8, 4}, row_view<index_t>(assignment),
+                      workspace(work));
   auto const base = run(presets::base_layer({assignment.data(), 8, 1}), z, 4);
   CHECK(base.ids == assignment);
   for (offset_t t = 0; t < 8; ++t)
-    CHECK(base.weight(t, 0) == doctest::Approx(1 / (1 + std::exp(-z[static_cast<std::size_t>(4 * t + base.id(t, 0))]))));
+    CHECK(base.weight(t, 0) ==
+          doctest::Approx(1 / (1 + std::exp(-z[static_cast<std::size_t>(4 * t + base.id(t, 0))]))));
   auto const eval = run(presets::base_layer_evaluation(), z, 4), plain = run(router{.select = top_k{1}}, z, 4);
   CHECK(eval.ids == plain.ids);
   std::vector<float> plan(z.size());
-  sinkhorn_plan(serial{}, sinkhorn{}, matrix_view<float const>{z.data(), 8, 4}, matrix_view<float>{plan.data(), 8, 4}, workspace(work));
+  sinkhorn_plan(serial{}, sinkhorn{}, matrix_view<float const>{z.data(), 8, 4}, matrix_view<float>{plan.data(), 8, 4},
+                workspace(work));
   CHECK(run(presets::sinkhorn_top_k({plan.data(), 8, 4}), z, 4).k == 2);
   CHECK(run(presets::sinkhorn_top1({plan.data(), 8, 4}), z, 4).k == 1);
 }

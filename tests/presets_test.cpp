@@ -88,7 +88,10 @@ TEST_CASE("preset P07 P08 P26 DeepSeek-V3: the bias changes the choice only, at 
     }
     CHECK(groups.size() <= 4);
     for (std::size_t j = 0; j < 8; ++j)
-      CHECK(with.weight(t, j) == doctest::Approx(2.5 * static_cast<double>(with.scores[256 * t + static_cast<std::size_t>(with.id(t, j))]) / total).epsilon(1e-5));
+      CHECK(with.weight(t, j) ==
+            doctest::Approx(2.5 * static_cast<double>(with.scores[256 * t + static_cast<std::size_t>(with.id(t, j))]) /
+                            total)
+                .epsilon(1e-5));
   }
   CHECK(routed(presets::deepseek_v32(bias(256)), 256).ids == with.ids);
   CHECK(routed(presets::ling2(bias(256)), 256).ids == with.ids);
@@ -126,7 +129,8 @@ TEST_CASE("preset P13 Llama-4: sigmoid of the best logit, applied to the input")
 TEST_CASE("preset P14 P27 gpt-oss, JetMoE: equals the renormalized softmax") {
   auto const post = routed(presets::gpt_oss(), 32), pre = routed(presets::mixtral(4), 32);
   CHECK(post.ids == pre.ids);
-  for (std::size_t i = 0; i < pre.weights.size(); ++i) CHECK(post.weights[i] == doctest::Approx(pre.weights[i]).epsilon(1e-6));
+  for (std::size_t i = 0; i < pre.weights.size(); ++i)
+    CHECK(post.weights[i] == doctest::Approx(pre.weights[i]).epsilon(1e-6));
   CHECK(routed(presets::jetmoe(), 8).k == 2);
 }
 
@@ -135,8 +139,8 @@ TEST_CASE("preset P15 P16 P18 P20 P22 P30: one group equals the general form wit
   auto const plain_form = routed(presets::glm45(bias(256)), 256);
   CHECK(general.ids == plain_form.ids);
   CHECK(run::same_bits(general.weights, plain_form.weights));
-  for (auto const& r : {presets::kimi_k2(bias(256)), presets::kimi_linear(bias(256), 8, 2.446f), presets::minimax_m2(bias(256)),
-                        presets::hunyuan_v3(bias(256)), presets::step35(bias(256))}) {
+  for (auto const& r : {presets::kimi_k2(bias(256)), presets::kimi_linear(bias(256), 8, 2.446f),
+                        presets::minimax_m2(bias(256)), presets::hunyuan_v3(bias(256)), presets::step35(bias(256))}) {
     auto const out = routed(r, 256);
     CHECK(out.ids == general.ids);
     CHECK(sum_of(out, 0) == doctest::Approx(static_cast<double>(r.weigh.scale)));
@@ -160,7 +164,9 @@ TEST_CASE("preset P31 P32 GShard: the pair is renormalized before any capacity")
 }
 
 TEST_CASE("preset: Megatron-LM's groups by k / top_groups equal DeepSeek-V3's where that is two") {
-  auto const a = routed(presets::megatron_group_limited(sigmoid{}, correction_bias<float>{bias(64)}, renormalize{.scale = 2.5f}, 8, 8, 4), 64);
+  auto const a = routed(
+      presets::megatron_group_limited(sigmoid{}, correction_bias<float>{bias(64)}, renormalize{.scale = 2.5f}, 8, 8, 4),
+      64);
   auto const b = routed(presets::deepseek_v3(bias(64)), 64);
   CHECK(a.ids == b.ids);
   CHECK(run::same_bits(a.weights, b.weights));

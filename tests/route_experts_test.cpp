@@ -47,8 +47,8 @@ void check_gradient_of_experts(R const& r, std::vector<double> z, batch<double> 
   auto const here = choose(serial{}, r, in, segments, capacity);
   auto const d = normal_numbers(here.weights.size(), 9);
   std::vector<double> found(z.size(), 77.);
-  auto work = memory(route_experts_workspace_bytes<serial, R, double>(serial{}, r, tokens, static_cast<index_t>(experts),
-                                                                      segments, capacity));
+  auto work = memory(route_experts_workspace_bytes<serial, R, double>(
+      serial{}, r, tokens, static_cast<index_t>(experts), segments, capacity));
   route_experts_backward(serial{}, r, in, matrix_view<offset_t const>{here.tokens.data(), segments * experts, capacity},
                          matrix_view<double const>{d.data(), segments * experts, capacity},
                          matrix_view<double>{found.data(), tokens, experts}, workspace(work));
@@ -105,9 +105,9 @@ TEST_CASE("S014 preset P35 expert choice: exact loads, best tokens of every colu
 
 TEST_CASE("S014 expert choice: rounding, bounds, a token without any expert") {
   top_tokens<> const s{.capacity_factor = 1};
-  CHECK(s.tokens_per_expert(7, 4) == 2);   // 1.75
-  CHECK(s.tokens_per_expert(5, 4) == 1);   // 1.25
-  CHECK(s.tokens_per_expert(1, 8) == 1);   // at least 1
+  CHECK(s.tokens_per_expert(7, 4) == 2);  // 1.75
+  CHECK(s.tokens_per_expert(5, 4) == 1);  // 1.25
+  CHECK(s.tokens_per_expert(1, 8) == 1);  // at least 1
   CHECK(s.tokens_per_expert(0, 8) == 0);
   CHECK(top_tokens<>{.capacity_factor = 100}.tokens_per_expert(6, 4) == 6);  // at most all
   auto z = normal_numbers(21 * 4, 2);
@@ -133,7 +133,8 @@ TEST_CASE("S002 pMoE: l patches of every sample, weights over the picked patches
   auto z = normal_numbers(3 * 6 * 2, 4);
   std::vector<index_t> sample;
   for (index_t i = 0; i < 18; ++i) sample.push_back(i / 6);
-  router const r{.score = identity{}, .select = top_tokens<choice_scope::sequence>{.fixed_count = l},
+  router const r{.score = identity{},
+                 .select = top_tokens<choice_scope::sequence>{.fixed_count = l},
                  .weigh = softmax_over_chosen{}};
   static_assert(router_dependence<decltype(r)> == cross_token_dependence::within_group);
   batch<double> in{.logits = {z.data(), 18, experts}, .sequence = sample};
@@ -153,7 +154,8 @@ TEST_CASE("S002 pMoE: l patches of every sample, weights over the picked patches
   auto const other = choose(serial{}, r, in, samples, l);
   for (offset_t s = 0; s < samples; ++s)
     for (offset_t i = 0; i < experts * l; ++i) {
-      auto const a = static_cast<std::size_t>(s * experts * l + i), b = static_cast<std::size_t>((s + 1) % 3 * experts * l + i);
+      auto const a = static_cast<std::size_t>(s * experts * l + i),
+                 b = static_cast<std::size_t>((s + 1) % 3 * experts * l + i);
       CHECK(out.weights[a] == other.weights[b]);
       CHECK(out.tokens[a] % patches == other.tokens[b] % patches);
     }
@@ -208,14 +210,16 @@ TEST_CASE("S088 preset P35 token axis: the score is a softmax over the tokens of
     }
     CHECK(sum == doctest::Approx(1).epsilon(1e-12));
   }
-  check_gradient_of_experts(router{.select = top_tokens<>{.fixed_count = 5, .axis = score_axis::tokens}}, z, {}, 3, 1, 5);
+  check_gradient_of_experts(router{.select = top_tokens<>{.fixed_count = 5, .axis = score_axis::tokens}}, z, {}, 3, 1,
+                            5);
 }
 
 TEST_CASE("S016 union of experts: tokens offer themselves to their own top K, order inside an expert ascends") {
   offset_t const tokens = 30, experts = 4;
   auto const z = normal_numbers(30 * 4, 8);
   top_tokens<> const own{.fixed_count = 30, .within = 2, .order = pick_order::position};
-  auto const out = choose(router{.select = own, .weigh = renormalize{.scale = 3, .epsilon = 1e-6f}}, z, experts, tokens);
+  auto const out =
+      choose(router{.select = own, .weigh = renormalize{.scale = 3, .epsilon = 1e-6f}}, z, experts, tokens);
   auto const token_choice_of = run(router{.select = top_k{2}}, z, experts);
   for (index_t e = 0; e < experts; ++e) {
     double sum = 0;
@@ -231,7 +235,8 @@ TEST_CASE("S016 union of experts: tokens offer themselves to their own top K, or
   }
   auto const everybody = choose(router{.select = top_tokens<>{.fixed_count = 30, .within = 4}}, z, experts, tokens);
   for (offset_t e = 0; e < experts; ++e) CHECK(everybody.load(e) == tokens);  // K = E, full length: dense
-  check_gradient_of_experts(router{.select = top_tokens<>{.fixed_count = 6, .within = 2}, .weigh = renormalize{}}, z, {}, experts, 1, 6);
+  check_gradient_of_experts(router{.select = top_tokens<>{.fixed_count = 6, .within = 2}, .weigh = renormalize{}}, z,
+                            {}, experts, 1, 6);
 }
 
 TEST_CASE("S123 ties: by index the place in the batch decides, by keyed hash the name of the token does") {
@@ -268,7 +273,8 @@ TEST_CASE("S014 expert choice: lane groups and threads give the same bits") {
   };
   check(router{.select = top_tokens<>{.capacity_factor = 2}}, 1);
   check(router{.select = top_tokens<>{.fixed_count = 9, .axis = score_axis::tokens, .order = pick_order::position}}, 1);
-  check(router{.select = top_tokens<choice_scope::group>{.capacity_factor = 2, .ties = tie_rule::hashed, .within = 3}}, 4);
+  check(router{.select = top_tokens<choice_scope::group>{.capacity_factor = 2, .ties = tie_rule::hashed, .within = 3}},
+        4);
 }
 
 TEST_CASE("P17 S014 expert choice: what does not fit is refused by name") {

@@ -21,7 +21,8 @@ TEST_CASE("routing: the README's walk, one run an expert, against plain sums") {
   routing routed(tokens, r);
   route(threads{2}, r, {.logits = as_matrix(logit, tokens, experts)}, routed);
   dispatch_plan const plan = make_plan(routed, experts, {.align = 4});
-  std::vector<float> grouped(static_cast<std::size_t>(plan.rows() * width)), output(static_cast<std::size_t>(tokens * width));
+  std::vector<float> grouped(static_cast<std::size_t>(plan.rows() * width)),
+      output(static_cast<std::size_t>(tokens * width));
   auto const rows_view = as_matrix(grouped, plan.rows(), width);
   permute(threads{2}, plan, as_matrix(hidden, tokens, width), rows_view);
   offset_t covered = 0;
@@ -41,7 +42,8 @@ TEST_CASE("routing: the README's walk, one run an expert, against plain sums") {
     for (offset_t d = 0; d < width; ++d) {
       double sum = 0;
       for (std::size_t c = static_cast<std::size_t>(2 * t); c < static_cast<std::size_t>(2 * t + 2); ++c)
-        sum += static_cast<double>(routed.weights[c]) * (routed.ids[c] + 1) * static_cast<double>(hidden[static_cast<std::size_t>(t * width + d)]);
+        sum += static_cast<double>(routed.weights[c]) * (routed.ids[c] + 1) *
+               static_cast<double>(hidden[static_cast<std::size_t>(t * width + d)]);
       CHECK(static_cast<double>(output[static_cast<std::size_t>(t * width + d)]) == doctest::Approx(sum).epsilon(1e-5));
     }
 }
@@ -76,7 +78,8 @@ TEST_CASE("promise P14: from the output back to the logits, weight on the output
       grouped.resize(static_cast<std::size_t>(plan.rows() * width));
       permute(x, plan, as_matrix(hidden, tokens, width), as_matrix(grouped, plan.rows(), width));
       for (auto [expert, rows] : plan.runs())
-        for (auto& v : row_view<float>(grouped.data() + rows.first * width, rows.count * width)) v *= static_cast<float>(expert + 1);
+        for (auto& v : row_view<float>(grouped.data() + rows.first * width, rows.count * width))
+          v *= static_cast<float>(expert + 1);
       combine(x, plan, as_matrix(grouped, plan.rows(), width), as_matrix(y, tokens, width));
       double loss = 0;
       for (std::size_t i = 0; i < y.size(); ++i) loss += static_cast<double>(y[i]) * static_cast<double>(d_y[i]);
@@ -89,11 +92,12 @@ TEST_CASE("promise P14: from the output back to the logits, weight on the output
     combine_backward(x, plan, as_matrix(std::as_const(grouped), plan.rows(), width), as_matrix(d_y, tokens, width),
                      as_matrix(d_rows, plan.rows(), width), as_matrix(d_w, tokens, 2));
     for (auto [expert, rows] : plan.runs())
-      for (auto& v : row_view<float>(d_rows.data() + rows.first * width, rows.count * width)) v *= static_cast<float>(expert + 1);
+      for (auto& v : row_view<float>(d_rows.data() + rows.first * width, rows.count * width))
+        v *= static_cast<float>(expert + 1);
     permute_backward(x, plan, as_matrix(hidden, tokens, width), as_matrix(std::as_const(d_rows), plan.rows(), width),
                      as_matrix(d_hidden, tokens, width), as_matrix(d_w, tokens, 2));
-    route_backward(x, r, {.logits = as_matrix(std::as_const(logit), tokens, experts)}, routed, as_matrix(std::as_const(d_w), tokens, 2),
-                   as_matrix(d_logits, tokens, experts));
+    route_backward(x, r, {.logits = as_matrix(std::as_const(logit), tokens, experts)}, routed,
+                   as_matrix(std::as_const(d_w), tokens, 2), as_matrix(d_logits, tokens, experts));
     for (std::size_t i = 0; i < logit.size(); ++i) {
       float const before = logit[i];
       logit[i] = before + 1e-2f;
@@ -103,7 +107,9 @@ TEST_CASE("promise P14: from the output back to the logits, weight on the output
       double const down = forward();
       same = same && routed.ids == chosen;
       logit[i] = before;
-      if (same) CHECK(std::fabs((up - down) / 2e-2 - static_cast<double>(d_logits[i])) < 5e-3 * (1 + std::fabs(static_cast<double>(d_logits[i]))));
+      if (same)
+        CHECK(std::fabs((up - down) / 2e-2 - static_cast<double>(d_logits[i])) <
+              5e-3 * (1 + std::fabs(static_cast<double>(d_logits[i]))));
     }
   };
   check(router{.score = sigmoid{}, .select = top_k{2}});
@@ -127,7 +133,8 @@ TEST_CASE("routing: expert choice is ragged, and its plan gives every expert its
     combine(serial{}, plan, as_matrix(grouped, plan.rows(), 1), as_matrix(y, tokens, 1));
     for (offset_t t = 0; t < tokens; ++t) {
       float sum = 0;
-      for (auto c = routed.offsets[static_cast<std::size_t>(t)]; c < routed.offsets[static_cast<std::size_t>(t) + 1]; ++c)
+      for (auto c = routed.offsets[static_cast<std::size_t>(t)]; c < routed.offsets[static_cast<std::size_t>(t) + 1];
+           ++c)
         sum += routed.weights[static_cast<std::size_t>(c)];
       CHECK(static_cast<double>(y[static_cast<std::size_t>(t)]) == doctest::Approx(static_cast<double>(sum)));
     }
@@ -147,7 +154,8 @@ TEST_CASE("routing: a plan with a capacity drops, and owns its arrays after the 
   {
     routing routed;
     routed.tokens = 6, routed.k = 1, routed.ids = ids, routed.weights.assign(6, .5f);
-    plan = make_plan(serial{}, routed, 2, {}, capacity_options<>{.rule = {.formula = capacity_formula::given, .slots = 2}});
+    plan = make_plan(serial{}, routed, 2, {},
+                     capacity_options<>{.rule = {.formula = capacity_formula::given, .slots = 2}});
   }
   CHECK(plan.counts == std::vector<offset_t>{4, 2});
   CHECK(plan.kept == std::vector<offset_t>{2, 2});
@@ -164,10 +172,12 @@ TEST_CASE("routing: a plan with a capacity drops, and owns its arrays after the 
 TEST_CASE("promise P17: the conveniences throw what the verbs name") {
   routing routed;
   routed.tokens = 1, routed.k = 2, routed.ids = {0, 7}, routed.weights = {1, 1};
-  CHECK_THROWS_WITH_AS(make_plan(routed, 4), "moeroute: choices.ids (an id that is not no_expert) = 7 must be at least 0 and below 4", error);
+  CHECK_THROWS_WITH_AS(make_plan(routed, 4),
+                       "moeroute: choices.ids (an id that is not no_expert) = 7 must be at least 0 and below 4", error);
   CHECK_THROWS_AS(make_plan(routed, 0), error);
   std::vector<float> const logit(8);
   router const r{.select = top_k{2}};
   routing wrong(3, r);
-  CHECK_THROWS_WITH_AS(route(serial{}, r, {.logits = as_matrix(logit, 2, 4)}, wrong), "moeroute: out.ids rows = 3 must be 2", error);
+  CHECK_THROWS_WITH_AS(route(serial{}, r, {.logits = as_matrix(logit, 2, 4)}, wrong),
+                       "moeroute: out.ids rows = 3 must be 2", error);
 }

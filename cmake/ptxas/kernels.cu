@@ -15,21 +15,20 @@
 using namespace moeroute;
 using bf16 = __nv_bfloat16;
 
-#define MOEROUTE_KERNEL(rows, name, ...)                                                              \
-  namespace kernels {                                                                                 \
-  struct name : __VA_ARGS__ {};                                                                       \
-  }                                                                                                   \
-  template __global__ void moeroute::detail::row_kernel<detail::rows, kernels::name>(offset_t, offset_t, \
-                                                                                     std::byte*,      \
-                                                                                     __grid_constant__ kernels::name const)
+#define MOEROUTE_KERNEL(rows, name, ...)                                              \
+  namespace kernels {                                                                 \
+  struct name : __VA_ARGS__ {};                                                       \
+  }                                                                                   \
+  template __global__ void moeroute::detail::row_kernel<detail::rows, kernels::name>( \
+      offset_t, offset_t, std::byte*, __grid_constant__ kernels::name const)
 #define WARP(name, ...) MOEROUTE_KERNEL(warp_a_row, name, __VA_ARGS__)
 #define BLOCK(name, ...) MOEROUTE_KERNEL(block_a_row, name, __VA_ARGS__)
-#define PART(name, ...)                                                                               \
-  namespace kernels {                                                                                 \
-  struct name : __VA_ARGS__ {};                                                                       \
-  }                                                                                                   \
-  template __global__ void moeroute::detail::part_kernel<kernels::name::lanes, kernels::name>(offset_t, offset_t, \
-                                                                     __grid_constant__ kernels::name const)
+#define PART(name, ...)                                                                        \
+  namespace kernels {                                                                          \
+  struct name : __VA_ARGS__ {};                                                                \
+  }                                                                                            \
+  template __global__ void moeroute::detail::part_kernel<kernels::name::lanes, kernels::name>( \
+      offset_t, offset_t, __grid_constant__ kernels::name const)
 
 using usual_router = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
 using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;

@@ -26,8 +26,8 @@ outputs run_case(case_file const& c, any_executor const& x) {
       }
     names.emplace_back(s.name);
   }
-  throw unknown_name(c.path.string() + ": scheme '" + one_line(c.scheme) + "' is not known; nearest: " +
-                     joined(nearest(c.scheme, names)));
+  throw unknown_name(c.path.string() + ": scheme '" + one_line(c.scheme) +
+                     "' is not known; nearest: " + joined(nearest(c.scheme, names)));
 }
 
 int command_route_case(std::string const& where, std::string const& out, any_executor const& x) {

@@ -19,7 +19,8 @@ struct option_arrays {
   case_file c;
   explicit option_arrays(preset_files const& f) {
     c.path = "command line";
-    add("logits", f.logits), add("bias", f.bias), add("modality", f.modality), add("valid", f.valid), add("group", f.group);
+    add("logits", f.logits), add("bias", f.bias), add("modality", f.modality), add("valid", f.valid),
+        add("group", f.group);
   }
   void add(char const* name, std::string const& file) {
     if (!file.empty()) c.inputs[name] = std::filesystem::absolute(file).string();
@@ -51,7 +52,8 @@ int command_route_preset(std::string const& name, preset_files const& files, std
                          any_executor const& x) {
   auto const& p = preset_named(all_presets(), name);
   case_file const c = option_arrays(files).c;
-  if (files.logits.empty()) throw input_error("command line", "--logits", "an array of logits [tokens, experts]", "none");
+  if (files.logits.empty())
+    throw input_error("command line", "--logits", "an array of logits [tokens, experts]", "none");
   preset_request q;
   q.executor = x;
   q.logits = c.floats<float>("logits", {any, any});
@@ -63,7 +65,8 @@ int command_route_preset(std::string const& name, preset_files const& files, std
     throw input_error("command line", "--align", "a number from 1 to 1048576", std::to_string(files.align));
   if (!(files.capacity_factor >= 0) || files.capacity_factor > 1e6)
     throw input_error("command line", "--capacity-factor", "a number from 0 to 1e6", in_words(files.capacity_factor));
-  if (c.has_input("bias") && !p.takes_bias) throw input_error("command line", "--bias", "none: " + p.name + " has no bias", files.bias);
+  if (c.has_input("bias") && !p.takes_bias)
+    throw input_error("command line", "--bias", "none: " + p.name + " has no bias", files.bias);
   if (c.has_input("bias")) q.bias = bias_of(c, experts);
   else if (p.takes_bias) q.bias = tensor<float>({experts});
   constexpr std::int64_t most = 1 << 30;
@@ -86,11 +89,14 @@ int command_route_preset(std::string const& name, preset_files const& files, std
   moeroute::plan_options const rows{.align = files.align};
   moeroute::index_t segments = 1;
   auto const segment = numbered(q.group, segments);
-  moeroute::capacity_options<> limit{.rule = {.formula = moeroute::capacity_formula::megatron, .factor = files.capacity_factor},
-                                     .segment = segment, .segments = segments};
+  moeroute::capacity_options<> limit{
+      .rule = {.formula = moeroute::capacity_formula::megatron, .factor = files.capacity_factor},
+      .segment = segment,
+      .segments = segments};
   if (files.capacity_factor == 0) limit.rule.formula = moeroute::capacity_formula::unlimited;
   planned const plan(x, choices, experts, rows, limit);
-  moeroute::throw_if_bad(moeroute::try_keep_weights(x, moeroute::kept_weights{}, plan.view, routes.weights.matrix(), routes.weights.matrix()));
+  moeroute::throw_if_bad(moeroute::try_keep_weights(x, moeroute::kept_weights{}, plan.view, routes.weights.matrix(),
+                                                    routes.weights.matrix()));
   out.describe = routes.describe;
   out.add("ids", routes.ids);
   out.add("weights", routes.weights);

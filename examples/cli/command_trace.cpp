@@ -22,7 +22,8 @@ margins margins_of(trace_layer const& l) {
   margin_histogram const h{.bins = 8192};
   auto const experts = static_cast<index_t>(l.experts);
   std::vector<wide_sum> sums(static_cast<std::size_t>(h.sums(experts)));
-  std::vector<std::byte> work(static_cast<std::size_t>(observe_workspace_bytes<serial, margin_histogram, double>({}, h, l.tokens(), experts)));
+  std::vector<std::byte> work(
+      static_cast<std::size_t>(observe_workspace_bytes<serial, margin_histogram, double>({}, h, l.tokens(), experts)));
   observe(serial{}, h, from_logits{matrix_view<double const>(l.logits.data(), l.tokens(), l.experts)}, l.ids.matrix(),
           row_view<wide_sum>(sums), workspace(work));
   return {h.quantile(.5, sums), h.quantile(.01, sums)};
@@ -41,9 +42,11 @@ int command_stats(std::string const& trace) {
     margins const m = close ? margins_of(l) : margins{};
     double const all = static_cast<double>(l.ids.size());
     t.add({std::to_string(l.layer), std::to_string(l.tokens()), std::to_string(l.experts), std::to_string(l.k),
-           percent(all > 0 ? static_cast<double>(s.empty) / all : 0), fixed_digits(s.summary.max_over_mean(), 3), fixed_digits(s.summary.cv, 3),
-           fixed_digits(s.summary.relative_entropy(), 4), std::to_string(s.summary.dead), l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
-           l.modality.empty() ? "-" : fixed_digits(s.specialization, 3), close ? short_number(m.median) : "-", close ? short_number(m.least) : "-"});
+           percent(all > 0 ? static_cast<double>(s.empty) / all : 0), fixed_digits(s.summary.max_over_mean(), 3),
+           fixed_digits(s.summary.cv, 3), fixed_digits(s.summary.relative_entropy(), 4), std::to_string(s.summary.dead),
+           l.weights.empty() ? "-" : fixed_digits(s.top_weight, 3),
+           l.modality.empty() ? "-" : fixed_digits(s.specialization, 3), close ? short_number(m.median) : "-",
+           close ? short_number(m.least) : "-"});
   }
   std::printf("%s", t.words().c_str());
   return 0;
@@ -54,7 +57,10 @@ int command_plot(std::string const& trace, std::string const& out) {
   std::vector<panel> panels;
   for (auto const& l : layers) {
     auto const s = statistics_of(l.ids, l.weights, l.modality, l.experts);
-    panel p{"layer " + std::to_string(l.layer), "max/mean " + fixed_digits(s.summary.max_over_mean(), 2) + " \u00b7 unused " + std::to_string(s.summary.dead), {}};
+    panel p{
+        "layer " + std::to_string(l.layer),
+        "max/mean " + fixed_digits(s.summary.max_over_mean(), 2) + " \u00b7 unused " + std::to_string(s.summary.dead),
+        {}};
     auto const row = [&](std::int64_t m) {
       return std::vector<double>(s.usage.matrix()[m].begin(), s.usage.matrix()[m].end());
     };
@@ -63,11 +69,12 @@ int command_plot(std::string const& trace, std::string const& out) {
     panels.push_back(std::move(p));
   }
   try {
-    write_text(out, small_multiples({.title = "Expert load by layer", .subtitle = one_line(trace), .x_label = "expert", .y_label = "chosen places"},
+    write_text(out, small_multiples({.title = "Expert load by layer",
+                                     .subtitle = one_line(trace),
+                                     .x_label = "expert",
+                                     .y_label = "chosen places"},
                                     panels, 4, false));
-  } catch (std::runtime_error const&) {
-    throw input_error(out, "--out", "a file that can be written", "an error");
-  }
+  } catch (std::runtime_error const&) { throw input_error(out, "--out", "a file that can be written", "an error"); }
   return 0;
 }
 
@@ -81,7 +88,8 @@ int command_diff(std::string const& a, std::string const& b) {
       continue;
     }
     if (it->tokens() != l.tokens())
-      throw input_error(b, "layer " + std::to_string(l.layer), std::to_string(l.tokens()) + " tokens as in " + a, std::to_string(it->tokens()));
+      throw input_error(b, "layer " + std::to_string(l.layer), std::to_string(l.tokens()) + " tokens as in " + a,
+                        std::to_string(it->tokens()));
     std::int64_t equal = 0, first = 0;
     double difference = 0;
     bool const weights = !l.weights.empty() && !it->weights.empty() && l.k == it->k;
@@ -98,7 +106,9 @@ int command_diff(std::string const& a, std::string const& b) {
       std::sort(p.begin(), p.end()), std::sort(q.begin(), q.end());
       equal += p == q ? 1 : 0;
     }
-    auto const share = [&](std::int64_t n) { return percent(l.tokens() > 0 ? static_cast<double>(n) / static_cast<double>(l.tokens()) : 1); };
+    auto const share = [&](std::int64_t n) {
+      return percent(l.tokens() > 0 ? static_cast<double>(n) / static_cast<double>(l.tokens()) : 1);
+    };
     t.add({std::to_string(l.layer), std::to_string(l.tokens()), share(equal), share(first),
            percent(shared_choices(l.ids, it->ids)), weights ? in_words(difference) : "-"});
   }

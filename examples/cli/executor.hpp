@@ -20,9 +20,12 @@ struct any_executor {
   template <class Body>
   moeroute::status run(moeroute::offset_t rows, Body const& body, moeroute::workspace w) const noexcept {
     switch (what) {
-      case kind::threads: return moeroute::row_by_row{moeroute::threads{n}}.run(rows, body, w);
-      case kind::lockstep: return moeroute::lockstep{n}.run(rows, body, w);
-      case kind::serial: break;
+      case kind::threads:
+        return moeroute::row_by_row{moeroute::threads{n}}.run(rows, body, w);
+      case kind::lockstep:
+        return moeroute::lockstep{n}.run(rows, body, w);
+      case kind::serial:
+        break;
     }
     return moeroute::row_by_row{moeroute::serial{}}.run(rows, body, w);
   }
@@ -52,7 +55,8 @@ struct any_executor {
     int n = 0;
     if (bare) n = threaded ? static_cast<int>(std::max(1u, std::thread::hardware_concurrency())) : 4;
     else
-      for (char const c : words.substr(colon + 1)) n = c >= '0' && c <= '9' && n <= most ? n * 10 + (c - '0') : most + 1;
+      for (char const c : words.substr(colon + 1))
+        n = c >= '0' && c <= '9' && n <= most ? n * 10 + (c - '0') : most + 1;
     if (n < 1 || n > most) throw input_error("command line", "--executor", wanted, words);
     return {threaded ? kind::threads : kind::lockstep, n};
   }

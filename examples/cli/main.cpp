@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
   route->add_option("--modality", files.modality, "Modality of each token [tokens]: 0 vision, 1 text");
   route->add_option("--valid", files.valid, "1 = token, 0 = padding [tokens]");
   route->add_option("--group", files.group, "Isolation group of each token [tokens]");
-  route->add_option("--capacity-factor", files.capacity_factor, "Slots per expert: ceil(factor * tokens * k / experts)");
+  route->add_option("--capacity-factor", files.capacity_factor,
+                    "Slots per expert: ceil(factor * tokens * k / experts)");
   route->add_option("--align", files.align, "Rows of an expert start at multiples of this")->capture_default_str();
   route->add_option("--k", files.k, "Experts per token, where the preset leaves it open");
 

@@ -13,7 +13,8 @@ outputs with_megatron_mode(case_file const& c, std::string const& param, Select 
   using namespace moeroute;
   auto mode = c.words(param);
   auto const scale = static_cast<float>(c.number("scale", 1));
-  auto const divided = renormalize{.scale = scale, .epsilon = static_cast<float>(c.number("eps", 1e-20)), .keep_single = true};
+  auto const divided =
+      renormalize{.scale = scale, .epsilon = static_cast<float>(c.number("eps", 1e-20)), .keep_single = true};
   if (mode == "softmax_pre" || mode == "softmax")
     return f(router{.score = softmax{}, .select = select, .weigh = keep_scores{scale}});
   if (mode == "softmax_post")

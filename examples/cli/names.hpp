@@ -27,7 +27,8 @@ inline std::size_t edit_distance(std::string const& a, std::string const& b) {
 inline std::vector<std::string> nearest(std::string wanted, std::vector<std::string> names, std::size_t most = 3) {
   wanted.resize(std::min<std::size_t>(wanted.size(), 80));
   auto const distance = [&](std::string const& name) {
-    bool const inside = !wanted.empty() && (name.find(wanted) != std::string::npos || wanted.find(name) != std::string::npos);
+    bool const inside =
+        !wanted.empty() && (name.find(wanted) != std::string::npos || wanted.find(name) != std::string::npos);
     return inside ? std::size_t{1} : edit_distance(wanted, name);
   };
   std::sort(names.begin(), names.end(), [&](auto const& a, auto const& b) {

@@ -69,13 +69,15 @@ class output_folder {
 };
 
 inline nlohmann::json to_json(scalar const& s) {
-  return std::visit([](auto x) -> nlohmann::json {
-    if constexpr (std::is_same_v<decltype(x), double>) {  // JSON has no NaN: words instead of null
-      if (x != x) return "nan";
-      if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
-    }
-    return x;
-  }, s);
+  return std::visit(
+      [](auto x) -> nlohmann::json {
+        if constexpr (std::is_same_v<decltype(x), double>) {  // JSON has no NaN: words instead of null
+          if (x != x) return "nan";
+          if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
+        }
+        return x;
+      },
+      s);
 }
 
 // Arrays and result.json, complete or not at all. `extra` members join result.json.

@@ -28,9 +28,12 @@ struct planned {
           moeroute::plan_options const& options, moeroute::capacity_options<> const& limit) {
     auto const shape = choices.shape();
     moeroute::capacity_sizes const whole{.tokens = shape.tokens, .choices = shape.size(), .experts = as_index(experts)};
-    give_room(shape, experts, moeroute::limited_rows_bound(limit.rule, limit.rows, whole, limit.segments, options.align));
-    auto work = memory(moeroute::limited_plan_workspace_bytes(x, as_index(experts), shape.tokens, shape.size(), limit.segments));
-    moeroute::throw_if_bad(moeroute::try_make_plan(x, choices, as_index(experts), options, limit, view, moeroute::workspace(work)));
+    give_room(shape, experts,
+              moeroute::limited_rows_bound(limit.rule, limit.rows, whole, limit.segments, options.align));
+    auto work = memory(
+        moeroute::limited_plan_workspace_bytes(x, as_index(experts), shape.tokens, shape.size(), limit.segments));
+    moeroute::throw_if_bad(
+        moeroute::try_make_plan(x, choices, as_index(experts), options, limit, view, moeroute::workspace(work)));
     trim();
   }
   planned(planned const&) = delete;
@@ -45,9 +48,14 @@ struct planned {
     offsets = tensor<std::int64_t>({experts + 1});
     slot_of_choice = rank_of_choice = tensor<std::int64_t>({n});
     token_of_slot = choice_of_slot = tensor<std::int64_t>({most_rows});
-    view = {.choices = shape, .counts = counts.row(), .kept = kept.row(), .offsets = offsets.row(),
-            .slot_of_choice = slot_of_choice.row(), .token_of_slot = token_of_slot.row(),
-            .choice_of_slot = choice_of_slot.row(), .rank_of_choice = rank_of_choice.row()};
+    view = {.choices = shape,
+            .counts = counts.row(),
+            .kept = kept.row(),
+            .offsets = offsets.row(),
+            .slot_of_choice = slot_of_choice.row(),
+            .token_of_slot = token_of_slot.row(),
+            .choice_of_slot = choice_of_slot.row(),
+            .rank_of_choice = rank_of_choice.row()};
   }
   void trim() {
     for (auto* map : {&token_of_slot, &choice_of_slot})

@@ -45,8 +45,8 @@ routed<T> forward(any_executor const& x, R const& r, tensor<T> const& logits, bo
 }
 
 template <class T, class R>
-tensor<T> backward(any_executor const& x, R const& r, tensor<T> const& logits,
-                   tensor<moeroute::index_t> const& ids, tensor<T> const& d_weights) {
+tensor<T> backward(any_executor const& x, R const& r, tensor<T> const& logits, tensor<moeroute::index_t> const& ids,
+                   tensor<T> const& d_weights) {
   tensor<T> d_logits(logits.shape);
   moeroute::batch<T> const in{.logits = logits.matrix()};
   auto const bytes =

@@ -45,8 +45,7 @@ outputs switch_balance_loss(case_file const& c, any_executor const& x) {
   return with_score(c, [&](auto score) {
     auto const in = batch_of(logits, valid);
     auto const ids = plain_choices(x, score, in, k);
-    auto out = loss_outputs(
-        term, run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
+    auto out = loss_outputs(term, run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
     out.add("counts", counted(x, ids, logits.extent(1)));
     return out;
   });
@@ -57,8 +56,8 @@ outputs gshard_balance_loss(case_file const& c, any_executor const& x) {
   auto const valid = valid_of(c, logits.extent(0));
   auto const in = batch_of(logits, valid);
   auto const term = gshard_balance(coeff_of(c));
-  return loss_outputs(term, run_loss(x, term, router<>{}, in,
-                                     plain_choices(x, softmax{}, in, 1).matrix(), logits.shape));
+  return loss_outputs(term,
+                      run_loss(x, term, router<>{}, in, plain_choices(x, softmax{}, in, 1).matrix(), logits.shape));
 }
 
 // Layers are concatenated; the mask is one layer's.
@@ -71,16 +70,14 @@ outputs hf_balance_loss(case_file const& c, any_executor const& x) {
   if (c.has_input("attention_mask")) {
     auto const mask = c.mask("attention_mask", {any, any});
     if (mask.size() != per_layer)
-      c.wrong("attention_mask", "shape", std::to_string(per_layer) + " elements",
-              in_words(mask.shape));
+      c.wrong("attention_mask", "shape", std::to_string(per_layer) + " elements", in_words(mask.shape));
     for (std::int64_t t = 0; t < tokens; ++t) valid[t] = mask[t % per_layer];
   }
   auto const in = batch_of(logits, valid);
   auto const term = hf_balance(coeff_of(c));
   return with_score(c, [&](auto score) {
     auto const ids = plain_choices(x, score, in, k);
-    return loss_outputs(term,
-                        run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
+    return loss_outputs(term, run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
   });
 }
 
@@ -94,8 +91,7 @@ outputs megablocks_balance_loss(case_file const& c, any_executor const& x) {
   for (std::int64_t t = 0; t < layer.size(); ++t) layer[t] = as_index(t / per_layer);
   auto in = batch_of(logits, valid);
   in.sequence = layer.row();
-  switch_balance const term{
-      .alpha = coeff_of(c), .by = segment_by::sequence, .segments = as_index(layers)};
+  switch_balance const term{.alpha = coeff_of(c), .by = segment_by::sequence, .segments = as_index(layers)};
   auto const ids = plain_choices(x, softmax{}, in, c.integer("k", 1, logits.extent(2)));
   return loss_outputs(term, run_loss(x, term, router<>{}, in, ids.matrix(), logits.shape));
 }
@@ -104,21 +100,17 @@ outputs megablocks_balance_loss(case_file const& c, any_executor const& x) {
 outputs sequence_balance_loss(case_file const& c, any_executor const& x) {
   auto const logits = c.floats<float>("logits", {any, any});
   c.same("E", logits.extent(1));
-  auto const tokens = logits.extent(0),
-             sequences = c.integer("batch", 1, std::max<std::int64_t>(tokens, 1));
+  auto const tokens = logits.extent(0), sequences = c.integer("batch", 1, std::max<std::int64_t>(tokens, 1));
   tensor<std::uint8_t> const valid({tokens}, 1);
   tensor<index_t> sequence({tokens});
   for (std::int64_t t = 0; t < tokens; ++t) sequence[t] = as_index(t % sequences);
   auto in = batch_of(logits, valid);
   in.sequence = sequence.row();
-  switch_balance const term{.alpha = coeff_of(c),
-                            .by = segment_by::sequence,
-                            .segments = as_index(sequences),
-                            .eps = c.number("eps", 1e-20)};
+  switch_balance const term{
+      .alpha = coeff_of(c), .by = segment_by::sequence, .segments = as_index(sequences), .eps = c.number("eps", 1e-20)};
   return with_score(c, [&](auto score) {
     auto const ids = plain_choices(x, score, in, c.integer("k", 1, logits.extent(1)));
-    return loss_outputs(term,
-                        run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
+    return loss_outputs(term, run_loss(x, term, router{.score = score}, in, ids.matrix(), logits.shape));
   });
 }
 
@@ -136,10 +128,9 @@ outputs switch_balance_loss_global(case_file const& c, any_executor const& x) {
   switch_balance const term{.alpha = coeff_of(c), .load = load_source::given};
   std::vector<wide_sum> sums(static_cast<std::size_t>(term.sums(as_index(experts))));
   auto const elsewhere = c.integer("total_tokens", logits.extent(0), 1 << 30) - logits.extent(0);
-  term.give_counts(as_index(experts), row_view<wide_sum>(sums), counts.row(),
-                   (elsewhere + logits.extent(0)) * k, elsewhere);
-  auto out =
-      loss_outputs(term, run_loss(x, term, router<>{}, in, ids.matrix(), logits.shape, sums));
+  term.give_counts(as_index(experts), row_view<wide_sum>(sums), counts.row(), (elsewhere + logits.extent(0)) * k,
+                   elsewhere);
+  auto out = loss_outputs(term, run_loss(x, term, router<>{}, in, ids.matrix(), logits.shape, sums));
   out.add("counts", counts);
   return out;
 }
@@ -167,8 +158,7 @@ outputs load_importance_loss(case_file const& c, any_executor const& x) {
   both_terms.describe(t);
   out.describe = t.c_str();
   out.number("loss", run.loss), out.number("loss_f64", run.loss);
-  out.number("importance_part",
-             2 * run_loss(x, importance, router<>{}, in, no_ids, wide.shape).loss);
+  out.number("importance_part", 2 * run_loss(x, importance, router<>{}, in, no_ids, wide.shape).loss);
   out.number("load_part", 2 * run_loss(x, load, router<>{}, in, no_ids, wide.shape).loss);
   out.add("d_logits", run.d_logits);
   return out;
@@ -200,8 +190,7 @@ outputs router_z_loss(case_file const& c, any_executor const& x) {
   auto const logits = logits_of<float>(c);
   auto const valid = valid_of(c, logits.extent(0));
   z_loss const term{.alpha = coeff_of(c)};
-  return loss_outputs(term,
-                      run_loss(x, term, router<>{}, batch_of(logits, valid), {}, logits.shape));
+  return loss_outputs(term, run_loss(x, term, router<>{}, batch_of(logits, valid), {}, logits.shape));
 }
 
 outputs adamoe_null_averaged_loss(case_file const& c, any_executor const& x) {
@@ -224,8 +213,7 @@ outputs adaptive_l1_coefficient(case_file const& c, any_executor const&) {
                                  .target = c.number("target_sparsity")};
   tensor<double> coeff({sparsity.size() + 1});
   coeff[0] = c.number("coeff_init");
-  for (std::int64_t i = 0; i < sparsity.size(); ++i)
-    coeff[i + 1] = rule.next(coeff[i], sparsity[i]);
+  for (std::int64_t i = 0; i < sparsity.size(); ++i) coeff[i + 1] = rule.next(coeff[i], sparsity[i]);
   outputs out;
   out.describe = "lambda m below the target sparsity, lambda / m else";
   out.add("coeff", coeff);
@@ -233,24 +221,18 @@ outputs adaptive_l1_coefficient(case_file const& c, any_executor const&) {
 }
 
 register_schemes const registered{
-    {"switch_balance_loss", "S077", "alpha E / (k T^2) sum_e count_e sum_t score_te",
-     switch_balance_loss},
-    {"gshard_balance_loss", "P31", "alpha E sum_e mean(p_e) share of first choices",
-     gshard_balance_loss},
-    {"hf_balance_loss", "P2",
-     "Switch form not divided by k, layers concatenated (Mixtral in transformers)",
+    {"switch_balance_loss", "S077", "alpha E / (k T^2) sum_e count_e sum_t score_te", switch_balance_loss},
+    {"gshard_balance_loss", "P31", "alpha E sum_e mean(p_e) share of first choices", gshard_balance_loss},
+    {"hf_balance_loss", "P2", "Switch form not divided by k, layers concatenated (Mixtral in transformers)",
      hf_balance_loss},
-    {"megablocks_balance_loss", "P2", "mean over layers of the Switch form",
-     megablocks_balance_loss},
+    {"megablocks_balance_loss", "P2", "mean over layers of the Switch form", megablocks_balance_loss},
     {"sequence_balance_loss", "P7", "Switch form per sequence, mean over sequences (DeepSeek-V3)",
      sequence_balance_loss},
     {"switch_balance_loss_global", "P11", "Switch form with the counts of the global batch (Qwen3)",
      switch_balance_loss_global},
-    {"load_importance_loss", "P33",
-     "half CV^2 of importance, half CV^2 of smooth load, Tutel's literal form",
+    {"load_importance_loss", "P33", "half CV^2 of importance, half CV^2 of smooth load, Tutel's literal form",
      load_importance_loss},
-    {"vmoe_importance_load", "P33", "CV^2 of importance and of smooth load (V-MoE)",
-     vmoe_importance_load},
+    {"vmoe_importance_load", "P33", "CV^2 of importance and of smooth load (V-MoE)", vmoe_importance_load},
     {"z_loss", "P32", "alpha mean logsumexp^2", router_z_loss},
     {"adamoe_null_averaged_loss", "S065", "Switch form with the loads of null experts averaged",
      adamoe_null_averaged_loss},

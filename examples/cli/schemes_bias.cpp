@@ -54,8 +54,7 @@ outputs loss_free_balancing_trajectory(case_file const& c, any_executor const& x
     std::copy_n(logits.values.begin() + s * tokens * experts, tokens * experts, one.values.begin());
     auto const routed_now = forward(x, r, one);
     auto const n = counted(x, routed_now.ids, experts);
-    std::copy(routed_now.ids.values.begin(), routed_now.ids.values.end(),
-              ids.values.begin() + s * tokens * k);
+    std::copy(routed_now.ids.values.begin(), routed_now.ids.values.end(), ids.values.begin() + s * tokens * k);
     std::copy(routed_now.weights.values.begin(), routed_now.weights.values.end(),
               weights.values.begin() + s * tokens * k);
     std::copy(n.values.begin(), n.values.end(), counts.values.begin() + s * experts);
@@ -86,12 +85,10 @@ outputs quantile_balance_update(case_file const& c, any_executor const& x) {
   text t;
   rule.describe(t);
   out.describe = t.c_str();
-  out.add("ids", forward(x,
-                         router{.score = identity{},
-                                .bias = correction_bias{bias.row()},
-                                .select = top_k{as_index(k)}},
-                         scores)
-                     .ids);
+  out.add(
+      "ids",
+      forward(x, router{.score = identity{}, .bias = correction_bias{bias.row()}, .select = top_k{as_index(k)}}, scores)
+          .ids);
   auto moved = bias;
   update_by_quantile(x, rule, scores.matrix(), moved.row(), cutoff.row());
   for (auto& b : moved.values) b = -b;
@@ -105,19 +102,14 @@ outputs quantile_balance_histogram(case_file const& c, any_executor const& x) {
   auto const bias = bias_of(c, experts);
   auto const bounds = c.floats<float>("bin_bounds", {2}, nan::forbidden);
   auto const k = c.integer("k", 1, experts - 1), bins = c.integer("bins", 1, 1 << 16);
-  if (auto const score = c.words("score", "sigmoid"); score != "sigmoid")
-    c.bad("params.score", "sigmoid", score);
+  if (auto const score = c.words("score", "sigmoid"); score != "sigmoid") c.bad("params.score", "sigmoid", score);
   router const r{.score = sigmoid{},
                  .bias = correction_bias{bias.row()},
                  .select = top_k{as_index(k)},
-                 .weigh = renormalize{.epsilon = static_cast<float>(c.number("eps", 1e-20)),
-                                      .keep_single = true}};
+                 .weigh = renormalize{.epsilon = static_cast<float>(c.number("eps", 1e-20)), .keep_single = true}};
   auto const done = forward(x, r, logits, true);
-  quantile_histogram<float> const h{.k = as_index(k),
-                                    .bins = as_index(bins),
-                                    .low = bounds[0],
-                                    .high = bounds[1],
-                                    .bias = bias.row()};
+  quantile_histogram<float> const h{
+      .k = as_index(k), .bins = as_index(bins), .low = bounds[0], .high = bounds[1], .bias = bias.row()};
   outputs out;
   text t;
   h.describe(t);
@@ -127,17 +119,14 @@ outputs quantile_balance_histogram(case_file const& c, any_executor const& x) {
   std::vector<wide_sum> sums(static_cast<std::size_t>(h.sums(as_index(experts))));
   batch<float> in;
   in.logits = logits.matrix();
-  auto work =
-      memory(observe_workspace_bytes<any_executor, decltype(h)>(x, h, tokens, as_index(experts)));
+  auto work = memory(observe_workspace_bytes<any_executor, decltype(h)>(x, h, tokens, as_index(experts)));
   observe(x, h, r, in, done.ids.matrix(), row_view<wide_sum>(sums), workspace(work));
   tensor<std::int64_t> histogram({experts, bins});
-  for (std::int64_t i = 0; i < histogram.size(); ++i)
-    histogram[i] = sums[static_cast<std::size_t>(i)].count();
+  for (std::int64_t i = 0; i < histogram.size(); ++i) histogram[i] = sums[static_cast<std::size_t>(i)].count();
   out.add("histogram", histogram);
 
   tensor<float> cutoff({tokens}), kept(bias);
-  update_by_quantile(x, quantile_update{.k = as_index(k)}, done.scores.matrix(), kept.row(),
-                     cutoff.row());
+  update_by_quantile(x, quantile_update{.k = as_index(k)}, done.scores.matrix(), kept.row(), cutoff.row());
   tensor<index_t> bin({tokens, experts});
   for (std::int64_t i = 0; i < bin.size(); ++i) bin[i] = h.bin(cutoff[i / experts], done.scores[i]);
   out.add("cutoff", cutoff), out.add("bin_indices", bin);
@@ -145,16 +134,12 @@ outputs quantile_balance_histogram(case_file const& c, any_executor const& x) {
 }
 
 register_schemes const registered{
-    {"sign_bias_update", "S046", "b += rate sign(mean - n), and its zero-mean form",
-     sign_bias_update},
-    {"loss_free_balancing_trajectory", "S046",
-     "sigmoid + bias, top k, renormalized; the bias follows the load",
+    {"sign_bias_update", "S046", "b += rate sign(mean - n), and its zero-mean form", sign_bias_update},
+    {"loss_free_balancing_trajectory", "S046", "sigmoid + bias, top k, renormalized; the bias follows the load",
      loss_free_balancing_trajectory},
     {"quantile_balance_update", "P17",
-     "b_e = -(T k / E + 1)-th largest of s_te - a_t, a_t the (k+1)-th largest of s_te + b_e",
-     quantile_balance_update},
-    {"quantile_balance_histogram", "P17", "histogram of a_t - s_te for each expert",
-     quantile_balance_histogram},
+     "b_e = -(T k / E + 1)-th largest of s_te - a_t, a_t the (k+1)-th largest of s_te + b_e", quantile_balance_update},
+    {"quantile_balance_histogram", "P17", "histogram of a_t - s_te for each expert", quantile_balance_histogram},
 };
 
 }  // namespace

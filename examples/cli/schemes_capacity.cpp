@@ -40,16 +40,14 @@ struct dropped {
 template <class R>
 dropped drop(case_file const& c, any_executor const& x, R const& r, tensor<double> const& logits,
              capacity_options<double> limit, tensor<std::uint8_t> const& valid) {
-  auto const T = logits.extent(0), E = logits.extent(1),
-             k = std::int64_t{r.select.experts_per_token()};
+  auto const T = logits.extent(0), E = logits.extent(1), k = std::int64_t{r.select.experts_per_token()};
   auto chosen = forward(x, r, logits);
   dropped out{{}, chosen.ids, tensor<double>({T, k}), {}};
   tensor<double> of_token({T}), of_choice = chosen.weights;
   for (std::int64_t t = 0; t < T; ++t) of_token[t] = chosen.weights[t * k];
   if (c.has_input("priority")) {
     auto const given = c.floats<double>("priority", logits.shape, nan::forbidden);
-    for (std::int64_t i = 0; i < of_choice.size(); ++i)
-      of_choice[i] = given[i / k * E + out.ids[i]];
+    for (std::int64_t i = 0; i < of_choice.size(); ++i) of_choice[i] = given[i / k * E + out.ids[i]];
   }
   limit.queue.of_token = of_token.row(), limit.queue.of_choice = of_choice.matrix();
   choices_view<index_t> const choices{.ids = out.ids.matrix(), .valid = valid.row()};
@@ -76,8 +74,7 @@ dropped drop(case_file const& c, any_executor const& x, R const& r, tensor<doubl
 }
 
 template <class R>
-outputs drop_outputs(case_file const& c, any_executor const& x, R const& r,
-                     capacity_options<double> const& limit) {
+outputs drop_outputs(case_file const& c, any_executor const& x, R const& r, capacity_options<double> const& limit) {
   auto const logits = logits_of<double>(c);
   auto const T = logits.extent(0), E = logits.extent(1);
   tensor<std::uint8_t> valid({T}, 1);
@@ -89,10 +86,7 @@ outputs drop_outputs(case_file const& c, any_executor const& x, R const& r,
   for (std::int64_t i = 0; i < n; ++i) {
     auto const s = run.plan.slot_of_choice[static_cast<std::size_t>(i)];
     kept[i] = s >= 0;
-    slot[i] =
-        s < 0
-            ? -1
-            : static_cast<std::int32_t>(s - run.plan.offsets[static_cast<std::size_t>(run.ids[i])]);
+    slot[i] = s < 0 ? -1 : static_cast<std::int32_t>(s - run.plan.offsets[static_cast<std::size_t>(run.ids[i])]);
     location[i] = static_cast<std::int32_t>(run.plan.rank_of_choice[static_cast<std::size_t>(i)]);
   }
   std::int64_t tokens = 0, largest = 0;
@@ -110,8 +104,7 @@ outputs drop_outputs(case_file const& c, any_executor const& x, R const& r,
   out.add("location", location);
   out.add("counts", run.plan.counts, {E});
   out.add("counts_kept", run.plan.kept, {E});
-  out.integer("capacity",
-              capacity(limit.rule, {tokens, tokens * run.ids.extent(1), as_index(E), largest}));
+  out.integer("capacity", capacity(limit.rule, {tokens, tokens * run.ids.extent(1), as_index(E), largest}));
   if (!run.d_logits.values.empty()) out.add("d_logits", run.d_logits.template as<float>());
   return out;
 }
@@ -136,48 +129,38 @@ queue_keys<double> queue(queue_order order) {
   return keys;
 }
 queue_keys<double> choice_major(case_file const& c) {
-  return queue(c.flag("batch_prioritized", false) ? queue_order::batch_priority
-                                                  : queue_order::choice_major);
+  return queue(c.flag("batch_prioritized", false) ? queue_order::batch_priority : queue_order::choice_major);
 }
-bool is_deepspeed(case_file const& c) {
-  return c.words("capacity_rule", "").starts_with("max(min_capacity");
-}
+bool is_deepspeed(case_file const& c) { return c.words("capacity_rule", "").starts_with("max(min_capacity"); }
 
 outputs by_probs(case_file const& c, any_executor const& x) {
-  auto out = drop_outputs(
-      c, x, plain(c),
-      {.rule = rule_of(c, capacity_formula::megatron), .queue = queue(queue_order::score)});
+  auto out = drop_outputs(c, x, plain(c),
+                          {.rule = rule_of(c, capacity_formula::megatron), .queue = queue(queue_order::score)});
   if (is_deepspeed(c)) add_loss(c, x, {.alpha = 1}, out);
   return out;
 }
 outputs by_position(case_file const& c, any_executor const& x) {
-  auto out = drop_outputs(
-      c, x, plain(c),
-      {.rule = rule_of(c, capacity_formula::deepspeed), .queue = queue(queue_order::position)});
+  auto out = drop_outputs(c, x, plain(c),
+                          {.rule = rule_of(c, capacity_formula::deepspeed), .queue = queue(queue_order::position)});
   add_loss(c, x, {.alpha = 1}, out);
   return out;
 }
 outputs by_given_priority(case_file const& c, any_executor const& x) {
-  if (!c.has_input("priority"))
-    c.bad("inputs.priority", "a number for every token and expert", "none");
-  auto out = drop_outputs(
-      c, x, plain(c),
-      {.rule = rule_of(c, capacity_formula::deepspeed), .queue = queue(queue_order::score)});
+  if (!c.has_input("priority")) c.bad("inputs.priority", "a number for every token and expert", "none");
+  auto out = drop_outputs(c, x, plain(c),
+                          {.rule = rule_of(c, capacity_formula::deepspeed), .queue = queue(queue_order::score)});
   add_loss(c, x, gshard_balance(1), out);
   return out;
 }
 outputs gshard_top2(case_file const& c, any_executor const& x) {
-  capacity_options<double> const limit{.rule = rule_of(c, capacity_formula::deepspeed),
-                                       .queue = choice_major(c),
-                                       .slots = slot_order::queue};
+  capacity_options<double> const limit{
+      .rule = rule_of(c, capacity_formula::deepspeed), .queue = choice_major(c), .slots = slot_order::queue};
   c.same("k", 2);
   outputs out;
   if (c.has_input("noise")) {
     auto const noise = c.floats<double>("noise", logits_of<double>(c).shape, nan::forbidden);
-    out = drop_outputs(
-        c, x,
-        router{.score = softmax{}, .select = second_of_rest{given_noise<double>{noise.matrix()}}},
-        limit);
+    out = drop_outputs(c, x, router{.score = softmax{}, .select = second_of_rest{given_noise<double>{noise.matrix()}}},
+                       limit);
   } else {
     out = drop_outputs(c, x, router{.score = softmax{}, .select = second_of_rest<>{}}, limit);
   }
@@ -185,21 +168,18 @@ outputs gshard_top2(case_file const& c, any_executor const& x) {
   return out;
 }
 outputs tutel(case_file const& c, any_executor const& x) {
-  auto out = drop_outputs(c, x, plain(c),
-                          {.rule = rule_of(c, capacity_formula::tutel),
-                           .queue = choice_major(c),
-                           .slots = slot_order::queue});
+  auto out =
+      drop_outputs(c, x, plain(c),
+                   {.rule = rule_of(c, capacity_formula::tutel), .queue = choice_major(c), .slots = slot_order::queue});
   add_loss(c, x, gshard_balance(1), out);
   return out;
 }
 // The capacity is given. Means of the loss run over padding too: (valid / T)^2 of the loss of the valid.
 outputs tokens_choose(case_file const& c, any_executor const& x) {
   auto rule = rule_of(c, capacity_formula::given);
-  rule.slots = c.has("capacity") || !c.expected.contains("capacity")
-                   ? c.integer("capacity", 0, 1 << 30)
-                   : c.expected["capacity"].get<std::int64_t>();
-  auto out = drop_outputs(c, x, plain(c),
-                          {.rule = rule, .queue = choice_major(c), .slots = slot_order::queue});
+  rule.slots = c.has("capacity") || !c.expected.contains("capacity") ? c.integer("capacity", 0, 1 << 30)
+                                                                     : c.expected["capacity"].get<std::int64_t>();
+  auto out = drop_outputs(c, x, plain(c), {.rule = rule, .queue = choice_major(c), .slots = slot_order::queue});
   auto const T = logits_of<double>(c).extent(0);
   double share = 1;
   if (c.has_input("valid")) {
@@ -212,18 +192,16 @@ outputs tokens_choose(case_file const& c, any_executor const& x) {
 }
 
 register_schemes const registered{
-    {"capacity_drop_by_probs", "P18",
-     "each expert keeps its C choices of highest probability (Megatron-LM)", by_probs},
-    {"capacity_drop_by_position", "S077", "each expert keeps its first C choices, token by token",
-     by_position},
-    {"capacity_drop_random", "S124",
-     "each expert keeps its C choices of highest given (random) priority", by_given_priority},
-    {"gshard_top2", "P31",
-     "first choices queue before second choices; the second is the best of the rest", gshard_top2},
+    {"capacity_drop_by_probs", "P18", "each expert keeps its C choices of highest probability (Megatron-LM)", by_probs},
+    {"capacity_drop_by_position", "S077", "each expert keeps its first C choices, token by token", by_position},
+    {"capacity_drop_random", "S124", "each expert keeps its C choices of highest given (random) priority",
+     by_given_priority},
+    {"gshard_top2", "P31", "first choices queue before second choices; the second is the best of the rest",
+     gshard_top2},
     {"tutel_extract_critical", "P33",
      "choice-major queue, optionally by batch priority; weights normalized before dropping", tutel},
-    {"tokens_choose_masked", "P33",
-     "choice-major queue of the valid tokens, optionally by batch priority", tokens_choose},
+    {"tokens_choose_masked", "P33", "choice-major queue of the valid tokens, optionally by batch priority",
+     tokens_choose},
 };
 
 }  // namespace

@@ -15,8 +15,12 @@ struct cosine_parts {
   normalize_token token = normalize_token::yes;
 
   cosine_gate<T> gate() const {
-    cosine_gate<T> g{.projection = projection.matrix(), .expert = expert.matrix(), .log_scale = log_scale,
-                     .log_scale_max = log_scale_max, .token = token, .epsilon = epsilon};
+    cosine_gate<T> g{.projection = projection.matrix(),
+                     .expert = expert.matrix(),
+                     .log_scale = log_scale,
+                     .log_scale_max = log_scale_max,
+                     .token = token,
+                     .epsilon = epsilon};
     if (projection_bias.size() > 0) g.projection_bias = projection_bias.row();
     return g;
   }
@@ -53,10 +57,11 @@ cosine_gradient gradient_of(case_file const& c, any_executor const& on, cosine_p
   cosine_gradient out{tensor<double>(p.x.shape), tensor<double>(p.projection.shape),
                       tensor<double>({p.projection.extent(0)}), tensor<double>(p.expert.shape)};
   auto work = memory(g.workspace_bytes(on, p.x.extent(0)));
-  throw_if_bad(g.backward(on, p.x.matrix(), d.matrix(),
-                          cosine_gate<double>::gradient<double>{out.x.matrix(), out.projection.matrix(), out.projection_bias.row(),
-                                                                out.expert.matrix(), &out.log_scale},
-                          workspace(work)));
+  throw_if_bad(
+      g.backward(on, p.x.matrix(), d.matrix(),
+                 cosine_gate<double>::gradient<double>{out.x.matrix(), out.projection.matrix(),
+                                                       out.projection_bias.row(), out.expert.matrix(), &out.log_scale},
+                 workspace(work)));
   return out;
 }
 void add_scores(outputs& out, any_executor const& on, cosine_parts<float> const& f, cosine_parts<double> const& d) {
@@ -103,7 +108,8 @@ cosine_parts<T> torchscale_parts(case_file const& c) {
   p.x = c.floats<T>("x", {any, any}, nan::forbidden);
   p.projection = c.floats<T>("w_reduction", {any, p.x.extent(1)}, nan::forbidden);
   p.expert = c.floats<T>("w_expert", {any, p.projection.extent(0)}, nan::forbidden);
-  throw_if_bad(rescale_rows(p.expert.matrix(), static_cast<T>(c.has("expert_norm") ? c.number_in("expert_norm", 1e-6, 1e6) : 1.5)));
+  throw_if_bad(rescale_rows(p.expert.matrix(),
+                            static_cast<T>(c.has("expert_norm") ? c.number_in("expert_norm", 1e-6, 1e6) : 1.5)));
   p.epsilon = c.has("eps") ? c.number_in("eps", 0, 1) : 1e-4;
   p.token = c.flag("normalize_token", false) ? normalize_token::yes : normalize_token::no;
   c.same("T", p.x.extent(0)), c.same("D", p.x.extent(1));
@@ -126,8 +132,8 @@ outputs xmoe_cosine_scorer_code(case_file const& c, any_executor const& on) {
 }
 
 register_schemes const registered{
-    {"xmoe_cosine_scorer", "S033", "cosine of the projected token with each expert, times exp(log-temperature), clamped",
-     xmoe_cosine_scorer},
+    {"xmoe_cosine_scorer", "S033",
+     "cosine of the projected token with each expert, times exp(log-temperature), clamped", xmoe_cosine_scorer},
     {"xmoe_cosine_scorer_code", "S033", "as released: token not normalized, no temperature, expert rows rescaled",
      xmoe_cosine_scorer_code},
 };

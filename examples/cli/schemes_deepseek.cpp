@@ -59,18 +59,22 @@ outputs deepseek_v3(case_file const& c, any_executor const& x, closed_groups clo
   auto const bias = bias_of(c, g.experts);
   return with_weigh(c, true, [&](auto weigh) {
     if (g.all_open()) {
-      auto out = route_case(c, x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()},
-                                         .select = top_k{g.k}, .weigh = weigh});
-      if (closed == closed_groups::zero) out.add("rows_with_zero_key", tensor<std::uint8_t>({logits_of<float>(c).extent(0)}));
+      auto out = route_case(
+          c, x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = top_k{g.k}, .weigh = weigh});
+      if (closed == closed_groups::zero)
+        out.add("rows_with_zero_key", tensor<std::uint8_t>({logits_of<float>(c).extent(0)}));
       return out;
     }
     group_limited_top_k<sum_of_top> select{g.k, g.groups, g.top_groups, {n == 0 ? 1 : n}, closed};
-    auto out = route_case(c, x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select, .weigh = weigh});
+    auto out = route_case(
+        c, x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select, .weigh = weigh});
     if (closed == closed_groups::zero) {  // does a row hold an expert that no open group holds?
       select.closed = closed_groups::minus_infinity;
       select.k = as_index(g.top_groups * (g.experts / g.groups));
-      auto const open = forward(x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select,
-                                          .weigh = weigh}, logits_of<float>(c)).ids;
+      auto const open =
+          forward(x, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select, .weigh = weigh},
+                  logits_of<float>(c))
+              .ids;
       array const& ids = out.arrays.at("ids");
       auto const chosen = ids.values<index_t>();
       tensor<std::uint8_t> rows({open.extent(0)});
@@ -99,12 +103,14 @@ outputs deepseek_v2(case_file const& c, any_executor const& x) {
   return with_weigh(c, false, [&](auto weigh) {
     if (g.all_open()) return route_case(c, x, router{.score = softmax{}, .select = top_k{g.k}, .weigh = weigh});
     if (n == 0)
-      return route_case(c, x, router{.score = softmax{},
-                                     .select = group_limited_top_k<best_of_group>{g.k, g.groups, g.top_groups, {}, {}},
-                                     .weigh = weigh});
-    return route_case(c, x, router{.score = softmax{},
-                                   .select = group_limited_top_k<sum_of_top>{g.k, g.groups, g.top_groups, {n}, {}},
-                                   .weigh = weigh});
+      return route_case(c, x,
+                        router{.score = softmax{},
+                               .select = group_limited_top_k<best_of_group>{g.k, g.groups, g.top_groups, {}, {}},
+                               .weigh = weigh});
+    return route_case(c, x,
+                      router{.score = softmax{},
+                             .select = group_limited_top_k<sum_of_top>{g.k, g.groups, g.top_groups, {n}, {}},
+                             .weigh = weigh});
   });
 }
 

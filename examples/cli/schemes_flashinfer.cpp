@@ -10,15 +10,17 @@ namespace {
 using namespace moeroute;
 
 // Columns of each row by descending weight, equal weights in their old order, then the shared experts.
-void arrange(any_executor const& x, routed<float> const& r, std::int64_t experts, std::int64_t shared, tensor<index_t>& ids,
-             tensor<float>& weights) {
+void arrange(any_executor const& x, routed<float> const& r, std::int64_t experts, std::int64_t shared,
+             tensor<index_t>& ids, tensor<float>& weights) {
   auto const T = r.ids.extent(0), k = r.ids.extent(1), columns = k + shared;
   ids = tensor<index_t>({T, columns}), weights = tensor<float>({T, columns}, 1.f);
   for (std::int64_t t = 0; t < T; ++t) {
-    for (std::int64_t j = 0; j < k; ++j) ids[t * columns + j] = r.ids[t * k + j], weights[t * columns + j] = r.weights[t * k + j];
+    for (std::int64_t j = 0; j < k; ++j)
+      ids[t * columns + j] = r.ids[t * k + j], weights[t * columns + j] = r.weights[t * k + j];
     for (std::int64_t j = 0; j < shared; ++j) ids[t * columns + k + j] = as_index(experts + j);
   }
-  order_by_weight(x, matrix_view<index_t>(ids.values.data(), T, k, columns), matrix_view<float>(weights.values.data(), T, k, columns));
+  order_by_weight(x, matrix_view<index_t>(ids.values.data(), T, k, columns),
+                  matrix_view<float>(weights.values.data(), T, k, columns));
 }
 
 struct sizes {
@@ -76,7 +78,8 @@ outputs renormalized(case_file const& c, any_executor const& x) {
 outputs renormalized_naive(case_file const& c, any_executor const& x) {
   auto const s = sizes_of(c);
   no_groups(c, s);
-  return plan_case(c, x, s, router{.score = softmax{}, .select = top_k{s.k}, .weigh = renormalize{.scale = s.scale, .epsilon = 0}});
+  return plan_case(
+      c, x, s, router{.score = softmax{}, .select = top_k{s.k}, .weigh = renormalize{.scale = s.scale, .epsilon = 0}});
 }
 outputs sigmoid_renorm(case_file const& c, any_executor const& x) {
   auto const s = sizes_of(c);
@@ -98,9 +101,11 @@ outputs no_aux(case_file const& c, any_executor const& x) {
   auto const bias = bias_of(c, s.logits.extent(1));
   auto const weigh = renormalize{.scale = s.scale};
   if (s.top_groups == s.groups)
-    return plan_case(c, x, s, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = top_k{s.k}, .weigh = weigh});
+    return plan_case(
+        c, x, s, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = top_k{s.k}, .weigh = weigh});
   group_limited_top_k<sum_of_top> const select{s.k, s.groups, s.top_groups, {2}, {}};
-  return plan_case(c, x, s, router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select, .weigh = weigh});
+  return plan_case(c, x, s,
+                   router{.score = sigmoid{}, .bias = correction_bias{bias.row()}, .select = select, .weigh = weigh});
 }
 
 register_schemes const registered{

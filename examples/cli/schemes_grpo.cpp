@@ -109,7 +109,8 @@ outputs sample_gumbel(case_file const& c, any_executor const& x) {
   out.add("weights", routes.weights);
   router const even{.prior = d.prior(), .select = r.select, .weigh = renormalize{.epsilon = 0}};
   out.add("weights_renormalised", forward(x, even, d.logits).weights);
-  out.add("logp", log_prob_of(x, d.prior(), probability_of::ordered, {.logits = d.logits.matrix()}, routes.ids, {tokens}));
+  out.add("logp",
+          log_prob_of(x, d.prior(), probability_of::ordered, {.logits = d.logits.matrix()}, routes.ids, {tokens}));
   return out;
 }
 
@@ -191,8 +192,10 @@ clip_result clip_loss(any_executor const& x, clip_terms const& c, tensor<double>
   clip_result out{tensor<double>(now.shape), {}};
   std::vector<objective_sums> each(static_cast<std::size_t>(rollouts)), total(1);
   policy_objective(x, c.surrogate,
-                   policy_batch<double>{.log_prob = {now.values.data(), 1, all}, .old = {c.old.values.data(), 1, all},
-                                        .reference = {}, .advantage = c.advantage.row(),
+                   policy_batch<double>{.log_prob = {now.values.data(), 1, all},
+                                        .old = {c.old.values.data(), 1, all},
+                                        .reference = {},
+                                        .advantage = c.advantage.row(),
                                         .rollouts = segments(rollouts, rollouts == 0 ? 0 : all / rollouts),
                                         .included = included.row()},
                    policy_gradient<double>{{out.d.values.data(), 1, all}, each, total});
@@ -212,7 +215,8 @@ outputs token_clip_loss(case_file const& c, any_executor const& x) {
 
 outputs gate_clip_loss(case_file const& c, any_executor const& x) {
   auto const logits = c.floats<double>("logits", {any, any, any, any});
-  auto const rollouts = logits.extent(0), layers = logits.extent(1), length = logits.extent(2), experts = logits.extent(3);
+  auto const rollouts = logits.extent(0), layers = logits.extent(1), length = logits.extent(2),
+             experts = logits.extent(3);
   if (experts < 1) c.wrong("logits", "shape", "at least one expert", in_words(logits.shape));
   auto const ids = c.integers<index_t>("ids", {rollouts, layers, length, any}, -1, experts - 1);
   c.same("L", layers), c.same("N", experts), c.same("K", ids.extent(3));
@@ -265,7 +269,8 @@ outputs diversity(case_file const& c, any_executor const& x) {
       use[l * experts + i % experts] += static_cast<double>(counts[i]) / static_cast<double>(tokens * k);
     entropy[l] = use_entropy(counts.matrix());
     divergence[l] = mean_divergence(counts.matrix());
-    for (double const p : routed.scores.values) token_entropy[l] += moeroute::detail::nats(p) / static_cast<double>(tokens);
+    for (double const p : routed.scores.values)
+      token_entropy[l] += moeroute::detail::nats(p) / static_cast<double>(tokens);
   }
   outputs out;
   out.describe = "entropy of expert use, mean entropy of the gate, divergence of use between tasks (nats)";
@@ -278,8 +283,10 @@ register_schemes const registered{
     {"replay", "S069", "recorded ids replayed on other logits: weights and gradients follow the new ones", replay_case},
     {"plackett_luce_logprob", "P08", "log-probability of experts drawn in order without replacement, with gradient",
      plackett_luce},
-    {"route_sample_gumbel", "P08", "k largest of logit + Gumbel noise among open experts, in draw order", sample_gumbel},
-    {"guidance_mask", "P08", "experts that a modality uses least, relative to the others, closed for it", guidance_mask},
+    {"route_sample_gumbel", "P08", "k largest of logit + Gumbel noise among open experts, in draw order",
+     sample_gumbel},
+    {"guidance_mask", "P08", "experts that a modality uses least, relative to the others, closed for it",
+     guidance_mask},
     {"group_advantage", "P08", "rewards standardized inside their group", advantage_case},
     {"token_clip_loss", "P08", "clipped policy loss on token probabilities", token_clip_loss},
     {"gate_clip_loss", "P08", "clipped policy loss on route probabilities", gate_clip_loss},

@@ -18,8 +18,9 @@ outputs sqrtsoftplus_bias(case_file const& c, any_executor const& x) {
   auto const with = [&](auto weigh) {
     if (!biased) return route_case(c, x, router{.score = sqrt_softplus{}, .select = top_k{k}, .weigh = weigh});
     auto const bias = bias_of(c, experts);
-    return route_case(c, x, router{.score = sqrt_softplus{}, .bias = correction_bias{bias.row()},
-                                   .select = top_k{k}, .weigh = weigh});
+    return route_case(
+        c, x,
+        router{.score = sqrt_softplus{}, .bias = correction_bias{bias.row()}, .select = top_k{k}, .weigh = weigh});
   };
   if (!c.flag("renormalize", true)) return with(keep_scores{scale});
   return with(renormalize{.scale = scale, .epsilon = static_cast<float>(c.number("eps", 1e-20)), .keep_single = true});

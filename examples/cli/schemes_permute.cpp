@@ -48,7 +48,8 @@ outputs permute_unpermute(case_file const& c, any_executor const& x) {
   if (c.has_input("d_output")) {
     auto const d_output = c.floats<float>("d_output", tokens.shape, nan::forbidden);
     tensor<float> d_rows(grouped.shape), d_weights(weights.shape), d_tokens(tokens.shape);
-    combine_backward(x, plan.view, combine_terms<float>{.rows = grouped.matrix(), .weights = weights.matrix()}, d_output.matrix(),
+    combine_backward(x, plan.view, combine_terms<float>{.rows = grouped.matrix(), .weights = weights.matrix()},
+                     d_output.matrix(),
                      combine_gradients<float>{.rows = d_rows.matrix(), .weights = d_weights.matrix()});
     apply_experts(plan, factor, d_rows);
     permute_backward(x, plan.view, d_rows.matrix(), d_tokens.matrix());
@@ -69,7 +70,10 @@ outputs permute_drop_and_pad(case_file const& c, any_executor const& x) {
   tensor<std::int64_t> first({T + 1});
   tensor<index_t> ids({choices_in(map.matrix())});
   choices_of_map(x, map.matrix(), first.row(), ids.row());
-  planned const plan(x, choices_view<index_t>{.ids = matrix_view<index_t const>(ids.values.data(), 1, ids.size()), .offsets = first.row()}, E);
+  planned const plan(x,
+                     choices_view<index_t>{.ids = matrix_view<index_t const>(ids.values.data(), 1, ids.size()),
+                                           .offsets = first.row()},
+                     E);
   for (std::int64_t e = 0; e < E; ++e)
     if (plan.counts[e] != capacity)
       c.wrong("routing_map", "column sums", std::to_string(capacity) + " (params.capacity)",
@@ -78,7 +82,8 @@ outputs permute_drop_and_pad(case_file const& c, any_executor const& x) {
   for (std::int64_t t = 0; t < T; ++t)
     for (std::int64_t i = first[t]; i < first[t + 1]; ++i) weights[i] = probs[t * E + ids[i]];
   permute(x, plan.view, tokens.matrix(), grouped.matrix());
-  combine(x, plan.view, grouped.matrix(), matrix_view<float const>(weights.values.data(), 1, weights.size()), output.matrix());
+  combine(x, plan.view, grouped.matrix(), matrix_view<float const>(weights.values.data(), 1, weights.size()),
+          output.matrix());
   outputs out;
   out.describe = "capacity rows an expert, by expert then token; output = sum over choices of prob * row";
   out.add("permuted_tokens", grouped);
@@ -135,8 +140,10 @@ outputs sort_chunks(case_file const& c, any_executor const& x) {
 }
 
 register_schemes const registered{
-    {"permute_unpermute", "Megatron-LM", "rows grouped by expert and restored with weights, forward and backward", permute_unpermute},
-    {"permute_drop_and_pad", "Megatron-LM", "grouping of a routing map with capacity rows an expert", permute_drop_and_pad},
+    {"permute_unpermute", "Megatron-LM", "rows grouped by expert and restored with weights, forward and backward",
+     permute_unpermute},
+    {"permute_drop_and_pad", "Megatron-LM", "grouping of a routing map with capacity rows an expert",
+     permute_drop_and_pad},
     {"pad_routing_map", "Megatron-LM", "columns of a routing map padded to a multiple", pad_map},
     {"sort_chunks", "TransformerEngine", "chunks of rows in another order", sort_chunks},
 };

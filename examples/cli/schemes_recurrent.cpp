@@ -10,8 +10,10 @@ namespace {
 
 using namespace moeroute;
 
-char const* const cell_weights[] = {"gru_weight_ir", "gru_weight_hr", "gru_weight_iz", "gru_weight_hz", "gru_weight_in", "gru_weight_hn"};
-char const* const cell_biases[] = {"gru_bias_ir", "gru_bias_hr", "gru_bias_iz", "gru_bias_hz", "gru_bias_in", "gru_bias_hn"};
+char const* const cell_weights[] = {"gru_weight_ir", "gru_weight_hr", "gru_weight_iz",
+                                    "gru_weight_hz", "gru_weight_in", "gru_weight_hn"};
+char const* const cell_biases[] = {"gru_bias_ir", "gru_bias_hr", "gru_bias_iz",
+                                   "gru_bias_hz", "gru_bias_in", "gru_bias_hn"};
 
 template <class T>
 struct recurrent {
@@ -30,10 +32,15 @@ struct recurrent {
   }
   gru_gate<T> gate(std::int64_t l) {
     auto const& me = *this;
-    return {.w1 = me.w1.slice(l), .w2 = me.w2.slice(l), .cell = cell(me.weights, me.biases), .state = me.state.slice(l),
+    return {.w1 = me.w1.slice(l),
+            .w2 = me.w2.slice(l),
+            .cell = cell(me.weights, me.biases),
+            .state = me.state.slice(l),
             .next = state.slice(l + 1)};
   }
-  auto router() const { return moeroute::router{.score = softmax{}, .select = top_k{k}, .weigh = renormalize{.epsilon = 0}}; }
+  auto router() const {
+    return moeroute::router{.score = softmax{}, .select = top_k{k}, .weigh = renormalize{.epsilon = 0}};
+  }
   auto plain_router() const { return moeroute::router{.score = softmax{}, .select = top_k{k}, .weigh = keep_scores{}}; }
 
   void run(any_executor const& on) {
@@ -71,13 +78,15 @@ recurrent<T> parts_of(case_file const& c) {
 }
 
 // Gradients of sum(d_weights_last * weights of the last layer): of x and of every parameter of the cell.
-void add_gradients(case_file const& c, any_executor const& on, recurrent<double>& p, tensor<index_t> const& ids, outputs& out) {
+void add_gradients(case_file const& c, any_executor const& on, recurrent<double>& p, tensor<index_t> const& ids,
+                   outputs& out) {
   auto const tokens = p.x.extent(1), experts = p.w2.extent(1), h = p.weights[0].extent(0), last = p.layers() - 1;
   auto const d_weights = c.floats<double>("d_weights_last", {tokens, std::int64_t{p.k}}, nan::forbidden);
   auto const& logits = p.logits;
   tensor<double> const z({logits.slice(last).data, logits.slice(last).data + tokens * experts}, {tokens, experts});
   tensor<index_t> const chosen({ids.values.end() - tokens * p.k, ids.values.end()}, {tokens, std::int64_t{p.k}});
-  tensor<double> d_logits = p.renormalized ? backward(on, p.router(), z, chosen, d_weights) : backward(on, p.plain_router(), z, chosen, d_weights);
+  tensor<double> d_logits = p.renormalized ? backward(on, p.router(), z, chosen, d_weights)
+                                           : backward(on, p.plain_router(), z, chosen, d_weights);
   tensor<double> const none({tokens, experts});
   tensor<double> d_x(p.x.shape), d_state({tokens, h}), d_next({tokens, h});
   std::vector<tensor<double>> d_w(6, tensor<double>({h, h})), d_b(6, tensor<double>({h}));
@@ -86,8 +95,10 @@ void add_gradients(case_file const& c, any_executor const& on, recurrent<double>
     auto const g = p.gate(l);
     auto work = memory(g.workspace_bytes(on, tokens));
     auto const& d_z = l == last ? std::as_const(d_logits) : none;
-    throw_if_bad(g.backward(on, in.slice(l), d_z.matrix(), std::as_const(d_next).matrix(),
-                            {.hidden = d_x.slice(l), .state = d_state.matrix(), .cell = recurrent<double>::cell(d_w, d_b)}, workspace(work)));
+    throw_if_bad(
+        g.backward(on, in.slice(l), d_z.matrix(), std::as_const(d_next).matrix(),
+                   {.hidden = d_x.slice(l), .state = d_state.matrix(), .cell = recurrent<double>::cell(d_w, d_b)},
+                   workspace(work)));
     d_next = d_state;
   }
   out.add("d_x", d_x.as<float>());
@@ -125,7 +136,8 @@ outputs rmoe_gru_router(case_file const& c, any_executor const& on) {
 }
 
 register_schemes const registered{
-    {{"rmoe_gru_router", "S075", "W2 GRU(W1 x, state of the layer below), softmax, top-k, weights divided by their sum", rmoe_gru_router}}};
+    {{"rmoe_gru_router", "S075", "W2 GRU(W1 x, state of the layer below), softmax, top-k, weights divided by their sum",
+      rmoe_gru_router}}};
 
 }  // namespace
 }  // namespace moeroute_examples

@@ -99,13 +99,12 @@ outputs dynmole(case_file const& c, any_executor const& x) {
   auto const experts = as_index(wide.extent(1));
   tsallis_entropy const h{.q = static_cast<float>(c.number_in("entropy_index", 0, 100)),
                           .shift = static_cast<float>(c.number("entropy_eps", 0))};
-  router const r{.select = entropy_switch<>{
-                     .threshold = static_cast<float>(c.number("entropy_threshold")),
-                     .base = {.p = static_cast<float>(c.number_in("top_p", 0, 1)),
-                              .max_experts = experts,
-                              .min_experts = as_index(c.integer_or("keep_top_k", 1, 0, experts)),
-                              .boundary = crossing::drop},
-                     .entropy = h}};
+  router const r{.select = entropy_switch<>{.threshold = static_cast<float>(c.number("entropy_threshold")),
+                                            .base = {.p = static_cast<float>(c.number_in("top_p", 0, 1)),
+                                                     .max_experts = experts,
+                                                     .min_experts = as_index(c.integer_or("keep_top_k", 1, 0, experts)),
+                                                     .boundary = crossing::drop},
+                                            .entropy = h}};
   auto made = dense_case(c, x, r);
   auto clean = h;
   clean.shift = 0;
@@ -113,8 +112,11 @@ outputs dynmole(case_file const& c, any_executor const& x) {
   made.out.add("entropy_f64", entropies(wide, h));
   made.out.add("entropy_without_shift", entropies(wide, clean));
   made.out.add("routing_map", map_of(made.ids, wide.shape));
-  terms const loss{token_entropy{.alpha = c.number("dyn_coeff"), .q = c.number("entropy_index"), .relative = true,
-                                 .shift = c.number("entropy_eps", 0), .normalize = false},
+  terms const loss{token_entropy{.alpha = c.number("dyn_coeff"),
+                                 .q = c.number("entropy_index"),
+                                 .relative = true,
+                                 .shift = c.number("entropy_eps", 0),
+                                 .normalize = false},
                    masked_balance{.alpha = c.number("aux_coeff"), .normalize = false}};
   auto const run = run_loss(x, loss, router<>{}, batch_of(made.logits), as_const(made.ids.matrix()), wide.shape);
   made.out.number("loss", run.loss);
@@ -207,11 +209,13 @@ outputs hash_ids_learned_weights(case_file const& c, any_executor const& x) {
   auto const table = c.integers<index_t>("table", {any, any}, 0, experts - 1);
   auto const words = c.integers<index_t>("token_ids", {any}, 0, table.extent(0) - 1);
   c.same("V", table.extent(0)), c.same("k", table.extent(1)), c.same("T", words.size());
-  if (auto const score = c.words("score", "sqrtsoftplus"); score != "sqrtsoftplus") c.bad("params.score", "sqrtsoftplus", score);
-  return route_case(c, x, router{.score = sqrt_softplus{},
-                                 .select = hash_choice{.table = table.matrix(), .vocabulary_id = words.row()},
-                                 .weigh = renormalize{.scale = static_cast<float>(c.number("scale", 1)),
-                                                      .epsilon = static_cast<float>(c.number("eps", 0))}});
+  if (auto const score = c.words("score", "sqrtsoftplus"); score != "sqrtsoftplus")
+    c.bad("params.score", "sqrtsoftplus", score);
+  return route_case(c, x,
+                    router{.score = sqrt_softplus{},
+                           .select = hash_choice{.table = table.matrix(), .vocabulary_id = words.row()},
+                           .weigh = renormalize{.scale = static_cast<float>(c.number("scale", 1)),
+                                                .epsilon = static_cast<float>(c.number("eps", 0))}});
 }
 
 // ---- 12 ----------------------------------------------------------------------------------------------------------
@@ -228,11 +232,14 @@ outputs sinkhorn_with(case_file const& c, any_executor const& x, Score score) {
   auto const wide = logits_of<double>(c);
   auto const narrow = wide.template as<float>();
   auto const k = as_index(c.integer("k", 1, wide.extent(1)));
-  sinkhorn const how{.tolerance = static_cast<float>(c.number("tol", 1e-4)), .epsilon = static_cast<float>(c.number("eps", 1e-8))};
+  sinkhorn const how{.tolerance = static_cast<float>(c.number("tol", 1e-4)),
+                     .epsilon = static_cast<float>(c.number("eps", 1e-8))};
   auto const plan = plan_of(x, how, narrow);
   auto const plan64 = plan_of(x, how, wide);
-  router<no_gate, no_prior, Score, no_bias, ranked_by<>> const r{.score = score, .select = {.plan = plan.matrix(), .base = {k}}};
-  router<no_gate, no_prior, Score, no_bias, ranked_by<top_k<>, double>> const r64{.score = score, .select = {.plan = plan64.matrix(), .base = {k}}};
+  router<no_gate, no_prior, Score, no_bias, ranked_by<>> const r{.score = score,
+                                                                 .select = {.plan = plan.matrix(), .base = {k}}};
+  router<no_gate, no_prior, Score, no_bias, ranked_by<top_k<>, double>> const r64{
+      .score = score, .select = {.plan = plan64.matrix(), .base = {k}}};
   auto const f32 = forward(x, r, narrow);
   outputs out;
   out.describe = describe(r).c_str();
@@ -240,7 +247,8 @@ outputs sinkhorn_with(case_file const& c, any_executor const& x, Score score) {
   out.add("ids", f32.ids), out.add("weights", f32.weights);
   out.add("weights_f64", forward(x, r64, wide).weights);
   out.add("d_logits", backward(x, r, narrow, f32.ids, c.floats<float>("d_weights", f32.ids.shape, nan::forbidden)));
-  out.add("eval_ids", forward(x, router<no_gate, no_prior, Score, no_bias, top_k<>>{.score = score, .select = {k}}, narrow).ids);
+  out.add("eval_ids",
+          forward(x, router<no_gate, no_prior, Score, no_bias, top_k<>>{.score = score, .select = {k}}, narrow).ids);
   return out;
 }
 outputs sinkhorn_case(case_file const& c, any_executor const& x) {
@@ -297,7 +305,8 @@ outputs expert_choice_case(case_file const& c, any_executor const& x) {
   if (c.has_input("d_weights")) {
     auto const d = c.floats<double>("d_weights", picks, nan::forbidden);
     tensor<double> d_logits(wide.shape);
-    batch<double> const in{.logits = {wide.values.data(), groups * tokens, experts}, .group = group, .valid = valid.row()};
+    batch<double> const in{
+        .logits = {wide.values.data(), groups * tokens, experts}, .group = group, .valid = valid.row()};
     auto work = memory(bytes(double{}));
     route_experts_backward(x, r, in, as_const(f64.tokens.matrix()), d.matrix(), d_logits.matrix(), workspace(work));
     out.add("d_logits", d_logits);
@@ -318,7 +327,8 @@ outputs base_balanced_assignment(case_file const& c, any_executor const& x) {
   auto const plain = forward(x, greedy, scores);
   double greedy_objective = 0;
   for (std::int64_t t = 0; t < tokens; ++t) greedy_objective += static_cast<double>(scores[t * experts + plain.ids[t]]);
-  router const chosen{.score = sigmoid{}, .select = replay<>{.base = {1}, .trace = {assignment.values.data(), tokens, 1}}};
+  router const chosen{.score = sigmoid{},
+                      .select = replay<>{.base = {1}, .trace = {assignment.values.data(), tokens, 1}}};
   outputs out;
   out.describe = "auction: exactly T / E tokens an expert, total score within T epsilon of the best";
   out.add("assignment", assignment);
@@ -342,7 +352,8 @@ struct mixed {
 template <class V>
 mixed<V> mix(any_executor const& x, sparsemixer_v2 const& how, tensor<V> const& logits) {
   auto const tokens = logits.extent(0), experts = logits.extent(1), k = std::int64_t{how.k};
-  mixed<V> out{tensor<index_t>({tokens, k}), tensor<V>({tokens, k}), tensor<V>({tokens, k}), tensor<std::uint8_t>({tokens, k, experts})};
+  mixed<V> out{tensor<index_t>({tokens, k}), tensor<V>({tokens, k}), tensor<V>({tokens, k}),
+               tensor<std::uint8_t>({tokens, k, experts})};
   auto work = memory(sparsemixer_workspace_bytes<any_executor, V>(x, how, as_index(experts)));
   route_sparsemixer(x, how, batch_of(logits),
                     sparsemixer_view<V>{out.ids.matrix(), out.weights.matrix(), out.factor.matrix(), out.kept.matrix()},
@@ -352,10 +363,13 @@ mixed<V> mix(any_executor const& x, sparsemixer_v2 const& how, tensor<V> const& 
 outputs sparsemixer_case(case_file const& c, any_executor const& x) {
   auto const wide = logits_of<double>(c);
   auto const narrow = wide.as<float>();
-  auto const tokens = wide.extent(0), experts = wide.extent(1), k = c.integer("k", 1, std::min<std::int64_t>(experts, 64));
+  auto const tokens = wide.extent(0), experts = wide.extent(1),
+             k = c.integer("k", 1, std::min<std::int64_t>(experts, 64));
   bool const training = c.flag("training", false);
-  sparsemixer_v2 how{.k = as_index(k), .jitter_eps = static_cast<float>(c.number_in("jitter_eps", 0, 1e6)),
-                     .pick = training ? sampling::drawn : sampling::largest, .third = static_cast<float>(c.number("third", .3333))};
+  sparsemixer_v2 how{.k = as_index(k),
+                     .jitter_eps = static_cast<float>(c.number_in("jitter_eps", 0, 1e6)),
+                     .pick = training ? sampling::drawn : sampling::largest,
+                     .third = static_cast<float>(c.number("third", .3333))};
   tensor<float> exponential({tokens, k * experts}), uniform({tokens, k});
   if (training) {
     for (std::int64_t j = 0; j < k; ++j) {
@@ -379,7 +393,8 @@ outputs sparsemixer_case(case_file const& c, any_executor const& x) {
   auto const d = c.floats<float>("d_weights", f32.ids.shape, nan::forbidden);
   tensor<float> d_logits(narrow.shape);
   auto work = memory(sparsemixer_workspace_bytes<any_executor, float>(x, how, as_index(experts)));
-  route_sparsemixer_backward(x, how, batch_of(narrow), f32.ids.matrix(), d.matrix(), d_logits.matrix(), workspace(work));
+  route_sparsemixer_backward(x, how, batch_of(narrow), f32.ids.matrix(), d.matrix(), d_logits.matrix(),
+                             workspace(work));
   out.add("d_logits", d_logits);
   return out;
 }
@@ -395,12 +410,14 @@ outputs soft_moe_case(case_file const& c, any_executor const& x) {
   if (groups * tokens * width * slots == 0) c.wrong("x", "shape", "no empty axis", in_words(tokens_in.shape));
   auto const layer = c.floats<double>("expert_matrix", {experts, width, width});
   auto const d_output = c.floats<double>("d_output", tokens_in.shape, nan::forbidden);
-  slot_logits const how{.normalized = c.flag("normalized", false), .scale = static_cast<float>(c.number("scale", 1)),
+  slot_logits const how{.normalized = c.flag("normalized", false),
+                        .scale = static_cast<float>(c.number("scale", 1)),
                         .epsilon = static_cast<float>(c.number("norm_eps", 0))};
   matrix_view<double const> const vectors{phi.values.data(), width, slots};
   shape_t const assigned{groups, tokens, experts, each}, filled{groups, experts, each, width};
   tensor<double> logits(assigned), dispatch(assigned), combine(assigned), in_slots(filled), out_slots(filled),
-      y(tokens_in.shape), d_x(tokens_in.shape), d_phi(phi.shape), d_layer(layer.shape), d_out(filled), d_in(filled), d_logits(assigned);
+      y(tokens_in.shape), d_x(tokens_in.shape), d_phi(phi.shape), d_layer(layer.shape), d_out(filled), d_in(filled),
+      d_logits(assigned);
   auto const part = [&](tensor<double>& v, std::int64_t g, std::int64_t rows, std::int64_t cols) {
     return matrix_view<double>{v.values.data() + g * rows * cols, rows, cols};
   };
@@ -423,8 +440,10 @@ outputs soft_moe_case(case_file const& c, any_executor const& x) {
   for (std::int64_t g = 0; g < groups; ++g) {
     matrix_view<double const> const xs{tokens_in.values.data() + g * tokens * width, tokens, width},
         dy{d_output.values.data() + g * tokens * width, tokens, width};
-    auto const l = part(logits, g, tokens, slots), d = part(dispatch, g, tokens, slots), cb = part(combine, g, tokens, slots);
-    auto const in = part(in_slots, g, slots, width), out = part(out_slots, g, slots, width), dl = part(d_logits, g, tokens, slots);
+    auto const l = part(logits, g, tokens, slots), d = part(dispatch, g, tokens, slots),
+               cb = part(combine, g, tokens, slots);
+    auto const in = part(in_slots, g, slots, width), out = part(out_slots, g, slots, width),
+               dl = part(d_logits, g, tokens, slots);
     auto const dx = part(d_x, g, tokens, width);
     compute_slot_logits(x, how, xs, vectors, l);
     soft_weights(x, as_const(l), d, cb);
@@ -434,7 +453,8 @@ outputs soft_moe_case(case_file const& c, any_executor const& x) {
     soft_combine_backward(x, as_const(cb), as_const(out), dy, part(d_out, g, slots, width), dl);
     through_backward(g);
     soft_slots_backward(x, as_const(d), xs, as_const(part(d_in, g, slots, width)), dx, dl);
-    slot_logits_backward(x, how, xs, vectors, as_const(l), as_const(dl), dx, matrix_view<double>{d_phi.values.data(), width, slots});
+    slot_logits_backward(x, how, xs, vectors, as_const(l), as_const(dl), dx,
+                         matrix_view<double>{d_phi.values.data(), width, slots});
   }
   outputs out;
   out.describe = "dispatch: softmax over tokens; combine: softmax over slots";
@@ -448,13 +468,16 @@ register_schemes const registered{
     {"expert_choice", "S014", "every expert takes its best tokens, weights softmax over experts", expert_choice_case},
     {"base_balanced_assignment", "S019", "auction: T / E tokens an expert, total score within T epsilon of the best",
      base_balanced_assignment},
-    {"adamoe_null_experts", "S065", "top k over E true and N null experts, true weights renormalized", adamoe_null_experts},
+    {"adamoe_null_experts", "S065", "top k over E true and N null experts, true weights renormalized",
+     adamoe_null_experts},
     {"relu_routing", "S096", "every expert with a positive logit, weight = the logit, balanced L1", relu_routing},
     {"top_p", "S013", "shortest prefix whose probability passes p, raw weights", top_p_case},
-    {"dynmole", "S061", "all experts above the Tsallis entropy threshold, else top-p without the crossing expert", dynmole},
+    {"dynmole", "S061", "all experts above the Tsallis entropy threshold, else top-p without the crossing expert",
+     dynmole},
     {"hash_table", "S121", "expert = table[token id], weight 1", hash_table_case},
     {"balanced_hash_builder", "S121", "by descending frequency to the least loaded expert", balanced_hash_builder},
-    {"hash_ids_learned_weights", "P9", "ids from a table, weights the renormalized score at them", hash_ids_learned_weights},
+    {"hash_ids_learned_weights", "P9", "ids from a table, weights the renormalized score at them",
+     hash_ids_learned_weights},
     {"sparsemixer_v2", "S085", "two sequential masked softmax picks with their own backward", sparsemixer_case},
     {"soft_moe", "S088", "dispatch softmax over tokens, combine softmax over slots", soft_moe_case},
 };

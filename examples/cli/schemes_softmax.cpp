@@ -20,8 +20,8 @@ outputs softmax_then_top_k(case_file const& c, any_executor const& x, bool renor
   auto const scale = static_cast<float>(c.number("scale", 1));
   auto const epsilon = static_cast<float>(c.number("eps", 0));
   if (c.flag("renormalize", renormalized))
-    return route_case(c, x, router{.score = softmax{}, .select = top_k{k},
-                                   .weigh = renormalize{.scale = scale, .epsilon = epsilon}});
+    return route_case(
+        c, x, router{.score = softmax{}, .select = top_k{k}, .weigh = renormalize{.scale = scale, .epsilon = epsilon}});
   return route_case(c, x, router{.score = softmax{}, .select = top_k{k}, .weigh = keep_scores{scale}});
 }
 outputs softmax_topk(case_file const& c, any_executor const& x) { return softmax_then_top_k(c, x, false); }
@@ -37,7 +37,8 @@ outputs llama4(case_file const& c, any_executor const& x) {
   score_must_be(c, "sigmoid_after_topk");
   if (auto const place = c.words("weight_on", "expert_input"); place != "expert_input")
     c.bad("params.weight_on", "expert_input", place);
-  return route_case(c, x, router{.score = identity{}, .select = top_k{k_of(c)}, .weigh = on_input{sigmoid_of_chosen{}}});
+  return route_case(c, x,
+                    router{.score = identity{}, .select = top_k{k_of(c)}, .weigh = on_input{sigmoid_of_chosen{}}});
 }
 
 outputs megablocks_pnorm(case_file const& c, any_executor const& x) {

@@ -35,9 +35,11 @@ contender contender_of(char const* name, char const* id) {
   return {name, id, [](world const& w) {
             auto const r = Make(w);
             auto const k = std::int64_t{r.select.experts_per_token()};
-            preset_routes out{tensor<moeroute::index_t>({w.size(), k}), tensor<float>({w.size(), k}), moeroute::describe(r).c_str()};
+            preset_routes out{tensor<moeroute::index_t>({w.size(), k}), tensor<float>({w.size(), k}),
+                              moeroute::describe(r).c_str()};
             auto work = memory(moeroute::route_workspace_bytes(w.executor, r, w.size(), w.experts()));
-            moeroute::route(w.executor, r, w.batch(), moeroute::routing_view<>{out.ids.matrix(), out.weights.matrix(), {}},
+            moeroute::route(w.executor, r, w.batch(),
+                            moeroute::routing_view<>{out.ids.matrix(), out.weights.matrix(), {}},
                             moeroute::workspace(work));
             return out;
           }};

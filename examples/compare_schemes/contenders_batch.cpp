@@ -18,15 +18,19 @@ using namespace moeroute;
 // Experts choose; what a token got becomes a row, empty places at its end.
 template <choice_scope Scope>
 preset_routes experts_choose(world const& w) {
-  router const r{.score = softmax{}, .select = top_tokens<Scope>{.capacity_factor = static_cast<float>(w.k)}, .weigh = keep_scores{}};
+  router const r{.score = softmax{},
+                 .select = top_tokens<Scope>{.capacity_factor = static_cast<float>(w.k)},
+                 .weigh = keep_scores{}};
   routing ragged(w.size(), r);
   route(w.executor, r, w.batch(), ragged);
   std::int64_t most = 1;
   for (std::int64_t t = 0; t < w.size(); ++t)
-    most = std::max(most, ragged.offsets[static_cast<std::size_t>(t + 1)] - ragged.offsets[static_cast<std::size_t>(t)]);
+    most =
+        std::max(most, ragged.offsets[static_cast<std::size_t>(t + 1)] - ragged.offsets[static_cast<std::size_t>(t)]);
   preset_routes out{tensor<index_t>({w.size(), most}, no_expert), tensor<float>({w.size(), most}), describe(r).c_str()};
   for (std::int64_t t = 0; t < w.size(); ++t) {
-    auto const first = ragged.offsets[static_cast<std::size_t>(t)], n = ragged.offsets[static_cast<std::size_t>(t + 1)] - first;
+    auto const first = ragged.offsets[static_cast<std::size_t>(t)],
+               n = ragged.offsets[static_cast<std::size_t>(t + 1)] - first;
     for (std::int64_t j = 0; j < n; ++j) {
       out.ids[t * most + j] = ragged.ids[static_cast<std::size_t>(first + j)];
       out.weights[t * most + j] = ragged.weights[static_cast<std::size_t>(first + j)];
@@ -48,7 +52,9 @@ preset_routes by_sinkhorn(world const& w) {
   tensor<float> plan(w.logits.shape);
   auto work = memory(sinkhorn_workspace_bytes(w.executor, w.size(), w.experts()));
   throw_if_bad(try_sinkhorn_plan(w.executor, sinkhorn{}, w.logits.matrix(), plan.matrix(), workspace(work)));
-  return routed_by(w, router{.score = softmax{}, .select = ranked_by<>{.plan = plan.matrix(), .base = {w.k}}, .weigh = renormalize{}});
+  return routed_by(
+      w,
+      router{.score = softmax{}, .select = ranked_by<>{.plan = plan.matrix(), .base = {w.k}}, .weigh = renormalize{}});
 }
 
 // BASE: one expert a token, the same number of tokens for each; what does not divide goes to its best expert.
@@ -70,7 +76,9 @@ preset_routes by_assignment(world const& w) {
 preset_routes by_pools(world const& w) {
   tensor<std::uint8_t> open({2, w.experts()});
   for (index_t e = 0; e < w.experts(); ++e) open[(e < w.experts() / 2 ? vision : text_modality) * w.experts() + e] = 1;
-  return routed_by(w, router{.prior = modality_mask{open.matrix()}, .score = softmax{}, .select = top_k{w.k}, .weigh = renormalize{}});
+  return routed_by(
+      w,
+      router{.prior = modality_mask{open.matrix()}, .score = softmax{}, .select = top_k{w.k}, .weigh = renormalize{}});
 }
 
 register_contenders const registered{

@@ -28,8 +28,8 @@ preset_routes expert_routes(world const& w, Router const& r, std::int64_t segmen
   tensor<offset_t> offsets({w.size() + 1});
   tensor<index_t> ids({picked.size()});
   tensor<float> by_token({picked.size()});
-  picks_by_token(w.executor, matrix_view<offset_t const>(picked.matrix()), matrix_view<float const>(weights.matrix()), w.experts(),
-                 token_choices_view<float>{offsets.row(), ids.row(), by_token.row(), {}});
+  picks_by_token(w.executor, matrix_view<offset_t const>(picked.matrix()), matrix_view<float const>(weights.matrix()),
+                 w.experts(), token_choices_view<float>{offsets.row(), ids.row(), by_token.row(), {}});
   auto out = routes_of(w, experts, describe(r).c_str());
   for (std::int64_t t = 0; t < w.size(); ++t)
     for (auto c = offsets[t]; c < offsets[t + 1]; ++c) {
@@ -55,7 +55,8 @@ preset_routes sparsemixer_routes(world const& w) {
   how.describe(t);
   auto out = routes_of(w, how.k, t.c_str());
   auto work = memory(sparsemixer_workspace_bytes(w.executor, how, w.experts()));
-  route_sparsemixer(w.executor, how, w.batch(), sparsemixer_view<float>{out.ids.matrix(), out.weights.matrix(), {}, {}}, workspace(work));
+  route_sparsemixer(w.executor, how, w.batch(), sparsemixer_view<float>{out.ids.matrix(), out.weights.matrix(), {}, {}},
+                    workspace(work));
   return out;
 }
 preset_routes prototype_routes(world const& w) {
@@ -67,7 +68,8 @@ preset_routes prototype_routes(world const& w) {
   tensor<float> group_weights({w.size(), w.k}), inner({w.size(), w.k});
   auto work = memory(two_level_workspace_bytes(w.executor, every_group{w.k}, one, w.k, width));
   route_two_level(w.executor, every_group{w.k}, one, batch<float>{}, matrix_view<float const>(w.logits.matrix()), width,
-                  two_level_view<float>{out.ids.matrix(), out.weights.matrix(), groups.matrix(), group_weights.matrix(), inner.matrix()},
+                  two_level_view<float>{out.ids.matrix(), out.weights.matrix(), groups.matrix(), group_weights.matrix(),
+                                        inner.matrix()},
                   workspace(work));
   return out;
 }
@@ -79,7 +81,9 @@ register_contenders const registered{
     contender_of<[](world const& w) {
       return router{.select = gumbel_threshold{.tau = 1, .threshold = .05f, .max_experts = w.experts()}};
     }>("Gumbel threshold", "S164"),
-    contender_of<[](world const& w) { return router{.select = uniform_random<>{.k = w.k}, .weigh = constant_weight{}}; }>("uniform random", "S090"),
+    contender_of<[](world const& w) {
+      return router{.select = uniform_random<>{.k = w.k}, .weigh = constant_weight{}};
+    }>("uniform random", "S090"),
 };
 
 }  // namespace

@@ -29,11 +29,13 @@ preset_routes hash_routes(world const& w) {
     } else {
       float mean = 0;
       for (int p = 0; p < patch_pixels; ++p) mean += w.tokens.features[t * patch_pixels + p] / patch_pixels;
-      h = static_cast<std::uint32_t>(w.tokens.position[i] * 32 + static_cast<int>((mean + 0.9f) * 11)) * 2654435761u >> 7;
+      h = static_cast<std::uint32_t>(w.tokens.position[i] * 32 + static_cast<int>((mean + 0.9f) * 11)) * 2654435761u >>
+          7;
     }
     ids[i] = static_cast<index_t>(h % vocabulary);
   }
-  router const r{.score = softmax{}, .select = hash_choice{.table = {table.data(), vocabulary, w.k}, .vocabulary_id = ids},
+  router const r{.score = softmax{},
+                 .select = hash_choice{.table = {table.data(), vocabulary, w.k}, .vocabulary_id = ids},
                  .weigh = renormalize{}};
   preset_routes out{tensor<index_t>({w.size(), w.k}), tensor<float>({w.size(), w.k}), describe(r).c_str()};
   auto work = memory(route_workspace_bytes(w.executor, r, w.size(), w.experts()));
@@ -42,22 +44,32 @@ preset_routes hash_routes(world const& w) {
 }
 
 register_contenders const compositions{
-    contender_of<[](world const& w) { return router{.score = softmax{}, .select = top_k{w.k}, .weigh = keep_scores{}}; }>("softmax top-k", "P12"),
+    contender_of<[](world const& w) {
+      return router{.score = softmax{}, .select = top_k{w.k}, .weigh = keep_scores{}};
+    }>("softmax top-k", "P12"),
     contender_of<[](world const& w) {
       return router{.score = softmax{}, .select = top_p{.p = .5f, .max_experts = w.experts()}, .weigh = keep_scores{}};
     }>("top-p 0.5", "S013"),
     contender_of<[](world const& w) {
-      return router{.score = softmax{}, .select = entropy_switch<>{.threshold = .9f, .base = top_p{.p = .5f, .max_experts = w.experts(), .min_experts = 2, .boundary = crossing::drop}},
-                    .weigh = keep_scores{}};
+      return router{
+          .score = softmax{},
+          .select =
+              entropy_switch<>{
+                  .threshold = .9f,
+                  .base = top_p{.p = .5f, .max_experts = w.experts(), .min_experts = 2, .boundary = crossing::drop}},
+          .weigh = keep_scores{}};
     }>("entropy switch", "S061"),
     contender_of<[](world const& w) {
       return router{.score = softmax{}, .select = ratio_threshold{.mu = .5f, .k = w.k}, .weigh = renormalize{}};
     }>("ratio threshold 0.5", "S161"),
     contender_of<[](world const& w) {
-      return router{.score = relu{}, .select = above{.threshold = 4, .max_experts = w.experts()}, .weigh = renormalize{}};
+      return router{
+          .score = relu{}, .select = above{.threshold = 4, .max_experts = w.experts()}, .weigh = renormalize{}};
     }>("above 4 (ReLU)", "S096"),
     contender_of<[](world const& w) {
-      return router{.score = softmax{}, .select = null_experts<>{.nulls = w.experts() / 4, .base = {2 * w.k}, .place = null_place::empty}, .weigh = renormalize{}};
+      return router{.score = softmax{},
+                    .select = null_experts<>{.nulls = w.experts() / 4, .base = {2 * w.k}, .place = null_place::empty},
+                    .weigh = renormalize{}};
     }>("null experts", "S065"),
     {"hash of the token", "S121", hash_routes},
 };
@@ -67,10 +79,16 @@ bool const presets_registered = [] {
     auto const run = p.run;
     bool const biased = p.takes_bias;
     all_contenders().push_back({p.name, p.id, [run, biased](world const& w) {
-      preset_request q{.logits = w.logits, .bias = {}, .modality = w.tokens.modality, .group = {}, .valid = {}, .k = w.k, .executor = w.executor};
-      if (biased) q.bias = balanced_bias(w, run);
-      return run(q);
-    }});
+                                  preset_request q{.logits = w.logits,
+                                                   .bias = {},
+                                                   .modality = w.tokens.modality,
+                                                   .group = {},
+                                                   .valid = {},
+                                                   .k = w.k,
+                                                   .executor = w.executor};
+                                  if (biased) q.bias = balanced_bias(w, run);
+                                  return run(q);
+                                }});
   }
   return true;
 }();

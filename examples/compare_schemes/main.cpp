@@ -15,13 +15,14 @@ namespace moeroute_examples {
 namespace {
 
 std::string short_table(std::vector<shown> const& all, world const& w) {
-  table t({"scheme", "id", "experts a token", "max/mean", "variation", "entropy", "unused", "dropped at 1.25", "modality split", "top weight", "as softmax top-k"});
+  table t({"scheme", "id", "experts a token", "max/mean", "variation", "entropy", "unused", "dropped at 1.25",
+           "modality split", "top weight", "as softmax top-k"});
   for (auto const& s : all)
     t.add({s.name, s.id, fixed_digits(static_cast<double>(s.load.summary.total) / static_cast<double>(w.size()), 2),
            fixed_digits(s.load.summary.max_over_mean(), 2), fixed_digits(s.load.summary.cv, 2),
            fixed_digits(s.load.summary.relative_entropy(), 3), std::to_string(s.load.summary.dead),
-           fixed_digits(100 * s.dropped, 1) + " %", fixed_digits(s.load.specialization, 2), fixed_digits(s.load.top_weight, 2),
-           fixed_digits(s.agreement, 3)});
+           fixed_digits(100 * s.dropped, 1) + " %", fixed_digits(s.load.specialization, 2),
+           fixed_digits(s.load.top_weight, 2), fixed_digits(s.agreement, 3)});
   return t.words();
 }
 
@@ -33,16 +34,21 @@ int run(int argc, char** argv) {
   app.add_option("--out", out, "Folder for table and figures")->capture_default_str();
   app.add_option("--data", data, "Folder of the data")->capture_default_str();
   app.add_option("--images", images, "Images, 16 tokens each")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--glosses", glosses, "Glosses, about 11 tokens each")->check(CLI::Range(1, 2000))->capture_default_str();
+  app.add_option("--glosses", glosses, "Glosses, about 11 tokens each")
+      ->check(CLI::Range(1, 2000))
+      ->capture_default_str();
   app.add_option("--experts", experts, "Experts: a multiple of 8")->check(CLI::Range(8, 256))->capture_default_str();
-  app.add_option("--k", k, "Experts per token, where a scheme leaves it open")->check(CLI::Range(1, 8))->capture_default_str();
+  app.add_option("--k", k, "Experts per token, where a scheme leaves it open")
+      ->check(CLI::Range(1, 8))
+      ->capture_default_str();
   app.add_option("--executor", executor, "serial or threads:N")->capture_default_str();
   app.add_flag("--quiet", quiet, "No progress line");
   CLI11_PARSE(app, argc, argv);
 
   auto const w = make_world(load_corpus(data), images, glosses, experts, k, any_executor::named(executor));
   auto contenders = all_contenders();  // softmax top-k first: the others are compared with it
-  auto const first = std::find_if(contenders.begin(), contenders.end(), [](auto const& c) { return c.name == "softmax top-k"; });
+  auto const first =
+      std::find_if(contenders.begin(), contenders.end(), [](auto const& c) { return c.name == "softmax top-k"; });
   if (first != contenders.end()) std::rotate(contenders.begin(), first, first + 1);
   progress bar("routing", std::ssize(contenders), quiet);
   std::vector<shown> all;
@@ -57,7 +63,8 @@ int run(int argc, char** argv) {
   }
   bar.clear();
   std::printf("%lld image tokens, %lld words, %lld experts, k = %lld\n\n", static_cast<long long>(images * patches),
-              static_cast<long long>(w.size() - images * patches), static_cast<long long>(experts), static_cast<long long>(k));
+              static_cast<long long>(w.size() - images * patches), static_cast<long long>(experts),
+              static_cast<long long>(k));
   auto const words = short_table(all, w);
   std::printf("%s", words.c_str());
   for (auto const& s : skipped) std::printf("left out: %s\n", s.c_str());
@@ -65,7 +72,8 @@ int run(int argc, char** argv) {
   write_text(std::filesystem::path(out) / "table.txt", words);
   auto const different = distinct(all);
   for (auto const& [name, svg] : views(different, w)) write_text(std::filesystem::path(out) / name, svg);
-  std::printf("\n%zu schemes, %zu of them different at this k; table and figures in %s\n", all.size(), different.size(), out.c_str());
+  std::printf("\n%zu schemes, %zu of them different at this k; table and figures in %s\n", all.size(), different.size(),
+              out.c_str());
   return 0;
 }
 

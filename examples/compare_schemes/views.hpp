@@ -23,10 +23,11 @@ inline shown look_at(contender const& c, world const& w, shown const* first) {
   s.load = statistics_of(s.routes.ids, s.routes.weights.values, w.tokens.modality, w.experts());
   moeroute::capacity_rule const rule{.formula = moeroute::capacity_formula::given,
                                      .slots = static_cast<std::int64_t>(std::ceil(1.25 * s.load.summary.mean))};
-  planned const plan(w.executor, moeroute::choices_view<moeroute::index_t>{.ids = s.routes.ids.matrix()}, w.experts(), {}, {.rule = rule});
-  for (auto const slot : plan.slot_of_choice.values) s.dropped += slot == moeroute::dropped_slot ? 1 / std::max(1., static_cast<double>(s.load.summary.total)) : 0;
-  if (first != nullptr)
-    s.agreement = shared_choices(s.routes.ids, first->routes.ids);
+  planned const plan(w.executor, moeroute::choices_view<moeroute::index_t>{.ids = s.routes.ids.matrix()}, w.experts(),
+                     {}, {.rule = rule});
+  for (auto const slot : plan.slot_of_choice.values)
+    s.dropped += slot == moeroute::dropped_slot ? 1 / std::max(1., static_cast<double>(s.load.summary.total)) : 0;
+  if (first != nullptr) s.agreement = shared_choices(s.routes.ids, first->routes.ids);
   return s;
 }
 
@@ -34,7 +35,8 @@ inline shown look_at(contender const& c, world const& w, shown const* first) {
 inline std::vector<shown> distinct(std::vector<shown> const& all) {
   std::vector<shown> out;
   for (auto const& s : all) {
-    auto const same = std::find_if(out.begin(), out.end(), [&](auto const& o) { return o.routes.ids.values == s.routes.ids.values; });
+    auto const same =
+        std::find_if(out.begin(), out.end(), [&](auto const& o) { return o.routes.ids.values == s.routes.ids.values; });
     if (same == out.end()) out.push_back(s);
   }
   return out;
@@ -59,11 +61,17 @@ inline std::string load_view(std::vector<shown> const& all) {
     auto const row = [&](std::int64_t m) {
       return std::vector<double>(s.load.usage.matrix()[m].begin(), s.load.usage.matrix()[m].end());
     };
-    panels.push_back({s.name, "max/mean " + svg_detail::fixed_words(s.load.summary.max_over_mean(), 2) + " \u00b7 unused " + std::to_string(s.load.summary.dead),
+    panels.push_back({s.name,
+                      "max/mean " + svg_detail::fixed_words(s.load.summary.max_over_mean(), 2) + " \u00b7 unused " +
+                          std::to_string(s.load.summary.dead),
                       {{.name = "image patches", .y = row(0)}, {.name = "words", .y = row(1)}}});
   }
-  return small_multiples({.title = "Who does the work", .subtitle = "Tokens per expert on the same batch; schemes that agree everywhere are shown once",
-                          .x_label = "experts", .y_label = "chosen places"}, panels, 4, false);
+  return small_multiples(
+      {.title = "Who does the work",
+       .subtitle = "Tokens per expert on the same batch; schemes that agree everywhere are shown once",
+       .x_label = "experts",
+       .y_label = "chosen places"},
+      panels, 4, false);
 }
 
 inline std::string modality_view(std::vector<shown> const& all, world const& w) {
@@ -71,9 +79,13 @@ inline std::string modality_view(std::vector<shown> const& all, world const& w) 
   for (auto const& s : all)
     for (std::size_t e = 0; e < s.load.load.size(); ++e)
       share.push_back(s.load.load[e] > 0 ? s.load.text_share[e] : std::nan(""));
-  return heat_map({.title = "Patches or words?", .subtitle = "Text share of each expert, corrected for how many tokens of each kind there are; empty: nobody chose it",
-                   .x_label = "expert"}, names(all), numbers(w.experts()), share,
-                  {.map = color_map::diverging, .low = 0, .high = 1, .legend = "text", .digits = 2});
+  return heat_map(
+      {.title = "Patches or words?",
+       .subtitle =
+           "Text share of each expert, corrected for how many tokens of each kind there are; empty: nobody chose it",
+       .x_label = "expert"},
+      names(all), numbers(w.experts()), share,
+      {.map = color_map::diverging, .low = 0, .high = 1, .legend = "text", .digits = 2});
 }
 
 inline std::string balance_view(std::vector<shown> const& all) {
@@ -84,7 +96,9 @@ inline std::string balance_view(std::vector<shown> const& all) {
   });
   series most{.name = "busiest expert over mean", .y = {}};
   for (auto const& s : sorted) most.y.push_back(s.load.summary.max_over_mean());
-  return bar_chart({.title = "How even is the load?", .subtitle = "Busiest expert over the mean; 1 is perfectly even", .x_label = "max / mean load"},
+  return bar_chart({.title = "How even is the load?",
+                    .subtitle = "Busiest expert over the mean; 1 is perfectly even",
+                    .x_label = "max / mean load"},
                    names(sorted), {most});
 }
 
@@ -92,8 +106,9 @@ inline std::string agreement_view(std::vector<shown> const& all) {
   std::vector<double> values;
   for (auto const& a : all)
     for (auto const& b : all) values.push_back(shared_choices(a.routes.ids, b.routes.ids));
-  return heat_map({.title = "Who agrees with whom", .subtitle = "Share of the choices of the scheme at the left that the scheme on top made too"}, names(all), names(all),
-                  values, {.low = 0, .high = 1, .legend = "shared", .digits = 2});
+  return heat_map({.title = "Who agrees with whom",
+                   .subtitle = "Share of the choices of the scheme at the left that the scheme on top made too"},
+                  names(all), names(all), values, {.low = 0, .high = 1, .legend = "shared", .digits = 2});
 }
 
 // What each expert sees under the first scheme: share of every class of image and topic.
@@ -103,13 +118,17 @@ inline std::string class_view(shown const& s, world const& w) {
   auto const experts = static_cast<std::size_t>(w.experts()), k = static_cast<std::size_t>(s.k());
   std::vector<double> share(rows.size() * experts), total(rows.size());
   for (std::size_t t = 0; t < w.tokens.modality.size(); ++t) {
-    auto const row = static_cast<std::size_t>(w.tokens.label[t] + (w.tokens.modality[t] == text_modality ? image_classes : 0));
+    auto const row =
+        static_cast<std::size_t>(w.tokens.label[t] + (w.tokens.modality[t] == text_modality ? image_classes : 0));
     for (std::size_t j = 0; j < k; ++j)
-      if (auto const id = s.routes.ids.values[t * k + j]; id >= 0) ++share[row * experts + static_cast<std::size_t>(id)], ++total[row];
+      if (auto const id = s.routes.ids.values[t * k + j]; id >= 0)
+        ++share[row * experts + static_cast<std::size_t>(id)], ++total[row];
   }
   for (std::size_t i = 0; i < share.size(); ++i) share[i] *= 100 / std::max(1., total[i / experts]);
-  return heat_map({.title = "Where things go", .subtitle = "Percent of the choices of each image class and each topic, " + s.name, .x_label = "expert"}, rows,
-                  numbers(w.experts()), share, {.legend = "percent", .digits = 0});
+  return heat_map({.title = "Where things go",
+                   .subtitle = "Percent of the choices of each image class and each topic, " + s.name,
+                   .x_label = "expert"},
+                  rows, numbers(w.experts()), share, {.legend = "percent", .digits = 0});
 }
 
 }  // namespace views_detail

@@ -12,10 +12,10 @@
 namespace moeroute_examples {
 
 struct world {
-  token_batch tokens;           // held-out images and glosses
-  tensor<float> logits;         // [T, E]
+  token_batch tokens;             // held-out images and glosses
+  tensor<float> logits;           // [T, E]
   tensor<float> training_logits;  // of other tokens, for what is learned
-  tensor<float> centroids;      // [E, 49]
+  tensor<float> centroids;        // [E, 49]
   moeroute::index_t k = 2;
   any_executor executor;
 
@@ -55,11 +55,13 @@ inline tensor<float> centroids_of(token_batch const& tokens, std::int64_t expert
   return c;
 }
 
-inline tensor<float> logits_of(any_executor const& x, tensor<float> const& hidden, tensor<float> const& centroids, double scale) {
+inline tensor<float> logits_of(any_executor const& x, tensor<float> const& hidden, tensor<float> const& centroids,
+                               double scale) {
   auto const width = centroids.extent(1);
   tensor<float> same({width, width});
   for (std::int64_t i = 0; i < width; ++i) same[i * width + i] = 1;
-  moeroute::cosine_gate<> const gate{.projection = same.matrix(), .expert = centroids.matrix(), .log_scale = std::log(scale)};
+  moeroute::cosine_gate<> const gate{
+      .projection = same.matrix(), .expert = centroids.matrix(), .log_scale = std::log(scale)};
   tensor<float> out({hidden.extent(0), centroids.extent(0)});
   auto work = memory(gate.workspace_bytes(x, hidden.extent(0)));
   moeroute::throw_if_bad(gate(x, hidden.matrix(), out.matrix(), moeroute::workspace(work)));
@@ -73,20 +75,26 @@ inline tensor<float> logits_of(any_executor const& x, tensor<float> const& hidde
 template <class Run>
 tensor<float> balanced_bias(world const& w, Run const& run, int steps = 60) {
   using namespace moeroute;
-  preset_request q{.logits = w.training_logits, .bias = tensor<float>({w.experts()}), .modality = {}, .group = {}, .valid = {},
-                   .k = w.k, .executor = w.executor};
+  preset_request q{.logits = w.training_logits,
+                   .bias = tensor<float>({w.experts()}),
+                   .modality = {},
+                   .group = {},
+                   .valid = {},
+                   .k = w.k,
+                   .executor = w.executor};
   for (int s = 0; s < steps; ++s) {
     auto const ids = run(q).ids;
     tensor<std::int64_t> counts({w.experts()});
     auto work = memory(count_choices_workspace_bytes(w.executor, ids.extent(0), w.experts()));
     count_choices(w.executor, ids.matrix(), {}, counts.row(), workspace(work));
-    update_bias(w.executor, sign_update{.rate = 0.02 * (1 - static_cast<double>(s) / steps)}, counts.row(), q.bias.row());
+    update_bias(w.executor, sign_update{.rate = 0.02 * (1 - static_cast<double>(s) / steps)}, counts.row(),
+                q.bias.row());
   }
   return q.bias;
 }
 
-inline world make_world(corpus const& data, std::int64_t images, std::int64_t glosses, std::int64_t experts, std::int64_t k,
-                        any_executor const& x) {
+inline world make_world(corpus const& data, std::int64_t images, std::int64_t glosses, std::int64_t experts,
+                        std::int64_t k, any_executor const& x) {
   using namespace world_detail;
   world w;
   w.k = as_index(k);

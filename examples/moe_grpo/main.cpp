@@ -67,7 +67,8 @@ int run(settings const& s) {
     auto const about_images = ask(test, first, {}, 99);
 
     std::set<std::string> done;
-    for (auto const& line : read_lines(results)) done.insert(line.at("method").get<std::string>() + "/" + std::to_string(line.at("seed").get<int>()));
+    for (auto const& line : read_lines(results))
+      done.insert(line.at("method").get<std::string>() + "/" + std::to_string(line.at("seed").get<int>()));
     std::set<std::string> wanted;
     std::istringstream list(s.quick && s.only.empty() ? "start,det_ft,moe_grpo" : s.only);
     for (std::string w; std::getline(list, w, ',');) wanted.insert(w);
@@ -98,8 +99,9 @@ int run(settings const& s) {
         auto labelled = items;
         for (auto& q : labelled) q.right = q.label;
         auto const seen = evaluate(p, labelled, tune, words, &plain);
-        nlohmann::json j{{"method", m.name}, {"seed", seed}, {"bench", where.name}, {"seconds", seconds},
-                         {"test", to_json(held)}, {"shifted_image", shifted.image()}, {"train", seen.overall()}};
+        nlohmann::json j{{"method", m.name},       {"seed", seed},          {"bench", where.name},
+                         {"seconds", seconds},     {"test", to_json(held)}, {"shifted_image", shifted.image()},
+                         {"train", seen.overall()}};
         j["reward"] = log.reward, j["spread"] = log.spread;
         j["clipped"] = mean_of(log.clipped), j["kl"] = mean_of(log.kl);
         j["ratio_most"] = log.ratio_most.empty() ? 0 : *std::max_element(log.ratio_most.begin(), log.ratio_most.end());
@@ -117,7 +119,8 @@ int run(settings const& s) {
     for (auto const& l : lines)
       if (l.at("method") == "moe_grpo") {
         auto const r = l.at("reward").get<std::vector<double>>();
-        double const before = std::accumulate(r.begin(), r.begin() + 15, 0.) / 15, after = std::accumulate(r.end() - 15, r.end(), 0.) / 15;
+        double const before = std::accumulate(r.begin(), r.begin() + 15, 0.) / 15,
+                     after = std::accumulate(r.end() - 15, r.end(), 0.) / 15;
         std::printf("reward of the first 15 steps %.3f, of the last 15 %.3f\n", before, after);
         return after > before ? 0 : 1;
       }
@@ -133,7 +136,8 @@ int main(int argc, char** argv) {
   CLI::App app("MoE-GRPO on a small multimodal transformer");
   app.add_option("--seeds", s.seeds, "how many seeds")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", s.first_seed, "the first of them");
-  app.add_option("--bench", s.bench, "routing (gates alone learn), all (every weight), more (every weight, more items)");
+  app.add_option("--bench", s.bench,
+                 "routing (gates alone learn), all (every weight), more (every weight, more items)");
   app.add_option("--methods", s.only, "names with commas between; all if left out");
   app.add_option("--out", s.out, "folder of the results");
   app.add_flag("--quick", s.quick, "one small seed, in seconds; fails if the reward does not rise");

@@ -21,8 +21,14 @@ inline bench named_bench(std::string const& name) {
   if (name == "routing") return {};
   if (name == "all") return {.name = "all", .trained = part::everything, .rate = 1e-3, .gate_factor = 5};
   if (name == "more")  // every weight, many items, wrong labels
-    return {.name = "more", .trained = part::everything, .rate = 1e-3, .gate_factor = 5, .images = 500, .glosses = 500,
-            .prompts = 16, .steps = 300};
+    return {.name = "more",
+            .trained = part::everything,
+            .rate = 1e-3,
+            .gate_factor = 5,
+            .images = 500,
+            .glosses = 500,
+            .prompts = 16,
+            .steps = 300};
   throw moeroute_examples::input_error("command line", "--bench", "routing, all or more", name);
 }
 
@@ -36,10 +42,10 @@ struct method {
   bool guided = true;
   double token_weight = 1, gate_weight = 1;
   double balance = 0;
-  double wrong = -1;                 // share of wrong labels; below 0: the bench's
-  int longer = 1;                    // times the steps of the bench
+  double wrong = -1;  // share of wrong labels; below 0: the bench's
+  int longer = 1;     // times the steps of the bench
   int rollouts = 8, inner = 1;
-  bool shuffled = false;             // rewards exchanged inside a group
+  bool shuffled = false;  // rewards exchanged inside a group
   scope over = scope::every_position;
   moeroute::probability_of measure = moeroute::probability_of::ordered;
   moeroute::policy_surrogate surrogate = moeroute::grpo_surrogate();

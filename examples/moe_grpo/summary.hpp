@@ -117,16 +117,32 @@ inline void figures(comparison const& c, std::vector<std::string> const& names, 
   for (char const* m : {"moe_grpo", "no_mask", "noise_mask", "token_only", "shuffled"})
     if (c.has(m)) reward.push_back(smooth(c, m, "reward")), spread.push_back(smooth(c, m, "spread"));
   if (!reward.empty()) {
-    write_text(folder / "reward.svg", line_chart({.title = "Reward during training", .subtitle = "mean over seeds, 20 steps a point", .x_label = "step", .y_label = "mean reward"}, reward));
-    write_text(folder / "spread.svg", line_chart({.title = "Deviation of rewards inside a group", .subtitle = "mean over seeds, 20 steps a point", .x_label = "step", .y_label = "deviation"}, spread));
+    write_text(folder / "reward.svg", line_chart({.title = "Reward during training",
+                                                  .subtitle = "mean over seeds, 20 steps a point",
+                                                  .x_label = "step",
+                                                  .y_label = "mean reward"},
+                                                 reward));
+    write_text(folder / "spread.svg", line_chart({.title = "Deviation of rewards inside a group",
+                                                  .subtitle = "mean over seeds, 20 steps a point",
+                                                  .x_label = "step",
+                                                  .y_label = "deviation"},
+                                                 spread));
   }
-  series accuracy{.name = "accuracy", .x = {}, .y = {}, .error = {}}, entropy{.name = "entropy of use", .x = {}, .y = {}, .error = {}};
+  series accuracy{.name = "accuracy", .x = {}, .y = {}, .error = {}},
+      entropy{.name = "entropy of use", .x = {}, .y = {}, .error = {}};
   for (auto const& m : names) {
     accuracy.y.push_back(100 * mean_of(c.values(m, "accuracy")));
     entropy.y.push_back(mean_of(c.values(m, "use_entropy")));
   }
-  write_text(folder / "accuracy.svg", bar_chart({.title = "Held-out accuracy", .subtitle = "mean over seeds", .x_label = "", .y_label = "percent"}, names, {accuracy}));
-  write_text(folder / "entropy.svg", bar_chart({.title = "Entropy of expert use", .subtitle = "held-out, deterministic top-k; log 8 = 2.08", .x_label = "", .y_label = "nats"}, names, {entropy}));
+  write_text(
+      folder / "accuracy.svg",
+      bar_chart({.title = "Held-out accuracy", .subtitle = "mean over seeds", .x_label = "", .y_label = "percent"},
+                names, {accuracy}));
+  write_text(folder / "entropy.svg", bar_chart({.title = "Entropy of expert use",
+                                                .subtitle = "held-out, deterministic top-k; log 8 = 2.08",
+                                                .x_label = "",
+                                                .y_label = "nats"},
+                                               names, {entropy}));
   // Expert use by family and by modality, last layer of the first seed.
   for (char const* m : {"start", "det_ft", "moe_grpo"}) {
     if (!c.has(m)) continue;
@@ -134,8 +150,9 @@ inline void figures(comparison const& c, std::vector<std::string> const& names, 
     for (char const* by : {"by_family", "by_modality"}) {
       if (!test.contains(by)) continue;
       auto const t = test.at(by).back().get<std::vector<double>>();
-      std::vector<std::string> rows = std::string(by) == "by_modality" ? std::vector<std::string>{"vision", "text"}
-                                                                      : std::vector<std::string>(family_names, family_names + families);
+      std::vector<std::string> rows = std::string(by) == "by_modality"
+                                          ? std::vector<std::string>{"vision", "text"}
+                                          : std::vector<std::string>(family_names, family_names + families);
       std::size_t const experts = t.size() / rows.size();
       std::vector<std::string> columns;
       std::vector<double> share;
@@ -145,8 +162,10 @@ inline void figures(comparison const& c, std::vector<std::string> const& names, 
         for (std::size_t e = 0; e < experts; ++e) total += t[r * experts + e];
         for (std::size_t e = 0; e < experts; ++e) share.push_back(total > 0 ? t[r * experts + e] / total : 0);
       }
-      write_text(folder / (std::string("use_") + m + (std::string(by) == "by_modality" ? "_modality.svg" : "_family.svg")),
-                 heat_map({.title = std::string("Expert use, last layer: ") + m, .x_label = "expert"}, rows, columns, share, {.low = 0, .legend = "share of choices"}));
+      write_text(
+          folder / (std::string("use_") + m + (std::string(by) == "by_modality" ? "_modality.svg" : "_family.svg")),
+          heat_map({.title = std::string("Expert use, last layer: ") + m, .x_label = "expert"}, rows, columns, share,
+                   {.low = 0, .legend = "share of choices"}));
     }
   }
 }
@@ -159,15 +178,20 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
   using summary_detail::number;
   using summary_detail::words;
   comparison const c(runs);
-  std::string out = "| method | what | n | accuracy | minus det_ft [95 %] | image / text | shifted image | train | use entropy | divergence | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+  std::string out =
+      "| method | what | n | accuracy | minus det_ft [95 %] | image / text | shifted image | train | use entropy | "
+      "divergence | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
   std::vector<std::string> names;
   for (auto const& m : methods) {
     if (!c.has(m.name)) continue;
     names.push_back(m.name);
-    auto const mean = [&](char const* f, double factor, int digits) { return number(factor * mean_of(c.values(m.name, f)), digits); };
-    out += "| " + m.name + " | " + m.words + " | " + std::to_string(c.runs(m.name).size()) + " | " + mean("accuracy", 100, 1) + " | " +
-           words(c.difference(m.name, "det_ft", "accuracy", 100), 1) + " | " + mean("image", 100, 1) + " / " + mean("text", 100, 1) + " | " +
-           mean("shifted", 100, 1) + " | " + mean("train", 100, 1) + " | " + mean("use_entropy", 1, 3) + " | " + mean("divergence", 1, 3) + " | " +
+    auto const mean = [&](char const* f, double factor, int digits) {
+      return number(factor * mean_of(c.values(m.name, f)), digits);
+    };
+    out += "| " + m.name + " | " + m.words + " | " + std::to_string(c.runs(m.name).size()) + " | " +
+           mean("accuracy", 100, 1) + " | " + words(c.difference(m.name, "det_ft", "accuracy", 100), 1) + " | " +
+           mean("image", 100, 1) + " / " + mean("text", 100, 1) + " | " + mean("shifted", 100, 1) + " | " +
+           mean("train", 100, 1) + " | " + mean("use_entropy", 1, 3) + " | " + mean("divergence", 1, 3) + " | " +
            mean("seconds", 1, 0) + " |\n";
   }
   struct claim {
@@ -215,10 +239,13 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
   out += "\n| claim | difference | n | mean [95 %] |\n|---|---|---|---|\n";
   for (auto const& k : claims) {
     auto const d = c.difference(k.a, k.b, k.figure, k.factor);
-    if (d.n > 0) out += std::string("| ") + k.id + " | " + k.what + " | " + std::to_string(d.n) + " | " + words(d, k.digits) + " |\n";
+    if (d.n > 0)
+      out +=
+          std::string("| ") + k.id + " | " + k.what + " | " + std::to_string(d.n) + " | " + words(d, k.digits) + " |\n";
   }
   if (c.has("moe_grpo") && c.has("det_ft"))
-    out += "\nratio of the mean divergences, moe_grpo / det_ft: " + number(mean_of(c.values("moe_grpo", "divergence")) / mean_of(c.values("det_ft", "divergence")), 2) + "\n";
+    out += "\nratio of the mean divergences, moe_grpo / det_ft: " +
+           number(mean_of(c.values("moe_grpo", "divergence")) / mean_of(c.values("det_ft", "divergence")), 2) + "\n";
   if (!names.empty()) summary_detail::figures(c, names, folder);
   return out;
 }

@@ -41,9 +41,10 @@ class guide {
       moving.resize(q.size());
       matrix_view<double> const counts{moving.data(), 2, experts_};
       throw_if_bad(moeroute::try_move_counts(moeroute::serial{}, refresh,
-                                             seen.table(seen.layers[static_cast<std::size_t>(l)].by_modality, 2), counts, first));
-      moeroute::guide(moeroute::serial{}, {.percent = 25, .keep_open = k_}, counts, matrix_view<double>{q.data(), 2, experts_},
-                      m.layer(l), moeroute::workspace(space));
+                                             seen.table(seen.layers[static_cast<std::size_t>(l)].by_modality, 2),
+                                             counts, first));
+      moeroute::guide(moeroute::serial{}, {.percent = 25, .keep_open = k_}, counts,
+                      matrix_view<double>{q.data(), 2, experts_}, m.layer(l), moeroute::workspace(space));
     }
     return m;
   }
@@ -59,7 +60,8 @@ class grpo_step {
 
   // One batch of prompts; `rollouts` answers to each. Moves p.
   void operator()(parameters<float>& p, std::vector<item> const& prompts, sources from, vocabulary const& words,
-                  library_router<float>& router, adam<float>& move, schedule const& rate, part trained, int step, curves& log) {
+                  library_router<float>& router, adam<float>& move, schedule const& rate, part trained, int step,
+                  curves& log) {
     batch b;
     for (auto const& q : prompts)
       for (int i = 0; i < m_.rollouts; ++i) append(b, q, from, words);
@@ -85,7 +87,8 @@ class grpo_step {
       std::vector<float> const gate_now = update == 0 ? gate_old : gate_log_prob(router, b);
       moeroute::segments const answers(rollouts, 1), positions{row_view<offset_t const>(b.offset)};
       auto const d_token = slopes(token_now, token_old, 1, rollouts, answers, {}, m_.token_weight, nullptr);
-      auto const over = m_.over == scope::answers ? row_view<std::uint8_t const>(b.is_answer) : row_view<std::uint8_t const>{};
+      auto const over =
+          m_.over == scope::answers ? row_view<std::uint8_t const>(b.is_answer) : row_view<std::uint8_t const>{};
       auto const layers = static_cast<offset_t>(tape_.layers.size());
       auto const d_gate = slopes(gate_now, gate_old, layers, b.tokens(), positions, over, m_.gate_weight,
                                  update + 1 == m_.inner ? &log : nullptr);
@@ -123,11 +126,14 @@ class grpo_step {
     auto const n = static_cast<std::size_t>(m_.rollouts);
     double mean = 0, spread = 0;
     for (std::size_t first = 0; first < reward.size(); first += n) {
-      double const r = std::accumulate(reward.begin() + static_cast<std::ptrdiff_t>(first), reward.begin() + static_cast<std::ptrdiff_t>(first + n), 0.) / static_cast<double>(n);
+      double const r = std::accumulate(reward.begin() + static_cast<std::ptrdiff_t>(first),
+                                       reward.begin() + static_cast<std::ptrdiff_t>(first + n), 0.) /
+                       static_cast<double>(n);
       mean += r, spread += std::sqrt(r * (1 - r));  // rewards are 0 or 1
       if (m_.shuffled) {
         generator g(seed_ * 1000003 + static_cast<std::uint64_t>(step), 0x5A0F + first);
-        std::vector<float> group(reward.begin() + static_cast<std::ptrdiff_t>(first), reward.begin() + static_cast<std::ptrdiff_t>(first + n));
+        std::vector<float> group(reward.begin() + static_cast<std::ptrdiff_t>(first),
+                                 reward.begin() + static_cast<std::ptrdiff_t>(first + n));
         g.shuffle(group);
         std::copy(group.begin(), group.end(), reward.begin() + static_cast<std::ptrdiff_t>(first));
       }
@@ -136,7 +142,8 @@ class grpo_step {
     log.reward.push_back(mean / groups), log.spread.push_back(spread / groups);
     advantage_.resize(reward.size());
     moeroute::group_advantages(moeroute::serial{}, m_.advantage, row_view<float const>(reward),
-                               moeroute::segments(static_cast<offset_t>(reward.size() / n), m_.rollouts), row_view<float>(advantage_));
+                               moeroute::segments(static_cast<offset_t>(reward.size() / n), m_.rollouts),
+                               row_view<float>(advantage_));
   }
   void share_of_options() {
     share_ = tape_.option_logits;
@@ -148,30 +155,37 @@ class grpo_step {
   std::vector<float> token_log_prob(batch const& b) {
     share_of_options();
     std::vector<float> out(static_cast<std::size_t>(b.size()));
-    for (std::size_t q = 0; q < out.size(); ++q) out[q] = std::log(std::max(1e-30f, share_(static_cast<Eigen::Index>(q), said_[q])));
+    for (std::size_t q = 0; q < out.size(); ++q)
+      out[q] = std::log(std::max(1e-30f, share_(static_cast<Eigen::Index>(q), said_[q])));
     return out;
   }
   std::vector<float> gate_log_prob(library_router<float>& router, batch const& b) {
     std::vector<float> out(tape_.layers.size() * static_cast<std::size_t>(b.tokens()));
     if (m_.gate_weight == 0) return out;
     for (std::size_t l = 0; l < tape_.layers.size(); ++l)
-      router.log_prob(static_cast<int>(l), b, tape_.layers[l], {out.data() + static_cast<offset_t>(l) * b.tokens(), b.tokens()});
+      router.log_prob(static_cast<int>(l), b, tape_.layers[l],
+                      {out.data() + static_cast<offset_t>(l) * b.tokens(), b.tokens()});
     return out;
   }
   // weight * d loss / d log-probability, layers x positions.
-  std::vector<double> slopes(std::vector<float> const& now, std::vector<float> const& old, offset_t layers, offset_t positions,
-                             moeroute::segments rollouts, row_view<std::uint8_t const> included, double weight, curves* log) {
+  std::vector<double> slopes(std::vector<float> const& now, std::vector<float> const& old, offset_t layers,
+                             offset_t positions, moeroute::segments rollouts, row_view<std::uint8_t const> included,
+                             double weight, curves* log) {
     std::vector<double> d(now.size());
     std::vector<moeroute::objective_sums> each(advantage_.size()), total(1);
     moeroute::policy_objective(moeroute::serial{}, m_.surrogate,
-                               moeroute::policy_batch<float>{.log_prob = {now.data(), layers, positions}, .old = {old.data(), layers, positions},
-                                                             .reference = {}, .advantage = row_view<float const>(advantage_),
-                                                             .rollouts = rollouts, .included = included},
+                               moeroute::policy_batch<float>{.log_prob = {now.data(), layers, positions},
+                                                             .old = {old.data(), layers, positions},
+                                                             .reference = {},
+                                                             .advantage = row_view<float const>(advantage_),
+                                                             .rollouts = rollouts,
+                                                             .included = included},
                                moeroute::policy_gradient<double>{{d.data(), layers, positions}, each, total});
     for (auto& x : d) x *= weight;
     if (log != nullptr) {
       auto const& t = total[0];
-      log->clipped.push_back(t.clipped / t.terms), log->kl.push_back(t.kl / t.terms), log->ratio_most.push_back(t.ratio_most);
+      log->clipped.push_back(t.clipped / t.terms), log->kl.push_back(t.kl / t.terms),
+          log->ratio_most.push_back(t.ratio_most);
     }
     return d;
   }
@@ -186,8 +200,9 @@ class grpo_step {
 };
 
 // Runs a method on p, which is the start when it comes and trained when it goes.
-inline curves run_method(method const& m, bench const& where, parameters<float>& p, std::vector<item> const& items, sources from,
-                         vocabulary const& words, std::uint64_t seed, std::function<void()> const& after_step) {
+inline curves run_method(method const& m, bench const& where, parameters<float>& p, std::vector<item> const& items,
+                         sources from, vocabulary const& words, std::uint64_t seed,
+                         std::function<void()> const& after_step) {
   curves log;
   whole_batch_router<float> router;
   router.experts = p.shape.experts, router.k = p.shape.k, router.seed = seed, router.balance = m.balance;
@@ -198,9 +213,10 @@ inline curves run_method(method const& m, bench const& where, parameters<float>&
   item_stream stream(items, seed);
   if (m.by == teacher::labels) {
     router.mode = m.mode;
-    train_supervised<float>(p, stream, from, words, &router, {.rate = rate, .batch_size = where.prompts, .trained = where.trained},
-                            [&](int step, batch const&) { router.step = static_cast<std::uint32_t>(step); },
-                            [&](int, double) { after_step(); });
+    train_supervised<float>(
+        p, stream, from, words, &router, {.rate = rate, .batch_size = where.prompts, .trained = where.trained},
+        [&](int step, batch const&) { router.step = static_cast<std::uint32_t>(step); },
+        [&](int, double) { after_step(); });
   } else if (m.by == teacher::rewards) {
     grpo_step one(m, seed);
     adam<float> move(p);

@@ -34,24 +34,17 @@ nlohmann::json rounded(nlohmann::json j) {
   }
   return j;
 }
-std::string key(std::string const& name, std::uint64_t seed) {
-  return name + "/" + std::to_string(seed);
-}
+std::string key(std::string const& name, std::uint64_t seed) { return name + "/" + std::to_string(seed); }
 
 // The start is trained once and kept beside the results.
 parameters<float> start_of(bench const& b, int k, std::filesystem::path const& folder) {
-  auto const file =
-      folder / ("start-k" + std::to_string(k) + (b.size.experts == 16 ? "" : "-quick") + ".bin");
-  model_shape const shape{
-      .width = b.size.width, .layers = b.size.layers, .experts = b.size.experts, .k = k};
+  auto const file = folder / ("start-k" + std::to_string(k) + (b.size.experts == 16 ? "" : "-quick") + ".bin");
+  model_shape const shape{.width = b.size.width, .layers = b.size.layers, .experts = b.size.experts, .k = k};
   parameters<float> p(shape);
   auto const bytes = static_cast<std::streamsize>(p.values.size() * sizeof(float));
-  if (std::ifstream in(file, std::ios::binary);
-      in.read(reinterpret_cast<char*>(p.values.data()), bytes))
-    return p;
+  if (std::ifstream in(file, std::ios::binary); in.read(reinterpret_cast<char*>(p.values.data()), bytes)) return p;
   p = b.start(k);
-  std::ofstream(file, std::ios::binary)
-      .write(reinterpret_cast<char const*>(p.values.data()), bytes);
+  std::ofstream(file, std::ios::binary).write(reinterpret_cast<char const*>(p.values.data()), bytes);
   return p;
 }
 
@@ -91,8 +84,7 @@ int main(int count, char** words) {
       auto const add = [&](std::vector<method> const& some, std::uint64_t n) {
         for (std::uint64_t seed = 0; seed < n; ++seed)
           for (auto const& m : some)
-            if (only.empty() || std::find(only.begin(), only.end(), m.name) != only.end())
-              jobs.push_back({m, seed});
+            if (only.empty() || std::find(only.begin(), only.end(), m.name) != only.end()) jobs.push_back({m, seed});
       };
       add({{.name = "start"}}, 1);
       add(main_methods(b.size.experts), seeds);
@@ -104,12 +96,10 @@ int main(int count, char** words) {
         if (!starts.contains(how.k)) starts.emplace(how.k, start_of(b, how.k, out));
         auto j = rounded(b.run(how, seed, starts.at(how.k)));
         std::ofstream(lines_file, std::ios::app) << j.dump() << '\n';
-        std::printf("%-20s seed %llu  image %.3f text %.3f  MSI %.3f  bytes %.0f -> %.0f  %.1f s\n",
-                    how.name.c_str(), static_cast<unsigned long long>(seed),
-                    j["image"].get<double>(), j["text"].get<double>(), j["msi"].get<double>(),
-                    j["placement"]["index2"]["all"]["bytes"].get<double>(),
-                    j["placement"]["bin2"]["all"]["bytes"].get<double>(),
-                    j["train_seconds"].get<double>());
+        std::printf("%-20s seed %llu  image %.3f text %.3f  MSI %.3f  bytes %.0f -> %.0f  %.1f s\n", how.name.c_str(),
+                    static_cast<unsigned long long>(seed), j["image"].get<double>(), j["text"].get<double>(),
+                    j["msi"].get<double>(), j["placement"]["index2"]["all"]["bytes"].get<double>(),
+                    j["placement"]["bin2"]["all"]["bytes"].get<double>(), j["train_seconds"].get<double>());
         std::fflush(stdout);
         lines.push_back(std::move(j));
       }

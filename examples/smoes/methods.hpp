@@ -53,10 +53,7 @@ inline std::vector<method> main_methods(int experts) {
   all.push_back({.name = "hybrid",
                  .balance = moeroute::balance_form::global,
                  .pools = moeroute::hybrid_pools(experts / 4, experts / 2, experts / 4)});
-  all.push_back({.name = "smar",
-                 .term = moeroute::smar(.1),
-                 .score = hard,
-                 .balance = moeroute::balance_form::off});
+  all.push_back({.name = "smar", .term = moeroute::smar(.1), .score = hard, .balance = moeroute::balance_form::off});
   return all;
 }
 // The number of bins, every seed.
@@ -75,8 +72,7 @@ inline std::vector<method> alpha_sweep() {
 inline std::vector<method> four_choices(int experts) {
   std::vector<method> all;
   for (auto m : main_methods(experts))
-    if (m.name == "none" || m.name == "soft-attention" || m.name == "hard-score" ||
-        m.name == "hard-routing") {
+    if (m.name == "none" || m.name == "soft-attention" || m.name == "hard-score" || m.name == "hard-routing") {
       m.k = 4, m.name += "-k4";
       all.push_back(m);
     }

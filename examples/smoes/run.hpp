@@ -23,8 +23,8 @@ struct sizes {
   static sizes quick() {
     sizes s;
     s.experts = 8, s.layers = 2, s.start_glosses = 100, s.start_steps = 20, s.projector_steps = 5;
-    s.images = 60, s.glosses = 40, s.steps = 15, s.batch = 16, s.calibration = 60,
-    s.test_images = 40, s.test_glosses = 40;
+    s.images = 60, s.glosses = 40, s.steps = 15, s.batch = 16, s.calibration = 60, s.test_images = 40,
+    s.test_glosses = 40;
     return s;
   }
 };
@@ -51,19 +51,16 @@ struct bench {
     router.experts = size.experts, router.k = k, router.balance = 1e-2;
     auto const quiet = [](auto...) {};
     item_stream text(ask(start_sources(), {}, numbers_from(0, size.start_glosses), 2), 3);
-    train_supervised(p, text, start_sources(), words, &router,
-                     {{3e-3, size.start_steps, 20, 3}, 64}, quiet, quiet);
+    train_supervised(p, text, start_sources(), words, &router, {{3e-3, size.start_steps, 20, 3}, 64}, quiet, quiet);
     std::vector<item> shown;
     for (auto const& q : ask(start_sources(), numbers_from(0, size.images), {}, 4))
       if (q.family == 0) shown.push_back(q);
     auto const before = p;
     item_stream images(shown, 5);
-    train_supervised(p, images, start_sources(), words, &router,
-                     {{3e-3, size.projector_steps, 10}, 64, part::body}, quiet,
-                     [&](int, double) {  // the rest of the body stays
+    train_supervised(p, images, start_sources(), words, &router, {{3e-3, size.projector_steps, 10}, 64, part::body},
+                     quiet, [&](int, double) {  // the rest of the body stays
                        for (std::size_t i = 0; i < p.where.tensors.size(); ++i)
-                         if (auto const t = static_cast<int>(i);
-                             t != p.where.patches && t != p.where.answers)
+                         if (auto const t = static_cast<int>(i); t != p.where.patches && t != p.where.answers)
                            p[t] = before[t];
                      });
     return p;
@@ -73,22 +70,19 @@ struct bench {
   nlohmann::json run(method const& how, std::uint64_t seed, parameters<float> p) const {
     auto const begun = std::chrono::steady_clock::now();
     smoes_router<float> router(how, size.layers, size.experts, size.width);
-    auto const glosses = numbers_from(
-        size.start_glosses + static_cast<std::int64_t>(seed) * size.glosses % 2000, size.glosses);
+    auto const glosses =
+        numbers_from(size.start_glosses + static_cast<std::int64_t>(seed) * size.glosses % 2000, size.glosses);
     auto const items = ask(start_sources(), numbers_from(0, size.images), glosses, 100 + seed);
     if (how.name != "start") {
       router.training = true, router.label_seed = seed;
       item_stream stream(items, 200 + seed);
       train_supervised(
           p, stream, start_sources(), words, &router, {{2e-3, size.steps, 20, 3}, size.batch},
-          [&](int step, moeroute_training::batch const&) {
-            router.step = static_cast<std::uint32_t>(step);
-          },
+          [&](int step, moeroute_training::batch const&) { router.step = static_cast<std::uint32_t>(step); },
           [](int, double) {});
       router.training = false;
     }
-    double const trained =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    double const trained = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 
     router.measuring = true;
     auto calibration = items;
@@ -98,14 +92,12 @@ struct bench {
     auto const placements = place(how, router);
     router.clear_measures();
     router.placements = placements;
-    auto const test = ask(test_sources(), numbers_from(0, size.test_images),
-                          numbers_from(0, size.test_glosses), 300);
+    auto const test = ask(test_sources(), numbers_from(0, size.test_images), numbers_from(0, size.test_glosses), 300);
     auto const judged = evaluate(p, test, test_sources(), words, &router);
 
     nlohmann::json j = to_json(judged);
     j.erase("by_family");
-    j["method"] = how.name, j["seed"] = seed, j["k"] = how.k, j["bins"] = how.binning.bins,
-    j["alpha"] = how.term.alpha;
+    j["method"] = how.name, j["seed"] = seed, j["k"] = how.k, j["bins"] = how.binning.bins, j["alpha"] = how.term.alpha;
     j["train_seconds"] = trained, j["term"] = router.term_loss, j["balance"] = router.balance_value;
     describe_routing(router, j);
     return j;
@@ -127,12 +119,10 @@ struct bench {
           matrix_view<std::int64_t const> const seen(counts.data(), 2, size.experts);
           moeroute::update_bins(moeroute::serial{}, {.bins = how.binning.bins, .beta = 0}, seen,
                                 {moving.data(), 2, size.experts}, share, order, bin);
-          moeroute::place_in_order(
-              sorted ? row_view<index_t const>(order) : row_view<index_t const>{}, devices, device);
-          moeroute::count_devices(seen, row_view<index_t const>(device),
-                                  {by_device.data(), 2, devices});
-          moeroute::home_by_modality(matrix_view<std::int64_t const>(by_device.data(), 2, devices),
-                                     home);
+          moeroute::place_in_order(sorted ? row_view<index_t const>(order) : row_view<index_t const>{}, devices,
+                                   device);
+          moeroute::count_devices(seen, row_view<index_t const>(device), {by_device.data(), 2, devices});
+          moeroute::home_by_modality(matrix_view<std::int64_t const>(by_device.data(), 2, devices), home);
           p.device.push_back(device), p.home_of.push_back(home);
           p.tally.push_back({}), p.load.emplace_back(static_cast<std::size_t>(devices));
         }
@@ -150,15 +140,14 @@ struct bench {
       j["msi_layers"].push_back(index), sum += index;
       table<index_t> order(share.size()), bin(share.size());
       table<std::int64_t> both(share.size());
-      moeroute::update_bins(moeroute::serial{}, {.bins = 4, .beta = 0}, seen,
-                            {moving.data(), 2, size.experts}, share, order, bin);
+      moeroute::update_bins(moeroute::serial{}, {.bins = 4, .beta = 0}, seen, {moving.data(), 2, size.experts}, share,
+                            order, bin);
       for (std::size_t e = 0; e < both.size(); ++e) both[e] = c[e] + c[e + both.size()];
       variation += moeroute::variation_inside(both, bin, 4) / size.layers;
       auto const& f = router.figures[static_cast<std::size_t>(l)];
       j["mixing_attention"].push_back(f.mixed_a / std::max(1., f.tokens)),
           j["mixing_gaussian"].push_back(f.mixed_b / std::max(1., f.tokens));
-      j["attention_label"].push_back(f.a_label.correlation()),
-          j["gaussian_label"].push_back(f.b_label.correlation());
+      j["attention_label"].push_back(f.a_label.correlation()), j["gaussian_label"].push_back(f.b_label.correlation());
       j["attention_gaussian"].push_back(f.a_b.correlation());
     }
     j["msi"] = sum / size.layers, j["variation_inside"] = variation;

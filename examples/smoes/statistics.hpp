@@ -59,8 +59,7 @@ class results {
     return bootstrap(x);
   }
   // f(a) - g(b), seed by seed.
-  interval difference(std::string const& a, measure const& f, std::string const& b,
-                      measure const& g) const {
+  interval difference(std::string const& a, measure const& f, std::string const& b, measure const& g) const {
     std::vector<double> x;
     for (auto const& [seed, j] : of(a))
       if (of(b).contains(seed)) x.push_back(f(j) - g(of(b).at(seed)));
@@ -70,8 +69,7 @@ class results {
     return difference(a, f, b, f);
   }
   // 1 - f(a) / g(b): how much is saved.
-  interval saving(std::string const& a, measure const& f, std::string const& b,
-                  measure const& g) const {
+  interval saving(std::string const& a, measure const& f, std::string const& b, measure const& g) const {
     std::vector<double> x;
     for (auto const& [seed, j] : of(a))
       if (of(b).contains(seed) && g(of(b).at(seed)) > 0) x.push_back(1 - f(j) / g(of(b).at(seed)));

@@ -46,9 +46,7 @@ class case_file {
       j = nlohmann::json::parse(words);
     } catch (nlohmann::json::parse_error const& e) {
       c.bad("file", "well-formed JSON", "an error at byte " + std::to_string(e.byte));
-    } catch (nlohmann::json::exception const&) {
-      c.bad("file", "well-formed JSON", "a number that no double holds");
-    }
+    } catch (nlohmann::json::exception const&) { c.bad("file", "well-formed JSON", "a number that no double holds"); }
     if (!j.is_object()) c.bad("file", "a JSON object", kind(j));
     if (!j.contains("scheme")) c.bad("scheme", "the name of a scheme", "none");
     if (!j["scheme"].is_string()) c.bad("scheme", "the name of a scheme", kind(j["scheme"]));
@@ -60,8 +58,7 @@ class case_file {
     return c;
   }
 
-  [[noreturn]] void bad(std::string const& field, std::string const& expects,
-                        std::string const& found) const {
+  [[noreturn]] void bad(std::string const& field, std::string const& expects, std::string const& found) const {
     throw input_error(path.string(), field, expects, found);
   }
 
@@ -73,9 +70,7 @@ class case_file {
     if (!v.is_number()) bad("params." + name, "a number", kind(v));
     return v.get<double>();
   }
-  double number(std::string const& name, double otherwise) const {
-    return has(name) ? number(name) : otherwise;
-  }
+  double number(std::string const& name, double otherwise) const { return has(name) ? number(name) : otherwise; }
   double number_in(std::string const& name, double least, double most) const {
     double const x = number(name);
     if (!(x >= least && x <= most))
@@ -83,8 +78,7 @@ class case_file {
     return x;
   }
   std::int64_t integer(std::string const& name, std::int64_t least, std::int64_t most) const {
-    std::string const wanted =
-        "an integer from " + std::to_string(least) + " to " + std::to_string(most);
+    std::string const wanted = "an integer from " + std::to_string(least) + " to " + std::to_string(most);
     auto const& v = param(name, wanted);
     if (!v.is_number()) bad("params." + name, wanted, kind(v));
     double const x = v.get<double>();
@@ -137,8 +131,7 @@ class case_file {
   }
   // Integer arrays of any width as T; every value in [least, most].
   template <class T>
-  tensor<T> integers(std::string const& name, shape_t const& shape, std::int64_t least,
-                     std::int64_t most) const {
+  tensor<T> integers(std::string const& name, shape_t const& shape, std::int64_t least, std::int64_t most) const {
     static_assert(std::is_integral_v<T>);
     array const a = input(name);
     if (is_floating(a.type)) wrong(name, "dtype", "an integer dtype", facts(a.type).code);
@@ -171,8 +164,9 @@ class case_file {
   static constexpr std::size_t most_bytes = std::size_t{1} << 24;
 
   static std::string kind(nlohmann::json const& v) {
-    return v.is_primitive() && !v.is_null() ? one_line(v.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60)
-                                            : std::string("a JSON ") + v.type_name();
+    return v.is_primitive() && !v.is_null()
+               ? one_line(v.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60)
+               : std::string("a JSON ") + v.type_name();
   }
   // The parser recurses in its destructor: bound the nesting before it sees the words.
   static int depth(std::string_view words) {
@@ -192,8 +186,7 @@ class case_file {
     if (!has(name)) bad("params." + name, wanted, "none");
     return params[name];
   }
-  std::filesystem::path array_path(nlohmann::json const& group, char const* prefix,
-                                   std::string const& name) const {
+  std::filesystem::path array_path(nlohmann::json const& group, char const* prefix, std::string const& name) const {
     if (!group.contains(name)) bad(prefix + name, "the name of an array file", "none");
     if (!group[name].is_string()) bad(prefix + name, "the name of an array file", kind(group[name]));
     auto const file = group[name].get<std::string>();
@@ -207,8 +200,7 @@ class case_file {
   void check_shape(std::string const& name, shape_t const& found, shape_t const& wanted) const {
     if (wanted.empty()) return;
     bool same_shape = found.size() == wanted.size();
-    for (std::size_t i = 0; same_shape && i < found.size(); ++i)
-      same_shape = wanted[i] == any || found[i] == wanted[i];
+    for (std::size_t i = 0; same_shape && i < found.size(); ++i) same_shape = wanted[i] == any || found[i] == wanted[i];
     if (!same_shape) wrong(name, "shape", in_words(wanted), in_words(found));
   }
 };

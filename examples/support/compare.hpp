@@ -14,8 +14,8 @@ namespace moeroute_examples {
 
 struct verdict {
   bool good = true;
-  std::string why;      // "weights: |0.25 - 0.5| at (3, 1) above 1e-05" when not good
-  double worst = 0;     // largest error in units of the tolerance
+  std::string why;   // "weights: |0.25 - 0.5| at (3, 1) above 1e-05" when not good
+  double worst = 0;  // largest error in units of the tolerance
 };
 
 namespace compare_detail {
@@ -59,13 +59,11 @@ inline std::string place(std::int64_t flat, shape_t const& shape) {
   return in_words(at);
 }
 
-inline verdict compare_arrays(std::string const& name, array const& x, array const& wanted,
-                              rule const& r) {
+inline verdict compare_arrays(std::string const& name, array const& x, array const& wanted, rule const& r) {
   auto const no = [&](std::string const& why) { return verdict{false, name + ": " + why, 0}; };
   if (is_floating(x.type) != is_floating(wanted.type))
     return no(std::string("dtype ") + facts(x.type).code + ", expected " + facts(wanted.type).code);
-  if (x.shape != wanted.shape)
-    return no("shape " + in_words(x.shape) + ", expected " + in_words(wanted.shape));
+  if (x.shape != wanted.shape) return no("shape " + in_words(x.shape) + ", expected " + in_words(wanted.shape));
   auto a = x.values<double>(), b = wanted.values<double>();
   if (r.set && !x.shape.empty() && x.shape.back() > 0) {
     auto const columns = x.shape.back();
@@ -79,8 +77,8 @@ inline verdict compare_arrays(std::string const& name, array const& x, array con
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (near(a[i], b[i], r, v.worst)) continue;
     if (wrong++ == 0)
-      v.why = name + ": " + in_words(a[i]) + " at " + place(static_cast<std::int64_t>(i), x.shape) +
-              ", expected " + in_words(b[i]);
+      v.why = name + ": " + in_words(a[i]) + " at " + place(static_cast<std::int64_t>(i), x.shape) + ", expected " +
+              in_words(b[i]);
   }
   if (wrong > 0) {
     v.good = false;
@@ -119,7 +117,8 @@ inline verdict compare_assignment(case_file const& c, outputs const& out) {
   double const best = c.expected.at("optimal_objective").get<double>();
   double const eps = as_double(out.scalars.at("eps")), said = as_double(out.scalars.at("objective"));
   double const slack = 1e-6 * std::max(1., std::fabs(best));
-  if (std::fabs(said - total) > slack) return no("objective " + in_words(said) + " is not its total score " + in_words(total));
+  if (std::fabs(said - total) > slack)
+    return no("objective " + in_words(said) + " is not its total score " + in_words(total));
   if (total > best + slack) return no("total score above the optimum");
   if (total < best - static_cast<double>(tokens) * eps - slack)
     return no("total score " + in_words(total) + " more than T eps below the optimum " + in_words(best));
@@ -144,8 +143,7 @@ inline verdict compare_case(case_file const& c, outputs const& out, double toler
     rule const r = rule_of(c, name, tolerance_scale);
     if (r.informative || (by_objective && name == "optimal_objective")) continue;
     if (wanted.is_string()) {
-      if (auto const it = out.arrays.find(name); it == out.arrays.end())
-        join({false, name + ": not computed", 0});
+      if (auto const it = out.arrays.find(name); it == out.arrays.end()) join({false, name + ": not computed", 0});
       else join(compare_arrays(name, it->second, c.expected_array(name), r));
     } else if (wanted.is_number() || wanted.is_boolean()) {
       auto const it = out.scalars.find(name);

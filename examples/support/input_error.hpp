@@ -24,10 +24,9 @@ inline std::string one_line(std::string const& words, std::size_t most = 160) {
 // Bad input: exit code 2 of the command line program.
 class input_error : public std::runtime_error {
  public:
-  input_error(std::string const& file, std::string const& field, std::string const& expected,
-              std::string const& found)
-      : std::runtime_error(one_line(file) + ": " + one_line(field) + ": expected " +
-                           one_line(expected, 240) + ", found " + one_line(found, 240)) {}
+  input_error(std::string const& file, std::string const& field, std::string const& expected, std::string const& found)
+      : std::runtime_error(one_line(file) + ": " + one_line(field) + ": expected " + one_line(expected, 240) +
+                           ", found " + one_line(found, 240)) {}
 };
 
 // A scheme or preset that is not registered: exit code 3.

@@ -11,19 +11,19 @@
 namespace moeroute_examples {
 
 struct load_statistics {
-  tensor<std::int64_t> usage;          // [2, experts]: choices of tokens of modality 1 in row 1, all others in row 0
-  std::vector<std::int64_t> load;      // experts
-  std::vector<double> text_share;      // experts: of modality 1, corrected for the size of both; 0.5 if unused
-  moeroute::load_summary summary;      // max/mean, variation, entropy, unused, ...
-  std::int64_t empty = 0;              // places without an expert
-  double specialization = 0;           // mean over experts of |2 text share - 1|
-  double top_weight = 0;               // mean over tokens of largest weight / sum
+  tensor<std::int64_t> usage;      // [2, experts]: choices of tokens of modality 1 in row 1, all others in row 0
+  std::vector<std::int64_t> load;  // experts
+  std::vector<double> text_share;  // experts: of modality 1, corrected for the size of both; 0.5 if unused
+  moeroute::load_summary summary;  // max/mean, variation, entropy, unused, ...
+  std::int64_t empty = 0;          // places without an expert
+  double specialization = 0;       // mean over experts of |2 text share - 1|
+  double top_weight = 0;           // mean over tokens of largest weight / sum
 };
 
 // ids: tokens x k (negative: no expert); weights, modality: as many, or empty.
 template <class W, class M>
-load_statistics statistics_of(tensor<moeroute::index_t> const& ids, std::vector<W> const& weights, std::vector<M> const& modality,
-                              std::int64_t experts) {
+load_statistics statistics_of(tensor<moeroute::index_t> const& ids, std::vector<W> const& weights,
+                              std::vector<M> const& modality, std::int64_t experts) {
   using namespace moeroute;
   load_statistics s;
   auto const n = static_cast<std::size_t>(experts);

@@ -29,10 +29,10 @@ struct dtype_facts {
   char const* code;  // as NumPy writes it
   std::size_t bytes;
 };
-inline constexpr dtype_facts all_dtypes[] = {
-    {dtype::b1, "|b1", 1}, {dtype::i1, "|i1", 1}, {dtype::u1, "|u1", 1}, {dtype::i2, "<i2", 2},
-    {dtype::u2, "<u2", 2}, {dtype::i4, "<i4", 4}, {dtype::u4, "<u4", 4}, {dtype::i8, "<i8", 8},
-    {dtype::u8, "<u8", 8}, {dtype::f2, "<f2", 2}, {dtype::f4, "<f4", 4}, {dtype::f8, "<f8", 8}};
+inline constexpr dtype_facts all_dtypes[] = {{dtype::b1, "|b1", 1}, {dtype::i1, "|i1", 1}, {dtype::u1, "|u1", 1},
+                                             {dtype::i2, "<i2", 2}, {dtype::u2, "<u2", 2}, {dtype::i4, "<i4", 4},
+                                             {dtype::u4, "<u4", 4}, {dtype::i8, "<i8", 8}, {dtype::u8, "<u8", 8},
+                                             {dtype::f2, "<f2", 2}, {dtype::f4, "<f4", 4}, {dtype::f8, "<f8", 8}};
 constexpr dtype_facts const& facts(dtype t) { return all_dtypes[static_cast<std::size_t>(t)]; }
 constexpr bool is_floating(dtype t) { return t == dtype::f2 || t == dtype::f4 || t == dtype::f8; }
 
@@ -70,8 +70,7 @@ inline float half_to_float(std::uint16_t bits) {
   int const exponent = (bits >> 10) & 31;
   auto const fraction = static_cast<float>(bits & 1023u);
   if (exponent == 31)
-    return fraction != 0 ? std::numeric_limits<float>::quiet_NaN()
-                         : sign * std::numeric_limits<float>::infinity();
+    return fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : sign * std::numeric_limits<float>::infinity();
   return sign * (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.f + fraction, exponent - 25));
 }
 
@@ -110,16 +109,26 @@ struct array {
     };
     switch (type) {
       case dtype::b1:
-      case dtype::u1: return walk(std::uint8_t{});
-      case dtype::i1: return walk(std::int8_t{});
-      case dtype::i2: return walk(std::int16_t{});
-      case dtype::u2: return walk(std::uint16_t{});
-      case dtype::i4: return walk(std::int32_t{});
-      case dtype::u4: return walk(std::uint32_t{});
-      case dtype::i8: return walk(std::int64_t{});
-      case dtype::u8: return walk(std::uint64_t{});
-      case dtype::f4: return walk(float{});
-      case dtype::f8: return walk(double{});
+      case dtype::u1:
+        return walk(std::uint8_t{});
+      case dtype::i1:
+        return walk(std::int8_t{});
+      case dtype::i2:
+        return walk(std::int16_t{});
+      case dtype::u2:
+        return walk(std::uint16_t{});
+      case dtype::i4:
+        return walk(std::int32_t{});
+      case dtype::u4:
+        return walk(std::uint32_t{});
+      case dtype::i8:
+        return walk(std::int64_t{});
+      case dtype::u8:
+        return walk(std::uint64_t{});
+      case dtype::f4:
+        return walk(float{});
+      case dtype::f8:
+        return walk(double{});
       case dtype::f2:
         for (std::int64_t i = 0; i < size(); ++i) {
           std::uint16_t x;
@@ -168,16 +177,12 @@ class header_reader {
   }
 
  private:
-  [[noreturn]] void bad(std::string const& field, std::string const& expected,
-                        std::string const& found) const {
+  [[noreturn]] void bad(std::string const& field, std::string const& expected, std::string const& found) const {
     throw input_error(file_, field, expected, found);
   }
-  std::string rest() const {
-    return at_ < words_.size() ? "'" + std::string(words_.substr(at_, 24)) + "'" : "the end";
-  }
+  std::string rest() const { return at_ < words_.size() ? "'" + std::string(words_.substr(at_, 24)) + "'" : "the end"; }
   void blanks() {
-    while (at_ < words_.size() && (words_[at_] == ' ' || words_[at_] == '\n' || words_[at_] == '\t'))
-      ++at_;
+    while (at_ < words_.size() && (words_[at_] == ' ' || words_[at_] == '\n' || words_[at_] == '\t')) ++at_;
   }
   bool accept(char c) {
     blanks();
@@ -265,26 +270,23 @@ inline array parse_npy(std::span<std::byte const> bytes, std::string const& file
     throw input_error(file, "magic", "a NumPy array file", std::to_string(bytes.size()) + " other bytes");
   unsigned const version = byte(6);
   if (version < 1 || version > 3 || byte(7) != 0)
-    throw input_error(file, "version", "1.0, 2.0 or 3.0",
-                      std::to_string(version) + "." + std::to_string(byte(7)));
+    throw input_error(file, "version", "1.0, 2.0 or 3.0", std::to_string(version) + "." + std::to_string(byte(7)));
   std::size_t const start = version == 1 ? 10 : 12;
-  if (bytes.size() < start)
-    throw input_error(file, "header", "a header length", "the end of the file");
+  if (bytes.size() < start) throw input_error(file, "header", "a header length", "the end of the file");
   std::size_t length = byte(8) + (std::size_t{byte(9)} << 8);
   if (version > 1) length += (std::size_t{byte(10)} << 16) + (std::size_t{byte(11)} << 24);
   if (length > bytes.size() - start)
-    throw input_error(file, "header", std::to_string(length) + " bytes",
-                      std::to_string(bytes.size() - start));
+    throw input_error(file, "header", std::to_string(length) + " bytes", std::to_string(bytes.size() - start));
   array out;
   auto const* const words = reinterpret_cast<char const*>(bytes.data() + start);
   npy_detail::header_reader({words, length}, file).read(out);
   auto const wanted = npy_detail::bytes_wanted(out, file);
   auto const data = bytes.subspan(start + length);
   if (data.size() != wanted)
-    throw input_error(file, "data",
-                      std::to_string(wanted) + " bytes for shape " + in_words(out.shape) + " of " +
-                          facts(out.type).code,
-                      std::to_string(data.size()));
+    throw input_error(
+        file, "data",
+        std::to_string(wanted) + " bytes for shape " + in_words(out.shape) + " of " + facts(out.type).code,
+        std::to_string(data.size()));
   out.bytes.assign(data.begin(), data.end());
   return out;
 }
@@ -301,9 +303,7 @@ inline std::vector<std::byte> read_bytes(std::filesystem::path const& path) {
   return out;
 }
 
-inline array read_npy(std::filesystem::path const& path) {
-  return parse_npy(read_bytes(path), path.string());
-}
+inline array read_npy(std::filesystem::path const& path) { return parse_npy(read_bytes(path), path.string()); }
 
 inline std::vector<std::byte> npy_bytes(array const& a) {
   std::string head = "{'descr': '" + std::string(facts(a.type).code) +

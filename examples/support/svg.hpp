@@ -21,7 +21,7 @@ struct figure {
 };
 struct series {
   std::string name;
-  std::vector<double> x = {};      // line charts; 0, 1, 2, ... if left out
+  std::vector<double> x = {};  // line charts; 0, 1, 2, ... if left out
   std::vector<double> y;
   std::vector<double> error = {};  // line and bar charts: half the width of an interval, drawn if given
 };
@@ -34,8 +34,8 @@ struct heat_options {
 };
 struct panel {
   std::string title;
-  std::string note;               // one short line under the title
-  std::vector<series> stack;      // bars of equal length, stacked in this order
+  std::string note;           // one short line under the title
+  std::vector<series> stack;  // bars of equal length, stacked in this order
 };
 
 namespace svg_detail {
@@ -102,7 +102,8 @@ inline std::string bar_chart(figure const& f, std::vector<std::string> const& la
     for (std::size_t s = 0; s < bars.size(); ++s) {
       if (i >= bars[s].y.size() || !std::isfinite(bars[s].y[i])) continue;
       double const v = bars[s].y[i], yy = y + thick * static_cast<double>(s), end = at(std::max(0., v));
-      c.rect(left, yy + 1, end - left, thick - 2, category(s).hex(), 2, labels[i] + " " + bars[s].name + ": " + short_number(v, 4));
+      c.rect(left, yy + 1, end - left, thick - 2, category(s).hex(), 2,
+             labels[i] + " " + bars[s].name + ": " + short_number(v, 4));
       double label_at = end;
       if (i < bars[s].error.size()) {
         double const half = bars[s].error[i];
@@ -181,8 +182,9 @@ inline std::string line_chart(figure const& f, std::vector<series> const& lines)
 }
 
 // values: rows x columns, row-major; NaN leaves a cell empty.
-inline std::string heat_map(figure const& f, std::vector<std::string> const& rows, std::vector<std::string> const& columns,
-                            std::vector<double> const& values, heat_options const& o = {}) {
+inline std::string heat_map(figure const& f, std::vector<std::string> const& rows,
+                            std::vector<std::string> const& columns, std::vector<double> const& values,
+                            heat_options const& o = {}) {
   using namespace svg_detail;
   double low = o.low, high = o.high;
   if (low == high) {
@@ -216,22 +218,30 @@ inline std::string heat_map(figure const& f, std::vector<std::string> const& row
         continue;
       }
       rgb const color = color_of(o.map, (v - low) / (high - low));
-      c.rect(x + 0.6, y + 0.6, cell - 1.2, tall - 1.2, color.hex(), 2, rows[i] + ", " + columns[j] + ": " + short_number(v, 4));
+      c.rect(x + 0.6, y + 0.6, cell - 1.2, tall - 1.2, color.hex(), 2,
+             rows[i] + ", " + columns[j] + ": " + short_number(v, 4));
       if (o.values && cell >= 26)
-        c.words(x + cell / 2, y + tall / 2 + 3.6, fixed_words(v, o.digits), "middle", color.dark() ? "#ffffff" : "#1f2328", 10);
+        c.words(x + cell / 2, y + tall / 2 + 3.6, fixed_words(v, o.digits), "middle",
+                color.dark() ? "#ffffff" : "#1f2328", 10);
     }
   }
   double const bar = left + cell * n + 20, bar_tall = std::min(std::max(body, 90.), 220.);
   for (int i = 0; i < 48; ++i)
     c.rect(bar, top + bar_tall * (47 - i) / 48, 12, bar_tall / 48 + 0.7, color_of(o.map, i / 47.).hex());
   for (double const x : {0., 0.5, 1.})
-    c.words(bar + 18, top + bar_tall * (1 - x) + (x == 1 ? 9 : x == 0 ? 0 : 4), short_number(low + x * (high - low)), "start", "mute", 11);
+    c.words(bar + 18,
+            top + bar_tall * (1 - x) +
+                (x == 1   ? 9
+                 : x == 0 ? 0
+                          : 4),
+            short_number(low + x * (high - low)), "start", "mute", 11);
   if (!o.legend.empty()) c.words(bar, top - 7, o.legend, "start", "mute", 11);
   return c.finish();
 }
 
 // One small stacked bar chart a panel, all to one scale (`shared` false: each to its own), with its mean dashed.
-inline std::string small_multiples(figure const& f, std::vector<panel> const& panels, int columns = 4, bool shared = true) {
+inline std::string small_multiples(figure const& f, std::vector<panel> const& panels, int columns = 4,
+                                   bool shared = true) {
   using namespace svg_detail;
   double const w = 232, plot_w = w - 22, plot_h = 74, h = plot_h + 62, gap = 12;
   double all_high = 0;
@@ -274,14 +284,17 @@ inline std::string small_multiples(figure const& f, std::vector<panel> const& pa
       for (std::size_t e = 0; e < p.stack[s].y.size(); ++e) {
         double const tall = p.stack[s].y[e] / high * plot_h;
         if (tall > 0)
-          c.rect(x + 11 + each * static_cast<double>(e) + each * 0.08, base - from[e] - tall, each * 0.84, tall, category(s).hex(), 0,
+          c.rect(x + 11 + each * static_cast<double>(e) + each * 0.08, base - from[e] - tall, each * 0.84, tall,
+                 category(s).hex(), 0,
                  p.title + ", " + std::to_string(e) + ", " + p.stack[s].name + ": " + short_number(p.stack[s].y[e], 4));
         from[e] += tall;
       }
     c.line(x + 11, base, x + 11 + plot_w, base, "axis");
     c.line(x + 11, base - mean / high * plot_h, x + 11 + plot_w, base - mean / high * plot_h, "mean");
   }
-  std::string const axes = f.x_label.empty() ? f.y_label : f.y_label.empty() ? f.x_label : f.x_label + " across, " + f.y_label + " up; dashed: mean";
+  std::string const axes = f.x_label.empty()   ? f.y_label
+                           : f.y_label.empty() ? f.x_label
+                                               : f.x_label + " across, " + f.y_label + " up; dashed: mean";
   c.words(margin, top + lines * (h + gap) + 14, axes, "start", "mute");
   return c.finish();
 }

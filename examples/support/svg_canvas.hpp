@@ -22,13 +22,8 @@ struct rgb {
 };
 
 // Categories: Okabe and Ito (2008), without the yellow that vanishes on white.
-inline constexpr std::array<rgb, 7> categories{{{0, 114, 178},
-                                                {230, 159, 0},
-                                                {0, 158, 115},
-                                                {204, 121, 167},
-                                                {213, 94, 0},
-                                                {86, 180, 233},
-                                                {127, 127, 127}}};
+inline constexpr std::array<rgb, 7> categories{
+    {{0, 114, 178}, {230, 159, 0}, {0, 158, 115}, {204, 121, 167}, {213, 94, 0}, {86, 180, 233}, {127, 127, 127}}};
 inline rgb category(std::size_t i) { return categories[i % categories.size()]; }
 
 enum class color_map {
@@ -36,10 +31,24 @@ enum class color_map {
   diverging,   // blue, white, orange: two ends and a neutral middle
 };
 inline rgb color_of(color_map m, double x) {
-  static constexpr std::array<rgb, 9> viridis{{{68, 1, 84}, {72, 40, 120}, {62, 73, 137}, {49, 104, 142}, {38, 130, 142},
-                                               {31, 158, 137}, {53, 183, 121}, {144, 215, 67}, {253, 231, 37}}};
-  static constexpr std::array<rgb, 9> blue_orange{{{8, 81, 156}, {58, 130, 190}, {125, 180, 219}, {199, 221, 240}, {247, 247, 247},
-                                                   {254, 224, 182}, {253, 184, 99}, {224, 130, 20}, {179, 88, 6}}};
+  static constexpr std::array<rgb, 9> viridis{{{68, 1, 84},
+                                               {72, 40, 120},
+                                               {62, 73, 137},
+                                               {49, 104, 142},
+                                               {38, 130, 142},
+                                               {31, 158, 137},
+                                               {53, 183, 121},
+                                               {144, 215, 67},
+                                               {253, 231, 37}}};
+  static constexpr std::array<rgb, 9> blue_orange{{{8, 81, 156},
+                                                   {58, 130, 190},
+                                                   {125, 180, 219},
+                                                   {199, 221, 240},
+                                                   {247, 247, 247},
+                                                   {254, 224, 182},
+                                                   {253, 184, 99},
+                                                   {224, 130, 20},
+                                                   {179, 88, 6}}};
   auto const& stops = m == color_map::sequential ? viridis : blue_orange;
   if (!(x > 0)) x = 0;
   x = std::min(x, 1.) * 8;
@@ -88,7 +97,8 @@ class canvas {
     body_ += std::string(" class=\"") + look + "\"/>\n";
   }
   void path(std::vector<std::array<double, 2>> const& points, std::string const& stroke, double thickness = 2.2) {
-    body_ += "<polyline fill=\"none\" stroke=\"" + stroke + "\" stroke-linejoin=\"round\" stroke-linecap=\"round\" stroke-width=\"";
+    body_ += "<polyline fill=\"none\" stroke=\"" + stroke +
+             "\" stroke-linejoin=\"round\" stroke-linecap=\"round\" stroke-width=\"";
     put("%.2f\" points=\"", thickness);
     for (auto const& p : points) put("%.2f,%.2f ", p[0], p[1]);
     body_ += "\"/>\n";
@@ -114,9 +124,10 @@ class canvas {
 
   std::string finish() const {
     char head[256];
-    std::snprintf(head, sizeof head,
-                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\">\n",
-                  width_, height_, width_, height_);
+    std::snprintf(
+        head, sizeof head,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\">\n", width_,
+        height_, width_, height_);
     return std::string(head) +
            "<style>\n"
            "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}\n"
@@ -148,7 +159,8 @@ class canvas {
 inline double words_width(std::string const& text, double size = 12) {
   double n = 0;
   for (char const c : text)
-    if ((c & 0xc0) != 0x80) n += c == 'i' || c == 'l' || c == '.' || c == ',' ? 0.3 : c >= 'A' && c <= 'Z' ? 0.68 : 0.55;
+    if ((c & 0xc0) != 0x80)
+      n += c == 'i' || c == 'l' || c == '.' || c == ',' ? 0.3 : c >= 'A' && c <= 'Z' ? 0.68 : 0.55;
   return n * size;
 }
 

@@ -58,7 +58,8 @@ class table {
   }
   static bool numeric(std::string const& s) {
     return (s.find_first_not_of("0123456789.+-eE% x") == std::string::npos &&
-            s.find_first_of("0123456789") != std::string::npos) || s == "-" || s == "nan" || s == "inf";
+            s.find_first_of("0123456789") != std::string::npos) ||
+           s == "-" || s == "nan" || s == "inf";
   }
   std::vector<std::vector<std::string>> rows_;
 };

@@ -14,8 +14,7 @@ struct tensor {
   shape_t shape;
 
   tensor() = default;
-  explicit tensor(shape_t s, T fill = T{})
-      : values(static_cast<std::size_t>(elements(s)), fill), shape(std::move(s)) {}
+  explicit tensor(shape_t s, T fill = T{}) : values(static_cast<std::size_t>(elements(s)), fill), shape(std::move(s)) {}
   tensor(std::vector<T> v, shape_t s) : values(std::move(v)), shape(std::move(s)) {}
 
   std::int64_t size() const { return std::ssize(values); }

@@ -12,8 +12,8 @@
 namespace moeroute_examples {
 
 inline constexpr int image_classes = 10, topics = 8, patches = 16, patch_pixels = 49;
-inline constexpr char const* image_class_names[image_classes] = {
-    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"};
+inline constexpr char const* image_class_names[image_classes] = {"t-shirt", "trouser", "pullover", "dress", "coat",
+                                                                 "sandal",  "shirt",   "sneaker",  "bag",   "boot"};
 inline constexpr char const* topic_names[topics] = {"animal",   "artifact", "body",  "food",
                                                     "location", "person",   "plant", "state"};
 inline constexpr int vision = 0, text_modality = 1;
@@ -30,8 +30,7 @@ struct image_set {
     std::array<float, patch_pixels> out;
     for (int i = 0; i < patch_pixels; ++i) {
       int const y = position / 4 * 7 + i / 7, x = position % 4 * 7 + i % 7;
-      out[static_cast<std::size_t>(i)] =
-          (static_cast<float>(pixel(image, y, x)) / 255.f - 0.286f) / 0.353f;
+      out[static_cast<std::size_t>(i)] = (static_cast<float>(pixel(image, y, x)) / 255.f - 0.286f) / 0.353f;
     }
     return out;
   }
@@ -140,8 +139,8 @@ struct token_batch {
   std::int64_t size() const { return std::ssize(modality); }
 };
 
-inline token_batch make_tokens(image_set const& images, std::int64_t image_count,
-                               std::vector<gloss> const& glosses, std::int64_t gloss_count) {
+inline token_batch make_tokens(image_set const& images, std::int64_t image_count, std::vector<gloss> const& glosses,
+                               std::int64_t gloss_count) {
   token_batch out;
   std::int32_t sequence = 0;
   auto const push = [&](std::array<float, patch_pixels> const& f, int modality, int label, int position,

@@ -22,9 +22,9 @@ namespace moeroute_examples {
 struct trace_layer {
   std::int64_t layer = 0, experts = 0, k = 0;
   tensor<std::int32_t> ids{shape_t{0, 0}};  // tokens x k
-  std::vector<double> weights;          // tokens x k or empty
-  std::vector<double> logits;           // tokens x experts or empty
-  std::vector<std::int64_t> modality;   // tokens or empty
+  std::vector<double> weights;              // tokens x k or empty
+  std::vector<double> logits;               // tokens x experts or empty
+  std::vector<std::int64_t> modality;       // tokens or empty
   std::int64_t tokens() const { return ids.extent(0); }
 };
 
@@ -74,7 +74,8 @@ inline void append(trace_layer& to, line_reader const& r) {
     if (id >= experts) r.bad("ids", "ids below " + std::to_string(experts), std::to_string(id));
   bool const first = to.ids.size() == 0 && to.k == 0;
   if (!first && (to.k != k || to.experts != experts))
-    r.bad("ids", "k and experts as on the earlier line of this layer", std::to_string(k) + " and " + std::to_string(experts));
+    r.bad("ids", "k and experts as on the earlier line of this layer",
+          std::to_string(k) + " and " + std::to_string(experts));
   to.k = k, to.experts = experts;
   auto const join = [&](auto& all, auto const& some, char const* name) {
     if (!first && all.empty() != some.empty()) r.bad(name, "on every line of a layer or on none", "on some");
@@ -89,7 +90,8 @@ inline void append(trace_layer& to, line_reader const& r) {
 
 inline nlohmann::json parsed(std::string_view words, std::filesystem::path const& file, std::string const& place) {
   auto j = nlohmann::json::parse(words, nullptr, false);
-  if (!j.is_object()) throw input_error(file.string(), place, "a JSON object", j.is_discarded() ? "malformed JSON" : j.type_name());
+  if (!j.is_object())
+    throw input_error(file.string(), place, "a JSON object", j.is_discarded() ? "malformed JSON" : j.type_name());
   return j;
 }
 
@@ -109,7 +111,8 @@ inline std::vector<trace_layer> load_trace(std::filesystem::path where) {
       array const ids = read_npy(where / "ids.npy");
       auto const all = ids.values<std::int64_t>();
       std::int64_t experts = all.empty() ? 0 : *std::max_element(all.begin(), all.end()) + 1;
-      if (j.contains("values") && j["values"].is_object() && j["values"].contains("experts") && j["values"]["experts"].is_number_integer())
+      if (j.contains("values") && j["values"].is_object() && j["values"].contains("experts") &&
+          j["values"]["experts"].is_number_integer())
         experts = j["values"]["experts"].get<std::int64_t>();
       nlohmann::json line = {{"layer", 0}, {"experts", experts}, {"ids", "ids.npy"}};
       for (char const* name : {"weights", "modality", "logits"})

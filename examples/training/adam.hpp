@@ -23,13 +23,16 @@ class adam {
 
   void step(parameters<Real>& p, parameters<Real> const& g, part trained, schedule const& s, int step) {
     double norm = 0;
-    each(p, trained, [&](tensor_info const&, std::size_t i) { norm += static_cast<double>(g.values[i]) * static_cast<double>(g.values[i]); });
+    each(p, trained, [&](tensor_info const&, std::size_t i) {
+      norm += static_cast<double>(g.values[i]) * static_cast<double>(g.values[i]);
+    });
     norm = std::sqrt(norm);
     if (!(norm > 0)) return;  // no signal: a step would be the moments' noise
     ++taken_;
     auto const cut = static_cast<Real>(norm > 1 ? 1 / norm : 1);
     auto const b1 = Real(.9), b2 = Real(.95);
-    auto const c1 = static_cast<Real>(1 / (1 - std::pow(.9, taken_))), c2 = static_cast<Real>(1 / (1 - std::pow(.95, taken_)));
+    auto const c1 = static_cast<Real>(1 / (1 - std::pow(.9, taken_))),
+               c2 = static_cast<Real>(1 / (1 - std::pow(.95, taken_)));
     double const rate = s.at(step);
     each(p, trained, [&](tensor_info const& t, std::size_t i) {
       Real const x = g.values[i] * cut;

@@ -9,7 +9,7 @@
 
 namespace moeroute_training {
 
-struct counters {  // of one layer
+struct counters {                                    // of one layer
   std::vector<std::int64_t> by_family, by_modality;  // families x experts, 2 x experts
   double token_entropy = 0;                          // summed over tokens
   std::int64_t tokens = 0;
@@ -33,12 +33,15 @@ struct report {
     for (auto const& l : layers) s += f(l);
     return layers.empty() ? 0 : s / static_cast<double>(layers.size());
   }
-  matrix_view<std::int64_t const> table(std::vector<std::int64_t> const& t, int rows) const { return {t.data(), rows, experts}; }
+  matrix_view<std::int64_t const> table(std::vector<std::int64_t> const& t, int rows) const {
+    return {t.data(), rows, experts};
+  }
   double use_entropy() const {
     return over_layers([&](counters const& l) { return moeroute::use_entropy(table(l.by_family, families)); });
   }
   double gate_entropy() const {
-    return over_layers([](counters const& l) { return l.tokens > 0 ? l.token_entropy / static_cast<double>(l.tokens) : 0; });
+    return over_layers(
+        [](counters const& l) { return l.tokens > 0 ? l.token_entropy / static_cast<double>(l.tokens) : 0; });
   }
   double divergence() const {
     return over_layers([&](counters const& l) { return moeroute::mean_divergence(table(l.by_family, families)); });
@@ -53,7 +56,8 @@ report evaluate(parameters<Real> const& p, std::vector<item> const& items, sourc
   r.experts = p.shape.experts;
   r.layers.resize(static_cast<std::size_t>(p.shape.layers));
   for (auto& l : r.layers)
-    l.by_family.assign(static_cast<std::size_t>(families * r.experts), 0), l.by_modality.assign(static_cast<std::size_t>(2 * r.experts), 0);
+    l.by_family.assign(static_cast<std::size_t>(families * r.experts), 0),
+        l.by_modality.assign(static_cast<std::size_t>(2 * r.experts), 0);
   std::array<double, families> right{}, asked{};
   model<Real> const m(p);
   batch_tape<Real> tape;
@@ -94,8 +98,12 @@ report evaluate(parameters<Real> const& p, std::vector<item> const& items, sourc
 }
 
 inline nlohmann::json to_json(report const& r) {
-  nlohmann::json j{{"accuracy", r.overall()}, {"image", r.image()}, {"text", r.text()}, {"use_entropy", r.use_entropy()},
-                   {"gate_entropy", r.gate_entropy()}, {"divergence", r.divergence()}};
+  nlohmann::json j{{"accuracy", r.overall()},
+                   {"image", r.image()},
+                   {"text", r.text()},
+                   {"use_entropy", r.use_entropy()},
+                   {"gate_entropy", r.gate_entropy()},
+                   {"divergence", r.divergence()}};
   for (int f = 0; f < families; ++f) j["family"][family_names[f]] = r.accuracy[static_cast<std::size_t>(f)];
   for (auto const& l : r.layers) {
     j["by_family"].push_back(l.by_family);

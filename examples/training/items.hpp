@@ -83,10 +83,10 @@ class vocabulary {
 
 struct item {
   int family = 0, number = 0;
-  std::int64_t source = 0;                 // image or gloss
-  std::array<int, options> option{};       // answer words
-  int right = 0;                           // place of the right option
-  int label = 0;                           // place of the option that training calls right
+  std::int64_t source = 0;            // image or gloss
+  std::array<int, options> option{};  // answer words
+  int right = 0;                      // place of the right option
+  int label = 0;                      // place of the option that training calls right
 };
 
 namespace detail {
@@ -123,13 +123,15 @@ inline item ask_image(image_set const& images, std::int64_t i, int family, gener
   int const shown = images.labels[static_cast<std::size_t>(i)];
   if (family == 0) {
     std::vector<int> others;
-    bool const top = std::array{true, false, true, true, true, false, true, false, false, false}[static_cast<std::size_t>(shown)];
+    bool const top =
+        std::array{true, false, true, true, true, false, true, false, false, false}[static_cast<std::size_t>(shown)];
     for (int const c : top ? std::vector{0, 2, 3, 4, 6} : std::vector{1, 5, 7, 8, 9})
       if (c != shown) others.push_back(c);
     detail::set_options(q, shown, others, g);
   } else if (family == 1) {
     std::array<double, 4> light{};
-    for (int p = 0; p < 16; ++p) light[static_cast<std::size_t>(p / 8 * 2 + p % 4 / 2)] += detail::patch_mean(images, i, p);
+    for (int p = 0; p < 16; ++p)
+      light[static_cast<std::size_t>(p / 8 * 2 + p % 4 / 2)] += detail::patch_mean(images, i, p);
     int const best = static_cast<int>(std::max_element(light.begin(), light.end()) - light.begin());
     detail::set_options(q, 10 + best, detail::words_from(10, 4, 10 + best), g);
   } else if (family == 2) {
@@ -185,14 +187,14 @@ inline void redraw_labels(std::vector<item>& items, double share, std::uint64_t 
 
 // Sequences one after the other, without padding.
 struct batch {
-  std::vector<int> word;                     // tokens: vocabulary id, or -1 - row of `patch`
+  std::vector<int> word;  // tokens: vocabulary id, or -1 - row of `patch`
   std::vector<std::array<float, 49>> patch;
-  std::vector<int> place;                    // tokens: position in the sequence, the answer slot is the last of 20
-  std::vector<moeroute::index_t> modality;   // tokens: 0 vision, 1 text
-  std::vector<moeroute::index_t> sequence;   // tokens
-  std::vector<std::uint8_t> is_answer;       // tokens
-  std::vector<moeroute::offset_t> offset{0}; // sequences + 1
-  std::vector<item> items;                   // sequences
+  std::vector<int> place;                     // tokens: position in the sequence, the answer slot is the last of 20
+  std::vector<moeroute::index_t> modality;    // tokens: 0 vision, 1 text
+  std::vector<moeroute::index_t> sequence;    // tokens
+  std::vector<std::uint8_t> is_answer;        // tokens
+  std::vector<moeroute::offset_t> offset{0};  // sequences + 1
+  std::vector<item> items;                    // sequences
 
   std::int64_t tokens() const { return std::ssize(word); }
   std::int64_t size() const { return std::ssize(items); }

@@ -23,15 +23,16 @@ struct expert_tape {
 };
 template <class Real>
 struct layer_tape {
-  matrix<Real> x;              // stream before the attention branch
+  matrix<Real> x;  // stream before the attention branch
   matrix<Real> normed, qkv, context;
-  Eigen::Matrix<Real, Eigen::Dynamic, 1> attention;  // for each sequence [heads, T, T], rows sum to 1; where: batch_tape::attention_at
-  matrix<Real> added;          // what the attention branch adds
-  matrix<Real> x2;             // stream before the experts
-  matrix<Real> h;              // input of gate and experts
-  matrix<Real> logits;         // tokens x experts
-  id_matrix ids;               // tokens x k
-  matrix<Real> weights;        // tokens x k
+  Eigen::Matrix<Real, Eigen::Dynamic, 1>
+      attention;         // for each sequence [heads, T, T], rows sum to 1; where: batch_tape::attention_at
+  matrix<Real> added;    // what the attention branch adds
+  matrix<Real> x2;       // stream before the experts
+  matrix<Real> h;        // input of gate and experts
+  matrix<Real> logits;   // tokens x experts
+  id_matrix ids;         // tokens x k
+  matrix<Real> weights;  // tokens x k
   std::vector<expert_tape<Real>> experts;
 };
 template <class Real>
@@ -305,7 +306,8 @@ class model {
     for (auto& e : a.experts) e.token.clear(), e.slot.clear();
     for (Eigen::Index i = 0; i < a.ids.rows(); ++i)
       for (Eigen::Index j = 0; j < a.ids.cols(); ++j)
-        if (a.ids(i, j) >= 0) a.experts[at(a.ids(i, j))].token.push_back(i), a.experts[at(a.ids(i, j))].slot.push_back(j);
+        if (a.ids(i, j) >= 0)
+          a.experts[at(a.ids(i, j))].token.push_back(i), a.experts[at(a.ids(i, j))].slot.push_back(j);
     for (std::size_t e = 0; e < a.experts.size(); ++e) {
       auto& m = a.experts[e];
       auto const rows = static_cast<Eigen::Index>(m.token.size());
@@ -314,7 +316,8 @@ class model {
       m.before.noalias() = m.in * p_[w.w1[e]];
       m.after = m.before.array() / (Real(1) + (-m.before.array()).exp());
       m.out.noalias() = m.after * p_[w.w2[e]];
-      for (Eigen::Index r = 0; r < rows; ++r) x.row(m.token[at(r)]) += a.weights(m.token[at(r)], m.slot[at(r)]) * m.out.row(r);
+      for (Eigen::Index r = 0; r < rows; ++r)
+        x.row(m.token[at(r)]) += a.weights(m.token[at(r)], m.slot[at(r)]) * m.out.row(r);
     }
   }
   void run_experts_backward(layout::layer_ids const& w, layer_tape<Real> const& a, matrix<Real> const& d,

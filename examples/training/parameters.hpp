@@ -17,7 +17,7 @@ using id_matrix = matrix<moeroute::index_t>;
 
 struct model_shape {
   int width = 32, heads = 4, hidden = 64, layers = 3;
-  int experts = 8;   // 1: dense, no gate
+  int experts = 8;  // 1: dense, no gate
   int k = 2;
   int vocabulary_size = vocabulary::size;
   bool operator==(model_shape const&) const = default;
@@ -96,7 +96,8 @@ struct parameters {
     for (std::size_t i = 0; i < where.tensors.size(); ++i) {
       auto const& t = where.tensors[i];
       generator g(seed, i);
-      for (auto& x : (*this)[static_cast<int>(i)].reshaped()) x = t.deviation == 0 ? Real(1) : static_cast<Real>(t.deviation * g.normal());
+      for (auto& x : (*this)[static_cast<int>(i)].reshaped())
+        x = t.deviation == 0 ? Real(1) : static_cast<Real>(t.deviation * g.normal());
     }
   }
   void zero() { std::fill(values.begin(), values.end(), Real(0)); }

@@ -41,18 +41,18 @@ class library_router : public layer_router<Real> {
  public:
   int experts = 8, k = 2;
   route_mode mode = route_mode::top_k;
-  bool renormalized = true;         // weights divided by their sum (a network grown from a dense one)
-  float noise = 1;                  // deviation times experts, route_mode::noise (V-MoE)
-  float temperature = 1;            // route_mode::draw
+  bool renormalized = true;  // weights divided by their sum (a network grown from a dense one)
+  float noise = 1;           // deviation times experts, route_mode::noise (V-MoE)
+  float temperature = 1;     // route_mode::draw
   std::uint64_t seed = 0;
-  std::uint32_t step = 0;           // of the draws
-  masks mask;                       // empty: everything open
-  std::vector<offset_t> token_name; // tokens; empty: the row number
+  std::uint32_t step = 0;                // of the draws
+  masks mask;                            // empty: everything open
+  std::vector<offset_t> token_name;      // tokens; empty: the row number
   mutable std::vector<id_matrix> trace;  // layers; route_mode::replay
-  double balance = 0;               // alpha of a Switch balance loss
+  double balance = 0;                    // alpha of a Switch balance loss
   moeroute::route_measure measure{};
   std::vector<std::vector<double>> d_log_prob;  // layers x tokens; empty: no policy loss on the gate
-  double balance_loss = 0;          // sum over layers, of the last backward
+  double balance_loss = 0;                      // sum over layers, of the last backward
 
   void choose(int l, batch const& b, matrix<Real> const& logits, id_matrix& ids, matrix<Real>& weights) override {
     if (l == 0) balance_loss = 0;
@@ -133,18 +133,18 @@ class library_router : public layer_router<Real> {
   void with_router(int l, F&& f) const {
     moeroute::draws const random{.seed = seed, .step = step, .purpose = static_cast<std::uint32_t>(0x100 + l)};
     auto const weighed = [&](auto const& p, auto const& select) {
-      if (renormalized)
-        f(moeroute::router{.prior = p, .select = select, .weigh = moeroute::renormalize{.epsilon = 0}});
-      else
-        f(moeroute::router{.prior = p, .select = select});
+      if (renormalized) f(moeroute::router{.prior = p, .select = select, .weigh = moeroute::renormalize{.epsilon = 0}});
+      else f(moeroute::router{.prior = p, .select = select});
     };
     moeroute::top_k<index_t> const best{k};
     switch (mode) {
-      case route_mode::top_k: return weighed(prior(l), best);
+      case route_mode::top_k:
+        return weighed(prior(l), best);
       case route_mode::draw:
         return weighed(prior(l), moeroute::gumbel_top_k<index_t>{k, temperature, {random}});
       case route_mode::noise:
-        return weighed(moeroute::both{moeroute::gaussian_noise<>{.deviation = noise, .source = {random}}, prior(l)}, best);
+        return weighed(moeroute::both{moeroute::gaussian_noise<>{.deviation = noise, .source = {random}}, prior(l)},
+                       best);
       case route_mode::transport:
       case route_mode::experts_choose:
       case route_mode::replay:

@@ -28,9 +28,10 @@ inline std::vector<parameters<float>> train_start(sources from, vocabulary const
   moeroute_examples::progress bar("start", o.dense_steps + 8 * o.expert_steps, quiet);
   auto const train = [&](parameters<float>& p, std::vector<item> items, int steps, part trained, std::uint64_t seed) {
     item_stream stream(std::move(items), seed);
-    train_supervised<float>(p, stream, from, words, nullptr,
-                            {.rate = {.rate = o.rate, .steps = steps}, .batch_size = o.batch_size, .trained = trained},
-                            [](int, batch const&) {}, [&](int, double) { bar.step(); });
+    train_supervised<float>(
+        p, stream, from, words, nullptr,
+        {.rate = {.rate = o.rate, .steps = steps}, .batch_size = o.batch_size, .trained = trained},
+        [](int, batch const&) {}, [&](int, double) { bar.step(); });
   };
   std::vector<parameters<float>> out(9, parameters<float>(shape));
   out[0].draw(o.seed);
@@ -49,14 +50,16 @@ inline std::vector<parameters<float>> train_start(sources from, vocabulary const
 inline void save(std::vector<parameters<float>> const& p, std::filesystem::path const& file) {
   std::ofstream out(file, std::ios::binary);
   for (auto const& x : p)
-    out.write(reinterpret_cast<char const*>(x.values.data()), static_cast<std::streamsize>(x.values.size() * sizeof(float)));
+    out.write(reinterpret_cast<char const*>(x.values.data()),
+              static_cast<std::streamsize>(x.values.size() * sizeof(float)));
 }
 // Empty if there is no such file, or one of another size.
 inline std::vector<parameters<float>> load(std::filesystem::path const& file, model_shape shape, std::size_t count) {
   shape.experts = 1, shape.k = 1;
   std::vector<parameters<float>> out(count, parameters<float>(shape));
   std::ifstream in(file, std::ios::binary);
-  for (auto& x : out) in.read(reinterpret_cast<char*>(x.values.data()), static_cast<std::streamsize>(x.values.size() * sizeof(float)));
+  for (auto& x : out)
+    in.read(reinterpret_cast<char*>(x.values.data()), static_cast<std::streamsize>(x.values.size() * sizeof(float)));
   if (!in || in.peek() != std::ifstream::traits_type::eof()) out.clear();
   return out;
 }

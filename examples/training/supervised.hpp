@@ -9,7 +9,8 @@ namespace moeroute_training {
 // Items in a fresh order each time they have all been seen.
 class item_stream {
  public:
-  item_stream(std::vector<item> items, std::uint64_t seed) : items_(std::move(items)), g_(seed, 0x0DE4), next_(items_.size()) {}
+  item_stream(std::vector<item> items, std::uint64_t seed)
+      : items_(std::move(items)), g_(seed, 0x0DE4), next_(items_.size()) {}
   item const& next() {
     if (next_ >= items_.size()) g_.shuffle(items_), next_ = 0;
     return items_[next_++];
@@ -48,7 +49,8 @@ struct supervised_options {
 // before_step(step, batch) may set up the router (draws, names); after_step(step, loss) may report.
 template <class Real, class Before, class After>
 void train_supervised(parameters<Real>& p, item_stream& items, sources from, vocabulary const& words,
-                      layer_router<Real>* router, supervised_options const& o, Before&& before_step, After&& after_step) {
+                      layer_router<Real>* router, supervised_options const& o, Before&& before_step,
+                      After&& after_step) {
   adam<Real> move(p);
   parameters<Real> g(p.shape);
   model<Real> const m(p);

@@ -93,10 +93,8 @@ struct combine_row {
   static constexpr offset_t rows_scratch_bytes() { return 0; }
   void rows(offset_t first, offset_t last, scratch) const {
     for (offset_t t = first; t < last; ++t)
-      if (far)
-        sum(serial_group{}, t, next_rows{*this, t + 1 < last ? t + 1 : t, stream});
-      else
-        sum(serial_group{}, t, detail::nothing_ahead{});
+      if (far) sum(serial_group{}, t, next_rows{*this, t + 1 < last ? t + 1 : t, stream});
+      else sum(serial_group{}, t, detail::nothing_ahead{});
     if (stream) detail::stream_fence();
   }
 
@@ -124,10 +122,8 @@ struct combine_row {
     auto const terms = [&](auto&& visit) {
       for (offset_t j = 0; j < r.n; ++j) {
         offset_t const slot = r.slot(j);
-        if (slot >= 0)
-          visit(in.rows[slot].data, r.weight(j));
-        else if (slot == identity_slot)
-          visit(in.x[t].data, r.identity_weight(j));
+        if (slot >= 0) visit(in.rows[slot].data, r.weight(j));
+        else if (slot == identity_slot) visit(in.x[t].data, r.identity_weight(j));
       }
       if (passes) visit(in.x[t].data, V(1));
       if (in.shared.data != nullptr) visit(in.shared[t].data, gate);
@@ -159,8 +155,7 @@ struct combine_row_backward {
       if (slot >= 0 && out.rows.data != nullptr) detail::scale_row(g, r.weight(j), d, out.rows[slot].data, width);
       if (out.weights.data == nullptr) continue;
       V sum = 0;
-      if (slot >= 0)
-        sum = detail::dot<V>(g, d, in.rows[slot].data, width);
+      if (slot >= 0) sum = detail::dot<V>(g, d, in.rows[slot].data, width);
       else if (slot == identity_slot)
         sum = static_cast<V>(in.identity_scale) * detail::dot<V>(g, d, in.x[t].data, width);
       if (g.rank() == 0) values_of(out.weights, plan.choices, t)[j] = store<D>(sum);

@@ -53,10 +53,8 @@ concept tells_modalities = requires(P const& p) {
 };
 template <class P>
 MOEROUTE_HD constexpr offset_t modalities_of(P const& p) {
-  if constexpr (tells_modalities<P>)
-    return p.modalities();
-  else
-    return static_cast<void>(p), largest<offset_t>;
+  if constexpr (tells_modalities<P>) return p.modalities();
+  else return static_cast<void>(p), largest<offset_t>;
 }
 
 // ---- score ---------------------------------------------------------------------------------------------
@@ -157,8 +155,7 @@ MOEROUTE_HD constexpr bool carries_weight(P const& select, Id id, offset_t exper
   if (id == no_expert_of<Id>) return false;
   if constexpr (requires { select.weighs(index_t{}, index_t{}); })
     return select.weighs(static_cast<index_t>(id), static_cast<index_t>(experts));
-  else
-    return true;
+  else return true;
 }
 
 // ---- weigh ---------------------------------------------------------------------------------------------
@@ -183,10 +180,8 @@ inline constexpr float absent_of<P> = P::absent;
 // Says `bool scale_invariant(offset_t k) const`: a common factor of the scores cancels in the weights.
 template <class P>
 MOEROUTE_HD constexpr bool cancels_scale(P const& p, offset_t k) {
-  if constexpr (requires { p.scale_invariant(k); })
-    return p.scale_invariant(k);
-  else
-    return false;
+  if constexpr (requires { p.scale_invariant(k); }) return p.scale_invariant(k);
+  else return false;
 }
 template <class P>
 inline constexpr weight_place place_of = weight_place::output;
@@ -217,8 +212,7 @@ status tokens_fit(P const& p, offset_t tokens) {
                   { p.validate_tokens(tokens) } -> std::same_as<status>;
                 })
     return p.validate_tokens(tokens);
-  else
-    return static_cast<void>(p), static_cast<void>(tokens), status{};
+  else return static_cast<void>(p), static_cast<void>(tokens), status{};
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

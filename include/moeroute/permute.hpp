@@ -35,8 +35,7 @@ struct permute_row {
     for (offset_t j = 0; j < n; ++j) {
       offset_t const slot = plan.slot_of_choice[first + j];
       if (slot < 0) continue;
-      if (weights.data == nullptr)
-        detail::copy_row<V>(g, x[t].data, grouped[slot].data, x.cols);
+      if (weights.data == nullptr) detail::copy_row<V>(g, x[t].data, grouped[slot].data, x.cols);
       else
         detail::scale_row(g, detail::widen<V>(values_of(weights, plan.choices, t)[j]), x[t].data, grouped[slot].data,
                           x.cols);
@@ -125,10 +124,8 @@ status try_permute(X const& ex, plan_view<Slot> const& plan, matrix_view<T> x, m
     body.stream = weights.data == nullptr &&
                   plan.offsets[plan.experts()] * x.cols * static_cast<offset_t>(sizeof(O)) >= detail::stream_from_bytes;
   if (status const s = ex.run(plan.choices.tokens, body, {}); !s.ok()) return s;
-  if constexpr (std::same_as<X, row_range>)
-    return {};
-  else
-    return try_zero_padding(ex, plan, grouped);
+  if constexpr (std::same_as<X, row_range>) return {};
+  else return try_zero_padding(ex, plan, grouped);
 }
 
 // The transposed way: d_x[t] = sum_j w_j d_grouped[slot_j], d_weights[t, j] = <x[t], d_grouped[slot_j]>.

@@ -52,7 +52,9 @@ inline auto minimax_text01(index_t k = 2) { return mixtral(k); }
 inline auto hunyuan_a13b(index_t k = 8) { return mixtral(k); }
 // P23 ERNIE-4.5 (text): top-k on probability + bias, weight over max(sum, 1e-12).
 inline auto ernie45(bias_row bias, index_t k = 6) {
-  return router{.score = softmax{}, .bias = correction_bias{bias}, .select = top_k{k},
+  return router{.score = softmax{},
+                .bias = correction_bias{bias},
+                .select = top_k{k},
                 .weigh = renormalize{.epsilon = 0, .floor = 1e-12f}};
 }
 // P29 Step-3: top-3 of 48, not renormalized.
@@ -81,17 +83,18 @@ inline auto jetmoe(index_t k = 2) { return gpt_oss(k); }
 // score alone, renormalized, times 2.5. `closed` = zero is what one Transformers port does.
 inline auto deepseek_v3(bias_row bias, index_t k = 8, index_t groups = 8, index_t top_groups = 4, float scale = 2.5f,
                         closed_groups closed = closed_groups::minus_infinity) {
-  return router{.score = sigmoid{}, .bias = correction_bias{bias},
-                .select = group_limited_top_k<sum_of_top>{.k = k, .groups = groups, .top_groups = top_groups,
-                                                          .closed = closed},
-                .weigh = renormalize{.scale = scale}};
+  return router{
+      .score = sigmoid{},
+      .bias = correction_bias{bias},
+      .select = group_limited_top_k<sum_of_top>{.k = k, .groups = groups, .top_groups = top_groups, .closed = closed},
+      .weigh = renormalize{.scale = scale}};
 }
 // P08 DeepSeek-V3.2: the gate of V3 (its reinforcement learning replays the routes of inference).
 inline auto deepseek_v32(bias_row bias) { return deepseek_v3(bias); }
 // One group: the group step has nothing to decide.
 inline auto sigmoid_bias_top_k(bias_row bias, index_t k, float scale) {
-  return router{.score = sigmoid{}, .bias = correction_bias{bias}, .select = top_k{k},
-                .weigh = renormalize{.scale = scale}};
+  return router{
+      .score = sigmoid{}, .bias = correction_bias{bias}, .select = top_k{k}, .weigh = renormalize{.scale = scale}};
 }
 // P15 Kimi K2: 384 / 8, times 2.827.
 inline auto kimi_k2(bias_row bias, index_t k = 8) { return sigmoid_bias_top_k(bias, k, 2.827f); }
@@ -111,7 +114,8 @@ inline auto step35(bias_row bias, index_t k = 8, float scale = 1) { return sigmo
 // Megatron-LM's general form: any score, groups ranked by the sum of their best k / top_groups keys.
 template <class Score, class Bias, class Weigh>
 auto megatron_group_limited(Score score, Bias bias, Weigh weigh, index_t k, index_t groups, index_t top_groups) {
-  return router{.score = score, .bias = bias,
+  return router{.score = score,
+                .bias = bias,
                 .select = group_limited_top_k<sum_of_share>{.k = k, .groups = groups, .top_groups = top_groups},
                 .weigh = weigh};
 }

@@ -22,12 +22,16 @@ namespace presets {
 
 // P09 DeepSeek-V4, first layers: ids from a stored table of the token's id, weights learned; no bias.
 inline auto deepseek_v4_hash(matrix_view<index_t const> table, row_view<index_t const> vocabulary_id, float scale = 1) {
-  return router{.score = sqrt_softplus{}, .select = hash_choice{.table = table, .vocabulary_id = vocabulary_id},
+  return router{.score = sqrt_softplus{},
+                .select = hash_choice{.table = table, .vocabulary_id = vocabulary_id},
                 .weigh = renormalize{.scale = scale}};
 }
 // P09 DeepSeek-V4, later layers: sqrt(softplus), top-k of score + bias, no groups (Pro: 384 experts, top-6).
 inline auto deepseek_v4(bias_row bias, index_t k = 6, float scale = 1) {
-  return router{.score = sqrt_softplus{}, .bias = correction_bias{bias}, .select = top_k{k}, .weigh = renormalize{.scale = scale}};
+  return router{.score = sqrt_softplus{},
+                .bias = correction_bias{bias},
+                .select = top_k{k},
+                .weigh = renormalize{.scale = scale}};
 }
 // P17 Kimi K3: top-16 of 896, sigmoid + bias, renormalized; the bias comes from quantile balancing.
 inline auto kimi_k3(bias_row bias, index_t k = 16) { return sigmoid_bias_top_k(bias, k, 1); }
@@ -35,13 +39,17 @@ inline auto kimi_k3(bias_row bias, index_t k = 16) { return sigmoid_bias_top_k(b
 inline auto hunyuan_large() { return switch_top1(); }
 // P24 ERNIE-4.5-VL: every modality routes in its own pool, with its own bias row; else as ERNIE-4.5.
 inline auto ernie45_vl(matrix_view<std::uint8_t const> pools, matrix_view<float const> bias, index_t k = 6) {
-  return router{.prior = modality_mask{pools}, .score = softmax{}, .bias = modality_bias<float>{bias}, .select = top_k{k},
+  return router{.prior = modality_mask{pools},
+                .score = softmax{},
+                .bias = modality_bias<float>{bias},
+                .select = top_k{k},
                 .weigh = renormalize{.epsilon = 0, .floor = 1e-12f}};
 }
 // P25 LongCat-Flash: top-12 of probability + bias over 512 + 256 zero-computation experts, times 6, not
 // renormalized. The last 256 return their input: select/identity_experts.hpp; balance/bias_update.hpp.
 inline auto longcat_flash(bias_row bias, index_t k = 12, float scale = 6) {
-  return router{.score = softmax{}, .bias = correction_bias{bias}, .select = top_k{k}, .weigh = keep_scores{.scale = scale}};
+  return router{
+      .score = softmax{}, .bias = correction_bias{bias}, .select = top_k{k}, .weigh = keep_scores{.scale = scale}};
 }
 
 // ---- chance ------------------------------------------------------------------------------------------------------
@@ -52,10 +60,15 @@ inline sparsemixer_v2 phi35_moe(sampling pick = sampling::largest, std::uint64_t
 }
 // P33 V-MoE: softmax of logits + N(0, 1/E^2), top-k, raw probabilities; queue by batch priority (plan/queue.hpp).
 inline auto v_moe(index_t k = 2, std::uint64_t seed = 0, std::uint32_t step = 0) {
-  return router{.prior = gaussian_noise<>{.deviation = 1, .source = {.random = {.seed = seed, .step = step, .purpose = 0x4E}}},
-                .score = softmax{}, .select = top_k{k}, .weigh = keep_scores{}};
+  return router{
+      .prior = gaussian_noise<>{.deviation = 1, .source = {.random = {.seed = seed, .step = step, .purpose = 0x4E}}},
+      .score = softmax{},
+      .select = top_k{k},
+      .weigh = keep_scores{}};
 }
-inline auto v_moe_evaluation(index_t k = 2) { return router{.score = softmax{}, .select = top_k{k}, .weigh = keep_scores{}}; }
+inline auto v_moe_evaluation(index_t k = 2) {
+  return router{.score = softmax{}, .select = top_k{k}, .weigh = keep_scores{}};
+}
 // P34 LIMoE: V-MoE with k = 1; entropies of each modality in loss/entropy.hpp.
 inline auto limoe(std::uint64_t seed = 0, std::uint32_t step = 0) { return v_moe(1, seed, step); }
 
@@ -69,7 +82,9 @@ auto expert_choice(float capacity_factor = 2) {
 // P36 Expert threshold: every expert with sigmoid(z) above its cut c_e; `minus_cuts` holds -c_e. Causal. Cuts move by
 // balance/threshold_warm_up.hpp: experts choose for the first steps.
 inline auto expert_threshold(bias_row minus_cuts, index_t max_experts) {
-  return router{.score = sigmoid{}, .bias = correction_bias{minus_cuts}, .select = above{.max_experts = max_experts},
+  return router{.score = sigmoid{},
+                .bias = correction_bias{minus_cuts},
+                .select = above{.max_experts = max_experts},
                 .weigh = keep_scores{}};
 }
 
@@ -93,7 +108,9 @@ inline auto base_layer_evaluation() { return router{.score = sigmoid{}, .select 
 // ---- variable count ----------------------------------------------------------------------------------------------
 
 // S013 Dynamic routing: p = 0.4, crossing expert kept.
-inline auto dynamic_routing(index_t experts, float p = .4f) { return router{.select = top_p{.p = p, .max_experts = experts}}; }
+inline auto dynamic_routing(index_t experts, float p = .4f) {
+  return router{.select = top_p{.p = p, .max_experts = experts}};
+}
 // S061 DynMoLE: all experts above normalized Tsallis entropy 0.9, else p = 0.75 without the crossing expert, 2 at least.
 inline auto dynmole(index_t experts) {
   return router{.select = entropy_switch<>{

@@ -169,8 +169,7 @@ offset_t route_workspace_bytes(X const& x, R const& r, offset_t tokens, index_t 
                                         route_rows_scratch_bytes<compute_t<T>>(r, experts));
   if constexpr (has_gate<R>)
     bytes += aligned_bytes<compute_t<T>>(tokens * experts) + workspace_alignment + r.gate.workspace_bytes(x, tokens);
-  else
-    static_cast<void>(tokens);
+  else static_cast<void>(tokens);
   return bytes;
 }
 

@@ -31,10 +31,8 @@ template <class G>
 inline constexpr bool is_every_group = std::same_as<G, every_group>;
 template <class G>
 MOEROUTE_HD index_t groups_per_token(G const& group) {
-  if constexpr (is_every_group<G>)
-    return group.groups;
-  else
-    return group.select.experts_per_token();
+  if constexpr (is_every_group<G>) return group.groups;
+  else return group.select.experts_per_token();
 }
 
 // A row of logits as a batch of one token that keeps its name and context.
@@ -186,8 +184,7 @@ status check_two_level(X const& x, GroupRouter const& group, Inner const& inner,
                        matrix_view<T const> logits, two_level_view<W> const& out, index_t width) {
   checks c;
   index_t groups = 0;
-  if constexpr (is_every_group<GroupRouter>)
-    groups = group.groups;
+  if constexpr (is_every_group<GroupRouter>) groups = group.groups;
   else
     groups = static_cast<index_t>(in.logits.cols),
     c.also(validate(group, in)).must_be("group logits rows", in.logits.rows, logits.rows);

@@ -79,10 +79,8 @@ text describe(R const& r) {
   text t;
   auto const add = [&](auto const& policy) {
     using P = std::remove_cvref_t<decltype(policy)>;
-    if constexpr (describes<P>)
-      policy.describe(t);
-    else if constexpr (!is_none<P>)
-      t.add("(user policy)");
+    if constexpr (describes<P>) policy.describe(t);
+    else if constexpr (!is_none<P>) t.add("(user policy)");
   };
   if constexpr (has_gate<R>) t.add("logits: "), add(r.gate), t.add("; ");
   if constexpr (!is_none<decltype(r.prior)>) t.add("prior: "), add(r.prior), t.add("; ");

@@ -40,24 +40,18 @@ struct routing {
 
   routing() = default;
   template <token_choice_router R>
-  routing(offset_t n, R const& r)
-      : tokens(n), k(r.select.experts_per_token()), place(place_of<decltype(R::weigh)>) {
+  routing(offset_t n, R const& r) : tokens(n), k(r.select.experts_per_token()), place(place_of<decltype(R::weigh)>) {
     ids = detail::vector_of<index_t>(n * k, no_expert);
     weights = detail::vector_of<float>(n * k);
   }
   template <expert_choice_router R>
   routing(offset_t n, R const&)
-      : tokens(n),
-        place(place_of<decltype(R::weigh)>),
-        offsets(detail::vector_of<offset_t>(n + 1)) {}
+      : tokens(n), place(place_of<decltype(R::weigh)>), offsets(detail::vector_of<offset_t>(n + 1)) {}
 
-  routing_view<> view() {
-    return {.ids = {ids.data(), tokens, k}, .weights = {weights.data(), tokens, k}};
-  }
+  routing_view<> view() { return {.ids = {ids.data(), tokens, k}, .weights = {weights.data(), tokens, k}}; }
   choices_view<> choices() const {
     choices_view<> c{.ids = {ids.data(), tokens, k}};
-    if (!offsets.empty())
-      c.ids = {ids.data(), 1, static_cast<offset_t>(ids.size())}, c.offsets = offsets;
+    if (!offsets.empty()) c.ids = {ids.data(), 1, static_cast<offset_t>(ids.size())}, c.offsets = offsets;
     return c;
   }
   matrix_view<float const> weight_matrix() const {
@@ -82,16 +76,14 @@ void route(X const& x, R const& r, batch<> const& in, routing& out) {
 // The gradient for what `routed` chose.
 template <executor X, token_choice_router R, class T, class H, class D>
 void route_backward(X const& x, R const& r, batch<T, H> const& in, routing const& routed,
-                    matrix_view<float const> d_weights, matrix_view<D> d_logits,
-                    bool accumulate = false) {
-  auto space = detail::space_of(
-      route_workspace_bytes<X, R, T>(x, r, in.logits.rows, static_cast<index_t>(in.logits.cols)));
+                    matrix_view<float const> d_weights, matrix_view<D> d_logits, bool accumulate = false) {
+  auto space =
+      detail::space_of(route_workspace_bytes<X, R, T>(x, r, in.logits.rows, static_cast<index_t>(in.logits.cols)));
   route_backward(x, r, in, routed.choices().ids, d_weights, d_logits, workspace(space), accumulate);
 }
 template <executor X, token_choice_router R, class D>
 void route_backward(X const& x, R const& r, batch<> const& in, routing const& routed,
-                    matrix_view<float const> d_weights, matrix_view<D> d_logits,
-                    bool accumulate = false) {
+                    matrix_view<float const> d_weights, matrix_view<D> d_logits, bool accumulate = false) {
   route_backward<X, R, float, float, D>(x, r, in, routed, d_weights, d_logits, accumulate);
 }
 
@@ -105,20 +97,19 @@ void route(X const& x, R const& r, batch<T, H> const& in, routing& out) {
   if (scope != choice_scope::batch)
     for (index_t const n : number) segments = n >= segments ? offset_t{n} + 1 : segments;
   auto const experts = static_cast<index_t>(in.logits.cols);
-  offset_t const capacity = r.select.tokens_per_expert(in.logits.rows, experts),
-                 picks = segments * experts * capacity;
+  offset_t const capacity = r.select.tokens_per_expert(in.logits.rows, experts), picks = segments * experts * capacity;
   auto tokens = detail::vector_of<offset_t>(picks);
   auto weights = detail::vector_of<float>(picks);
   expert_routing_view<float> const chosen{{tokens.data(), segments * experts, capacity},
                                           {weights.data(), segments * experts, capacity}};
-  auto space = detail::space_of(
-      route_experts_workspace_bytes<X, R, T>(x, r, in.logits.rows, experts, segments, capacity));
+  auto space =
+      detail::space_of(route_experts_workspace_bytes<X, R, T>(x, r, in.logits.rows, experts, segments, capacity));
   route_experts(x, r, in, chosen, workspace(space));
   out.ids = detail::vector_of<index_t>(picks);
   out.weights = detail::vector_of<float>(picks);
   token_choices_view<float> const by_token{out.offsets, out.ids, out.weights, {}};
-  picks_by_token(x, matrix_view<offset_t const>(chosen.tokens),
-                 matrix_view<float const>(chosen.weights), experts, by_token);
+  picks_by_token(x, matrix_view<offset_t const>(chosen.tokens), matrix_view<float const>(chosen.weights), experts,
+                 by_token);
   auto const used = static_cast<std::size_t>(out.offsets.back());
   out.ids.resize(used), out.weights.resize(used);
 }
@@ -161,9 +152,8 @@ struct dispatch_plan {
   operator plan_view<>() const { return view(); }
   matrix_view<float const> weight_matrix() const {
     if (weights.empty()) return {};
-    return choice_offsets.empty()
-               ? matrix_view<float const>{weights.data(), tokens, k}
-               : matrix_view<float const>{weights.data(), 1, static_cast<offset_t>(weights.size())};
+    return choice_offsets.empty() ? matrix_view<float const>{weights.data(), tokens, k}
+                                  : matrix_view<float const>{weights.data(), 1, static_cast<offset_t>(weights.size())};
   }
   matrix_view<float const> weights_at(weight_place where) const {
     return where == place ? weight_matrix() : matrix_view<float const>{};
@@ -189,13 +179,10 @@ struct dispatch_plan {
 };
 
 template <executor X, std::integral Id>
-dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts,
-                        plan_options const& options = {}) {
+dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts, plan_options const& options = {}) {
   throw_if_bad(validate(in));
-  throw_if_bad(
-      checks{}.at_least("experts", experts, 1).at_least("plan.align", options.align, 1).result());
-  dispatch_plan plan(in.shape(), experts,
-                     plan_rows_bound(in.shape().size(), experts, options.align));
+  throw_if_bad(checks{}.at_least("experts", experts, 1).at_least("plan.align", options.align, 1).result());
+  dispatch_plan plan(in.shape(), experts, plan_rows_bound(in.shape().size(), experts, options.align));
   auto space = detail::space_of(plan_workspace_bytes(x, experts));
   plan_view<> view = plan.view();
   make_plan(x, in, experts, options, view, workspace(space));
@@ -203,19 +190,15 @@ dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts,
   return plan;
 }
 template <executor X, std::integral Id, element P>
-dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts,
-                        plan_options const& options, capacity_options<P> const& limit) {
+dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts, plan_options const& options,
+                        capacity_options<P> const& limit) {
   checks c;
   c.also(validate(in)).at_least("experts", experts, 1).at_least("plan.align", options.align, 1);
-  throw_if_bad(
-      c.also(limit.rule.validate()).at_least("capacity.segments", limit.segments, 1).result());
+  throw_if_bad(c.also(limit.rule.validate()).at_least("capacity.segments", limit.segments, 1).result());
   choice_shape const shape = in.shape();
   capacity_sizes const whole{shape.tokens, shape.size(), experts, 0};
-  dispatch_plan plan(
-      shape, experts,
-      limited_rows_bound(limit.rule, limit.rows, whole, limit.segments, options.align));
-  auto space = detail::space_of(
-      limited_plan_workspace_bytes(x, experts, shape.tokens, shape.size(), limit.segments));
+  dispatch_plan plan(shape, experts, limited_rows_bound(limit.rule, limit.rows, whole, limit.segments, options.align));
+  auto space = detail::space_of(limited_plan_workspace_bytes(x, experts, shape.tokens, shape.size(), limit.segments));
   plan_view<> view = plan.view();
   make_plan(x, in, experts, options, limit, view, workspace(space));
   plan.trim();
@@ -223,15 +206,14 @@ dispatch_plan make_plan(X const& x, choices_view<Id> const& in, index_t experts,
 }
 
 template <executor X, class... Limit>
-dispatch_plan make_plan(X const& x, routing const& routed, index_t experts,
-                        plan_options const& options = {}, Limit const&... limit) {
+dispatch_plan make_plan(X const& x, routing const& routed, index_t experts, plan_options const& options = {},
+                        Limit const&... limit) {
   dispatch_plan plan = make_plan(x, routed.choices(), experts, options, limit...);
   plan.weights = routed.weights;
   plan.place = routed.place;
   return plan;
 }
-inline dispatch_plan make_plan(routing const& routed, index_t experts,
-                               plan_options const& options = {}) {
+inline dispatch_plan make_plan(routing const& routed, index_t experts, plan_options const& options = {}) {
   return make_plan(serial{}, routed, experts, options);
 }
 
@@ -246,23 +228,20 @@ void combine(X const& x, dispatch_plan const& plan, matrix_view<T> rows, matrix_
 }
 // Their backwards. Both write d_weights where the weight is theirs, and leave it alone elsewhere.
 template <executor X, class T, class O, element S>
-void permute_backward(X const& x, dispatch_plan const& plan, matrix_view<T> tokens,
-                      matrix_view<O> d_grouped, matrix_view<S> d_tokens,
-                      matrix_view<float> d_weights) {
+void permute_backward(X const& x, dispatch_plan const& plan, matrix_view<T> tokens, matrix_view<O> d_grouped,
+                      matrix_view<S> d_tokens, matrix_view<float> d_weights) {
   bool const mine = plan.place == weight_place::input;
-  permute_backward(x, plan.view(), tokens, plan.weights_at(weight_place::input), d_grouped,
-                   d_tokens, mine ? d_weights : matrix_view<float>{});
+  permute_backward(x, plan.view(), tokens, plan.weights_at(weight_place::input), d_grouped, d_tokens,
+                   mine ? d_weights : matrix_view<float>{});
 }
 template <executor X, class T, class O>
-void combine_backward(X const& x, dispatch_plan const& plan, matrix_view<T> rows,
-                      matrix_view<O> d_y, matrix_view<std::remove_const_t<T>> d_rows,
-                      matrix_view<float> d_weights) {
+void combine_backward(X const& x, dispatch_plan const& plan, matrix_view<T> rows, matrix_view<O> d_y,
+                      matrix_view<std::remove_const_t<T>> d_rows, matrix_view<float> d_weights) {
   using E = std::remove_const_t<T>;
   bool const mine = plan.place == weight_place::output;
   combine_terms<E> const in{.rows = rows, .weights = plan.weights_at(weight_place::output)};
-  combine_backward(
-      x, plan.view(), in, d_y,
-      combine_gradients<E>{.rows = d_rows, .weights = mine ? d_weights : matrix_view<float>{}});
+  combine_backward(x, plan.view(), in, d_y,
+                   combine_gradients<E>{.rows = d_rows, .weights = mine ? d_weights : matrix_view<float>{}});
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

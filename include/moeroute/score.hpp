@@ -122,7 +122,8 @@ struct soft_cap {
     return s == -infinity<V> ? V(0) : V(1) - y * y;
   }
   status validate(index_t) const {
-    return cap > 0 ? status{} : status{errc::bad_value, "score.cap", "must be at least", static_cast<std::int64_t>(cap), 1};
+    return cap > 0 ? status{}
+                   : status{errc::bad_value, "score.cap", "must be at least", static_cast<std::int64_t>(cap), 1};
   }
   void describe(text& t) const { t.add(cap).add(" tanh(z / ").add(cap).add(")"); }
 };

@@ -17,8 +17,7 @@ TEST_CASE(
     a.scores = score.data(), a.price = price.data(), a.owner = owner.data();
     std::vector<float> value(tokens);
     detail::value_tokens(serial_group{}, a, 0, 1, 9.f, value.data());
-    for (std::size_t t = 0; t < tokens; ++t)
-      CHECK(value[t] == (owner[t] == 1 ? 9.f : score[t] - price[t]));
+    for (std::size_t t = 0; t < tokens; ++t) CHECK(value[t] == (owner[t] == 1 ? 9.f : score[t] - price[t]));
   }
 }
 
@@ -30,8 +29,7 @@ TEST_CASE("S019 auction rounds: finite range and finite columns of odd shapes") 
     float low = 1e9f, high = -1e9f;
     for (float const x : z)
       if (std::isfinite(x)) low = std::min(low, x), high = std::max(high, x);
-    matrix_view<float const> const scores{z.data(), static_cast<offset_t>(tokens),
-                                          static_cast<offset_t>(experts)};
+    matrix_view<float const> const scores{z.data(), static_cast<offset_t>(tokens), static_cast<offset_t>(experts)};
     auto const range = detail::finite_range<float>(scores);
     CHECK(range.low == low);
     CHECK(range.high == high);

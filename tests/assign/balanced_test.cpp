@@ -9,13 +9,13 @@ using namespace choice_test;
 namespace {
 
 template <class X, class V>
-std::vector<index_t> assign(X const& x, std::vector<V> const& s, offset_t experts,
-                            assignment_report& report, auction how = {}) {
+std::vector<index_t> assign(X const& x, std::vector<V> const& s, offset_t experts, assignment_report& report,
+                            auction how = {}) {
   offset_t const tokens = static_cast<offset_t>(s.size()) / experts;
   std::vector<index_t> out(static_cast<std::size_t>(tokens), 77);
   auto work = memory(balanced_workspace_bytes<X, V>(x, tokens, experts));
-  report = balanced_assignment(x, how, matrix_view<V const>{s.data(), tokens, experts},
-                               row_view<index_t>(out), workspace(work));
+  report = balanced_assignment(x, how, matrix_view<V const>{s.data(), tokens, experts}, row_view<index_t>(out),
+                               workspace(work));
   return out;
 }
 }  // namespace
@@ -28,9 +28,8 @@ TEST_CASE("S019 preset P37 balanced assignment: optimal on small cases") {
     assignment_report report;
     auto const out = assign(serial{}, s, static_cast<offset_t>(experts), report, {.epsilon = 1e-6});
     check_balanced(out, experts);
-    CHECK(
-        report.total_score ==
-        doctest::Approx(optimum(s, tokens, experts)).epsilon(1e-4 / std::fabs(report.total_score)));
+    CHECK(report.total_score ==
+          doctest::Approx(optimum(s, tokens, experts)).epsilon(1e-4 / std::fabs(report.total_score)));
   }
 }
 
@@ -76,8 +75,7 @@ TEST_CASE("S019 balanced assignment: equal scores, not finite scores, one expert
 TEST_CASE("S019 balanced assignment: tokens that do not divide are refused; executors agree") {
   std::vector<float> const s(42);
   std::vector<index_t> out(14);
-  CHECK(try_balanced_assignment(serial{}, {}, matrix_view<float const>{s.data(), 14, 3},
-                                row_view<index_t>(out), {})
+  CHECK(try_balanced_assignment(serial{}, {}, matrix_view<float const>{s.data(), 14, 3}, row_view<index_t>(out), {})
             .argument == std::string("experts of a balanced assignment"));
   auto const f = narrow(normal_numbers(96 * 8, 4));
   assignment_report report;

@@ -13,12 +13,10 @@ TEST_CASE(
     for (std::size_t i = 0; i < 8 * 5; ++i) z[i] += 3;  // five tokens everybody wants
     std::vector<offset_t> tokens(80), count(40);
     std::vector<double> weights(80), work(20000);
-    REQUIRE(try_capped_choice(
-                capped_choice{.tokens_per_expert = 10, .cap = 3},
-                matrix_view<double const>{z.data(), 40, 8},
-                expert_routing_view<double>{{tokens.data(), 8, 10}, {weights.data(), 8, 10}},
-                workspace(work))
-                .ok());
+    REQUIRE(
+        try_capped_choice(capped_choice{.tokens_per_expert = 10, .cap = 3}, matrix_view<double const>{z.data(), 40, 8},
+                          expert_routing_view<double>{{tokens.data(), 8, 10}, {weights.data(), 8, 10}}, workspace(work))
+            .ok());
     offset_t filled = 0;
     double total = 0, cheap = 0;
     for (std::size_t i = 0; i < 80; ++i) {
@@ -29,8 +27,7 @@ TEST_CASE(
     }
     for (auto const n : count) CHECK(n <= 3);
     CHECK(filled >= 78);
-    for (std::size_t i = 0; i < 80; ++i)
-      cheap += z[(i * 3 % 40) * 8 + i / 10];  // some legal choice
+    for (std::size_t i = 0; i < 80; ++i) cheap += z[(i * 3 % 40) * 8 + i / 10];  // some legal choice
     CHECK(total > cheap + 40);
   }
 }
@@ -49,14 +46,13 @@ TEST_CASE(
   std::vector<double> w(24), bytes(4000);
   router const r{.score = identity{}, .select = top_tokens<>{.fixed_count = 6}};
   route_experts(serial{}, r, batch<double>{.logits = {z.data(), 24, 4}},
-                expert_routing_view<double>{{want.data(), 4, 6}, {w.data(), 4, 6}},
-                workspace(bytes));
+                expert_routing_view<double>{{want.data(), 4, 6}, {w.data(), 4, 6}}, workspace(bytes));
   CHECK(tokens == want);
   CHECK(weights == w);
-  CHECK(!try_capped_choice(capped_choice{.tokens_per_expert = 6, .cap = 0},
-                           matrix_view<double const>{z.data(), 24, 4}, out, workspace(work))
+  CHECK(!try_capped_choice(capped_choice{.tokens_per_expert = 6, .cap = 0}, matrix_view<double const>{z.data(), 24, 4},
+                           out, workspace(work))
              .ok());
-  CHECK(!try_capped_choice(capped_choice{.tokens_per_expert = 7, .cap = 1},
-                           matrix_view<double const>{z.data(), 24, 4}, out, workspace(work))
+  CHECK(!try_capped_choice(capped_choice{.tokens_per_expert = 7, .cap = 1}, matrix_view<double const>{z.data(), 24, 4},
+                           out, workspace(work))
              .ok());
 }

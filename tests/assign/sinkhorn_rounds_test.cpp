@@ -5,8 +5,7 @@
 
 using namespace choice_test;
 
-TEST_CASE(
-    "preset P37 Sinkhorn rounds: row factors and column sums of one block, in double precision") {
+TEST_CASE("preset P37 Sinkhorn rounds: row factors and column sums of one block, in double precision") {
   for (std::size_t const experts : {7u, 32u, 48u}) {
     std::size_t const tokens = 48;
     auto c = narrow(normal_numbers(tokens * experts, 3));
@@ -15,9 +14,8 @@ TEST_CASE(
     for (float& x : d1) x = std::exp(x);
     std::vector<float> d0(tokens), sum(experts);
     std::int64_t done = 0;
-    detail::sinkhorn_rows<float> const body{{},
-                                            {c.data(), 48, static_cast<offset_t>(experts)},
-                                            {d0.data(), d1.data(), sum.data(), &done}};
+    detail::sinkhorn_rows<float> const body{
+        {}, {c.data(), 48, static_cast<offset_t>(experts)}, {d0.data(), d1.data(), sum.data(), &done}};
     body(serial_group{}, 0, {});
     std::vector<double> want(experts);
     for (std::size_t t = 0; t < tokens; ++t) {

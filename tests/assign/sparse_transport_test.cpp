@@ -45,7 +45,7 @@ TEST_CASE(
   CHECK(same_bits(plan, solve(threads{2}, 400)));
   std::vector<double> small(48 * 6);
   CHECK(!try_sparse_transport_plan(serial{}, sparse_transport{.tokens_per_expert = 7},
-                                   matrix_view<double const>{z.data(), 48, 6},
-                                   matrix_view<double>{small.data(), 48, 6}, {})
+                                   matrix_view<double const>{z.data(), 48, 6}, matrix_view<double>{small.data(), 48, 6},
+                                   {})
              .ok());
 }

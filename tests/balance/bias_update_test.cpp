@@ -31,8 +31,7 @@ TEST_CASE("S046 sign update: towards the mean, nothing at the mean") {
   CHECK(after<float>(sign_update{}, {0, 0, 0}, {1, 2, 3}) == std::vector<float>{1, 2, 3});
 }
 TEST_CASE("P26 zero-mean sign update: the mean of the bias does not drift") {
-  auto const b =
-      after<double>(sign_update{.rate = .25, .zero_mean = true}, {9, 1, 1, 1}, {0, 0, 0, 0});
+  auto const b = after<double>(sign_update{.rate = .25, .zero_mean = true}, {9, 1, 1, 1}, {0, 0, 0, 0});
   CHECK(b == std::vector<double>{-.375, .125, .125, .125});
 }
 TEST_CASE("S046 proportional update") {
@@ -60,36 +59,29 @@ TEST_CASE("bias update: one row a modality; a 32-bit count type; wrong sizes nam
   update_bias(serial{}, sign_update{.rate = 1}, matrix_view<index_t>(counts.data(), 2, 2),
               matrix_view<float>(bias.data(), 2, 2));
   CHECK(bias == std::vector<float>{-1, 1, 1, -1});
-  auto const s = try_update_bias(serial{}, sign_update{}, row_view<index_t>(counts),
-                                 row_view<float>(bias.data(), 3));
+  auto const s = try_update_bias(serial{}, sign_update{}, row_view<index_t>(counts), row_view<float>(bias.data(), 3));
   CHECK(s.code == errc::bad_shape);
 }
-TEST_CASE(
-    "S046: on a skewed stream the violation falls below a bound, and weights never hold the bias") {
+TEST_CASE("S046: on a skewed stream the violation falls below a bound, and weights never hold the bias") {
   std::vector<float> bias(8), logits(64 * 8), weights(64 * 2);
   std::vector<index_t> ids(64 * 2);
   std::vector<std::byte> memory(1 << 16);
-  router const r{.score = sigmoid{},
-                 .bias = correction_bias{row_view<float const>(bias)},
-                 .select = top_k{.k = fixed<2>}};
+  router const r{
+      .score = sigmoid{}, .bias = correction_bias{row_view<float const>(bias)}, .select = top_k{.k = fixed<2>}};
   double violation = 0;
   for (std::uint32_t step = 0; step < 400; ++step) {
     draws const noise{.seed = 3, .step = step};
     for (offset_t t = 0; t < 64; ++t)
       for (index_t e = 0; e < 8; ++e)
-        logits[static_cast<std::size_t>(8 * t + e)] =
-            noise.normal(t, e) - .3f * static_cast<float>(e);
+        logits[static_cast<std::size_t>(8 * t + e)] = noise.normal(t, e) - .3f * static_cast<float>(e);
     batch<float> in;
     in.logits = {logits.data(), 64, 8};
-    route(serial{}, r, in,
-          routing_view<index_t, float>{{ids.data(), 64, 2}, {weights.data(), 64, 2}, {}}, memory);
+    route(serial{}, r, in, routing_view<index_t, float>{{ids.data(), 64, 2}, {weights.data(), 64, 2}, {}}, memory);
     std::vector<std::int64_t> counts(8);
-    count_choices(serial{}, matrix_view<index_t>(ids.data(), 64, 2), {},
-                  row_view<std::int64_t>(counts), memory);
+    count_choices(serial{}, matrix_view<index_t>(ids.data(), 64, 2), {}, row_view<std::int64_t>(counts), memory);
     violation = static_cast<double>(*std::max_element(counts.begin(), counts.end())) / 16 - 1;
     if (step == 0) CHECK(violation > 1);
-    update_bias(serial{}, sign_update{.rate = .01}, row_view<std::int64_t>(counts),
-                row_view<float>(bias));
+    update_bias(serial{}, sign_update{.rate = .01}, row_view<std::int64_t>(counts), row_view<float>(bias));
   }
   CHECK(violation < .6);
   CHECK(weights[0] == math::sigmoid(logits[static_cast<std::size_t>(ids[0])]));

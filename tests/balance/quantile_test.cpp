@@ -23,12 +23,11 @@ double nth(std::vector<double> v, std::size_t n) {  // n-th largest, from 1
 TEST_CASE("nth largest: every rank, repeated values, NaN last") {
   std::vector<double> v{3, -1, 3, 0, -0., 7, -infinity<double>, infinity<double>, 1e-310};
   for (std::size_t n = 1; n <= v.size(); ++n)
-    CHECK(detail::nth_largest<double>(serial_group{}, 9, static_cast<offset_t>(n), [&](offset_t i) {
-            return v[static_cast<std::size_t>(i)];
-          }) == nth(v, n));
+    CHECK(detail::nth_largest<double>(serial_group{}, 9, static_cast<offset_t>(n),
+                                      [&](offset_t i) { return v[static_cast<std::size_t>(i)]; }) == nth(v, n));
   v[2] = not_a_number<double>;
-  CHECK(is_nan(detail::nth_largest<double>(
-      serial_group{}, 9, 9, [&](offset_t i) { return v[static_cast<std::size_t>(i)]; })));
+  CHECK(is_nan(
+      detail::nth_largest<double>(serial_group{}, 9, 9, [&](offset_t i) { return v[static_cast<std::size_t>(i)]; })));
 }
 
 TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing, mean 0") {
@@ -36,8 +35,8 @@ TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing
   index_t const E = 6, k = 2;
   auto s = skewed(T, E);
   std::vector<double> bias{.1, 0, -.1, 0, .2, 0}, cutoff(30), before = bias;
-  update_by_quantile(serial{}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E),
-                     row_view<double>(bias), row_view<double>(cutoff.data(), T));
+  update_by_quantile(serial{}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E), row_view<double>(bias),
+                     row_view<double>(cutoff.data(), T));
   std::vector<double> a;
   for (offset_t t = 0; t < T; ++t) {
     std::vector<double> row;
@@ -60,16 +59,15 @@ TEST_CASE("P17 quantile update: formula, any lane group, padding changes nothing
     CHECK(above + level > 8);
   }
   auto other = before;
-  update_by_quantile(lockstep{3}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E),
-                     row_view<double>(other), row_view<double>(cutoff.data(), T));
+  update_by_quantile(lockstep{3}, quantile_update{.k = k}, matrix_view<double>(s.data(), T, E), row_view<double>(other),
+                     row_view<double>(cutoff.data(), T));
   CHECK(other == bias);
   s.resize(30 * E, 1e9);
   std::vector<std::uint8_t> valid(30, 1);
   for (std::size_t t = 24; t < 30; ++t) valid[t] = 0;
   other = before;
-  update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true},
-                     matrix_view<double>(s.data(), 30, E), row_view<double>(other),
-                     row_view<double>(cutoff), row_view<std::uint8_t const>(valid));
+  update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true}, matrix_view<double>(s.data(), 30, E),
+                     row_view<double>(other), row_view<double>(cutoff), row_view<std::uint8_t const>(valid));
   double mean = 0;
   for (double b : bias) mean += b / E;
   double sum = 0;
@@ -88,18 +86,15 @@ TEST_CASE("P17: steps on one static batch balance it") {
   std::vector<double> bias(8), cutoff(64);
   std::int64_t worst = 0;
   for (int step = 0; step < 40; ++step) {
-    update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true},
-                       matrix_view<double const>(s.data(), T, E), row_view<double>(bias),
-                       row_view<double>(cutoff));
+    update_by_quantile(serial{}, quantile_update{.k = k, .zero_mean = true}, matrix_view<double const>(s.data(), T, E),
+                       row_view<double>(bias), row_view<double>(cutoff));
     std::vector<std::int64_t> counts(8);
     for (offset_t t = 0; t < T; ++t) {
       std::vector<std::pair<double, int>> row;
       for (int e = 0; e < E; ++e)
-        row.emplace_back(
-            -s[static_cast<std::size_t>(t * E + e)] - bias[static_cast<std::size_t>(e)], e);
+        row.emplace_back(-s[static_cast<std::size_t>(t * E + e)] - bias[static_cast<std::size_t>(e)], e);
       std::sort(row.begin(), row.end());
-      for (int j = 0; j < k; ++j)
-        ++counts[static_cast<std::size_t>(row[static_cast<std::size_t>(j)].second)];
+      for (int j = 0; j < k; ++j) ++counts[static_cast<std::size_t>(row[static_cast<std::size_t>(j)].second)];
     }
     worst = *std::max_element(counts.begin(), counts.end());
   }
@@ -138,6 +133,5 @@ TEST_CASE("P17 histogram: linear inside a bin, by hand; an expert without tokens
   for (std::int64_t n : {2, 4, 2, 0, 0, 0, 0, 0}) sums.push_back(wide_sum::of(n));
   std::vector<double> bias{7, 7};
   bias_from_histogram(h, false, row_view<wide_sum const>(sums), row_view<double>(bias));
-  CHECK(bias ==
-        std::vector<double>{1.5, 7});  // 4 of 8 tokens: 2 in the first bin, half of the second
+  CHECK(bias == std::vector<double>{1.5, 7});  // 4 of 8 tokens: 2 in the first bin, half of the second
 }

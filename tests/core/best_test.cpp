@@ -42,7 +42,8 @@ TEST_CASE("promise P1 P2 take_best: equals a full stable sort, for every group, 
           auto const check = [&](auto const& exec) {
             std::vector<index_t> out(k, 99999);
             index_t filled = -1;
-            REQUIRE(exec.run(1, best_body{row_view<float const>(row), row_view<index_t>(out), every, &filled}, {}).ok());
+            REQUIRE(
+                exec.run(1, best_body{row_view<float const>(row), row_view<index_t>(out), every, &filled}, {}).ok());
             CHECK(out == expected);
             CHECK(filled == static_cast<index_t>(std::min(k, allowed.size())));
           };

@@ -13,6 +13,7 @@ struct marker {};
 
 TEST_CASE("promise P19 config: the inline namespace carries the version and the vector level") {
   std::string const abi = MOEROUTE_TEST_TEXT(MOEROUTE_ABI), level = MOEROUTE_TEST_TEXT(MOEROUTE_LEVEL);
-  CHECK(abi == "v" + std::to_string(MOEROUTE_VERSION_MAJOR) + "_" + std::to_string(MOEROUTE_VERSION_MINOR) + "_" + level);
+  CHECK(abi ==
+        "v" + std::to_string(MOEROUTE_VERSION_MAJOR) + "_" + std::to_string(MOEROUTE_VERSION_MINOR) + "_" + level);
   static_assert(sizeof(moeroute::marker) == 1);
 }

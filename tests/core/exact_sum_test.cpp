@@ -17,7 +17,8 @@ TEST_CASE_TEMPLATE("exact sum: the same bits in any order and any split", V, flo
   for (V v : x) whole.add(v);
   long double reference = 0;
   for (V v : x) reference += static_cast<long double>(v);
-  CHECK(std::fabs(static_cast<long double>(whole.value()) - reference) <= static_cast<long double>(std::numeric_limits<V>::epsilon()) * reference);
+  CHECK(std::fabs(static_cast<long double>(whole.value()) - reference) <=
+        static_cast<long double>(std::numeric_limits<V>::epsilon()) * reference);
   for (int round = 0; round < 20; ++round) {
     std::shuffle(x.begin(), x.end(), g);
     exact_sum<V> left, right;

@@ -26,7 +26,8 @@ struct count_rows {
 };
 }  // namespace
 
-static_assert(executor<serial> && executor<row_range> && executor<threads> && executor<thread_team> && executor<lockstep>);
+static_assert(executor<serial> && executor<row_range> && executor<threads> && executor<thread_team> &&
+              executor<lockstep>);
 static_assert(!executor<int> && !executor<serial_group>);
 static_assert(row_body<count_rows> && !row_body<int>);
 

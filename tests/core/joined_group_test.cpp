@@ -61,7 +61,8 @@ TEST_CASE("P8 route on a block of warps has the bits of one lane") {
   auto const run = [&](auto const& x) {
     std::vector<index_t> ids(tokens * k, -7);
     std::vector<float> weights(tokens * k, -7);
-    std::vector<std::byte> memory(static_cast<std::size_t>(route_workspace_bytes(x, r, tokens, experts)), std::byte{0xff});
+    std::vector<std::byte> memory(static_cast<std::size_t>(route_workspace_bytes(x, r, tokens, experts)),
+                                  std::byte{0xff});
     route(x, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}}, workspace(memory));
     return std::pair{ids, weights};
   };

@@ -41,8 +41,7 @@ void check() {
   for (index_t i = 0; i < Lanes * M; ++i) all.push_back(some_key(0, static_cast<std::uint32_t>(i)));
   std::sort(all.begin(), all.end(), std::greater<>{});
   all.resize(N, 0u);
-  for (index_t l = 0; l < Lanes; ++l)
-    CHECK(std::equal(all.begin(), all.end(), out.begin() + l * N));
+  for (index_t l = 0; l < Lanes; ++l) CHECK(std::equal(all.begin(), all.end(), out.begin() + l * N));
 }
 
 }  // namespace

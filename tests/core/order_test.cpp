@@ -8,7 +8,8 @@ using namespace moeroute;
 
 TEST_CASE_TEMPLATE("promise P2 order: keys as numbers, zeros equal, NaN least", V, float, double) {
   V const inf = infinity<V>, nan = not_a_number<V>, tiny = std::numeric_limits<V>::denorm_min();
-  V const ascending[] = {-inf, std::numeric_limits<V>::lowest(), V(-1), -tiny, V(0), tiny, V(1), std::numeric_limits<V>::max(), inf};
+  V const ascending[] = {-inf, std::numeric_limits<V>::lowest(), V(-1), -tiny, V(0), tiny,
+                         V(1), std::numeric_limits<V>::max(),    inf};
   for (std::size_t i = 0; i + 1 < std::size(ascending); ++i)
     CHECK(order_key(ascending[i]) < order_key(ascending[i + 1]));
   CHECK(order_key(V(-0.)) == order_key(V(0)));

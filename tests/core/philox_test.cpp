@@ -24,8 +24,13 @@ TEST_CASE("philox: known answers of the paper") {
 TEST_CASE("promise P20: a draw depends on seed, step, token, expert and purpose, on nothing else") {
   draws const d{.seed = 7, .step = 3, .purpose = 1};
   CHECK(d.bits(11, 5) == draws{.seed = 7, .step = 3, .purpose = 1}.bits(11, 5));
-  std::set<std::uint32_t> const different{d.bits(11, 5), d.bits(12, 5), d.bits(11, 6), d.bits(offset_t{1} << 32 | 11, 5),
-                                          draws{8, 3, 1}.bits(11, 5), draws{7, 4, 1}.bits(11, 5), draws{7, 3, 2}.bits(11, 5)};
+  std::set<std::uint32_t> const different{d.bits(11, 5),
+                                          d.bits(12, 5),
+                                          d.bits(11, 6),
+                                          d.bits(offset_t{1} << 32 | 11, 5),
+                                          draws{8, 3, 1}.bits(11, 5),
+                                          draws{7, 4, 1}.bits(11, 5),
+                                          draws{7, 3, 2}.bits(11, 5)};
   CHECK(different.size() == 7);
 }
 

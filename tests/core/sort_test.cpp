@@ -14,10 +14,12 @@ TEST_CASE("sort: equals std::stable_sort for every size, with many equal keys") 
   for (std::size_t n = 0; n < 130; ++n) {
     std::vector<int> key(n);
     std::vector<offset_t> mine(n), wanted(n);
-    for (std::size_t i = 0; i < n; ++i) key[i] = static_cast<int>(rng() % 9), mine[i] = wanted[i] = static_cast<offset_t>(i);
+    for (std::size_t i = 0; i < n; ++i)
+      key[i] = static_cast<int>(rng() % 9), mine[i] = wanted[i] = static_cast<offset_t>(i);
     std::shuffle(mine.begin(), mine.end(), rng);
     auto const of = [&](offset_t i) { return key[static_cast<std::size_t>(i)]; };
-    detail::sort(mine.data(), static_cast<offset_t>(n), [&](offset_t a, offset_t b) { return of(a) > of(b) || (of(a) == of(b) && a < b); });
+    detail::sort(mine.data(), static_cast<offset_t>(n),
+                 [&](offset_t a, offset_t b) { return of(a) > of(b) || (of(a) == of(b) && a < b); });
     std::stable_sort(wanted.begin(), wanted.end(), [&](offset_t a, offset_t b) { return of(a) > of(b); });
     CHECK(mine == wanted);
   }

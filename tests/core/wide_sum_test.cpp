@@ -31,8 +31,7 @@ TEST_CASE(
   for (double v : x) exact += static_cast<long double>(v);
   CHECK(forward.value() == doctest::Approx(static_cast<double>(exact)).epsilon(1e-13));
 }
-TEST_CASE(
-    "wide sum: fractions carry into the whole part, also in words an all-reduce added blindly") {
+TEST_CASE("wide sum: fractions carry into the whole part, also in words an all-reduce added blindly") {
   wide_sum s;
   for (int i = 0; i < 3; ++i) s.add(.75);
   CHECK(s.whole == 2);

@@ -18,7 +18,8 @@ template <class T>
 std::vector<T> numbers(std::size_t n, int seed) {  // small integers over 8: every product and sum is exact
   std::vector<T> x;
   for (std::size_t i = 0; i < n; ++i)
-    x.push_back(static_cast<T>(static_cast<float>(static_cast<int>((i * 37 + i / 7 + static_cast<std::size_t>(seed)) % 17) - 8) / 8.f));
+    x.push_back(static_cast<T>(
+        static_cast<float>(static_cast<int>((i * 37 + i / 7 + static_cast<std::size_t>(seed)) % 17) - 8) / 8.f));
   return x;
 }
 
@@ -34,10 +35,11 @@ void compare(offset_t tokens, offset_t width, offset_t experts, cublasHandle_t h
   using gradient = typename linear_gate<W>::template gradient<float>;
 
   linear_gate<W> const plain{.weight = {w.data(), experts, width}, .bias = {b.data(), experts}};
-  throw_if_bad(plain(serial{}, matrix_view<H const>{h.data(), tokens, width}, matrix_view<float>{z.data(), tokens, experts}, {}));
-  throw_if_bad(plain.backward(serial{}, matrix_view<H const>{h.data(), tokens, width},
-                              matrix_view<float const>{d.data(), tokens, experts},
-                              gradient{{dh.data(), tokens, width}, {dw.data(), experts, width}, {db.data(), experts}, true}));
+  throw_if_bad(plain(serial{}, matrix_view<H const>{h.data(), tokens, width},
+                     matrix_view<float>{z.data(), tokens, experts}, {}));
+  throw_if_bad(plain.backward(
+      serial{}, matrix_view<H const>{h.data(), tokens, width}, matrix_view<float const>{d.data(), tokens, experts},
+      gradient{{dh.data(), tokens, width}, {dw.data(), experts, width}, {db.data(), experts}, true}));
 
   device_array<H> const h_there(h);
   device_array<W> const w_there(w), b_there(b);
@@ -49,12 +51,11 @@ void compare(offset_t tokens, offset_t width, offset_t experts, cublasHandle_t h
   throw_if_bad(gate(on_cuda{}, matrix_view<H const>{h_there.data(), tokens, width},
                     matrix_view<float>{z_there.data(), tokens, experts}, {}));
   using gradient_there = typename linear_gate<W, cublas_gemm>::template gradient<float>;
-  throw_if_bad(gate.backward(on_cuda{}, matrix_view<H const>{h_there.data(), tokens, width},
-                             matrix_view<float const>{d_there.data(), tokens, experts},
-                             gradient_there{{dh_there.data(), tokens, width},
-                                            {dw_there.data(), experts, width},
-                                            {db_there.data(), experts},
-                                            true}));
+  throw_if_bad(gate.backward(
+      on_cuda{}, matrix_view<H const>{h_there.data(), tokens, width},
+      matrix_view<float const>{d_there.data(), tokens, experts},
+      gradient_there{
+          {dh_there.data(), tokens, width}, {dw_there.data(), experts, width}, {db_there.data(), experts}, true}));
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   CHECK(z_there.read() == z);
   CHECK(dh_there.read() == dh);

@@ -25,7 +25,8 @@ std::vector<index_t> some_ids(offset_t n, index_t experts, std::uint64_t seed) {
   draws const d{.seed = seed};
   for (offset_t i = 0; i < n; ++i) {
     auto const u = d.bits(i, 0);
-    ids.push_back(u % 9 == 0 ? no_expert : static_cast<index_t>(u % 5 == 0 ? 0 : u / 8 % static_cast<std::uint32_t>(experts)));
+    ids.push_back(u % 9 == 0 ? no_expert
+                             : static_cast<index_t>(u % 5 == 0 ? 0 : u / 8 % static_cast<std::uint32_t>(experts)));
   }
   return ids;
 }
@@ -40,7 +41,8 @@ template <class T>
 bool near(std::vector<T> const& a, std::vector<T> const& b, float tolerance) {
   bool good = a.size() == b.size();
   for (std::size_t i = 0; good && i < a.size(); ++i)
-    good = std::abs(static_cast<float>(a[i]) - static_cast<float>(b[i])) <= tolerance * (1 + std::abs(static_cast<float>(a[i])));
+    good = std::abs(static_cast<float>(a[i]) - static_cast<float>(b[i])) <=
+           tolerance * (1 + std::abs(static_cast<float>(a[i])));
   return good;
 }
 
@@ -66,16 +68,27 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
 
   host_plan h{std::vector<offset_t>(e), std::vector<offset_t>(e), std::vector<offset_t>(e + 1), std::vector<slot_t>(n),
               std::vector<slot_t>(r),   std::vector<slot_t>(r),   std::vector<slot_t>(n)};
-  plan_view<slot_t> plan{.counts = h.counts, .kept = h.kept, .offsets = h.offsets, .slot_of_choice = h.slots,
-                         .token_of_slot = h.tokens, .choice_of_slot = h.choices, .rank_of_choice = h.ranks};
+  plan_view<slot_t> plan{.counts = h.counts,
+                         .kept = h.kept,
+                         .offsets = h.offsets,
+                         .slot_of_choice = h.slots,
+                         .token_of_slot = h.tokens,
+                         .choice_of_slot = h.choices,
+                         .rank_of_choice = h.ranks};
   std::vector<std::byte> memory(static_cast<std::size_t>(plan_workspace_bytes(serial{}, experts)));
-  make_plan(serial{}, choices_view<>{.ids = {ids.data(), tokens, k}}, experts, {.align = align}, plan, workspace(memory));
+  make_plan(serial{}, choices_view<>{.ids = {ids.data(), tokens, k}}, experts, {.align = align}, plan,
+            workspace(memory));
 
   device_array<index_t> const ids_there(ids);
   device_array<offset_t> const counts(e), kept(e), offsets(e + 1), odd(1);
   device_array<slot_t> const slots(n), token_of(r), choice_of(r), ranks(n);
-  plan_view<slot_t> there{.counts = counts, .kept = kept, .offsets = offsets, .slot_of_choice = slots,
-                          .token_of_slot = token_of, .choice_of_slot = choice_of, .rank_of_choice = ranks};
+  plan_view<slot_t> there{.counts = counts,
+                          .kept = kept,
+                          .offsets = offsets,
+                          .slot_of_choice = slots,
+                          .token_of_slot = token_of,
+                          .choice_of_slot = choice_of,
+                          .rank_of_choice = ranks};
   device_array<std::byte> const memory_there(static_cast<std::size_t>(plan_workspace_bytes(on_cuda{}, experts)));
   make_plan(on_cuda{}, choices_view<>{.ids = {ids_there.data(), tokens, k}}, experts, {.align = align}, there,
             workspace(memory_there), odd.data());
@@ -111,9 +124,11 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
 
   permute(on_cuda{}, there, of(x_there, tokens, width), of(grouped_there, rows, width));
   combine(on_cuda{}, there, of(grouped_there, rows, width), of(w_there, tokens, k), of(y_there, tokens, width));
-  combine_terms<T> const terms_there{.rows = {grouped_there.data(), rows, width}, .weights = {w_there.data(), tokens, k}};
-  combine_backward(on_cuda{}, there, terms_there, of(dy_there, tokens, width),
-                   combine_gradients<T>{.rows = {d_rows_there.data(), rows, width}, .weights = {dw_there.data(), tokens, k}});
+  combine_terms<T> const terms_there{.rows = {grouped_there.data(), rows, width},
+                                     .weights = {w_there.data(), tokens, k}};
+  combine_backward(
+      on_cuda{}, there, terms_there, of(dy_there, tokens, width),
+      combine_gradients<T>{.rows = {d_rows_there.data(), rows, width}, .weights = {dw_there.data(), tokens, k}});
   permute_backward(on_cuda{}, there, of(d_rows_there, rows, width), of(dx_there, tokens, width));
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
 
@@ -158,7 +173,8 @@ TEST_CASE("P13 a plan is captured in a graph and replayed with new choices") {
   cudaGraphExec_t ready;
   check(cudaStreamCreate(&stream), "cudaStreamCreate");
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
-  status const s = try_make_plan(on_cuda{stream}, choices_view<>{.ids = {ids.data(), tokens, k}}, experts, {}, there, workspace(memory));
+  status const s = try_make_plan(on_cuda{stream}, choices_view<>{.ids = {ids.data(), tokens, k}}, experts, {}, there,
+                                 workspace(memory));
   check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
   CHECK(s.ok());
   check(cudaGraphInstantiate(&ready, graph, 0), "cudaGraphInstantiate");
@@ -197,25 +213,33 @@ TEST_CASE("promise P10 P16: every queue, layout and scope on a device equals the
           device_array<std::uint8_t> const valid(w.valid);
           device_array<index_t> const segment(w.segment);
           o.queue.of_token = of_token, o.queue.of_choice = {of_choice.data(), 3000, 3}, o.segment = segment;
-          device_array<offset_t> const counts(12), kept(12), offsets(13), slot(n), token(static_cast<std::size_t>(bound)),
-              choice(static_cast<std::size_t>(bound)), rank(n), odd(1);
-          plan_view<> there{.counts = counts, .kept = kept, .offsets = offsets, .slot_of_choice = slot,
-                            .token_of_slot = token, .choice_of_slot = choice, .rank_of_choice = rank};
-          device_array<std::byte> const memory(static_cast<std::size_t>(sorted_plan_workspace_bytes(on_cuda{}, 12, n, segments)));
+          device_array<offset_t> const counts(12), kept(12), offsets(13), slot(n),
+              token(static_cast<std::size_t>(bound)), choice(static_cast<std::size_t>(bound)), rank(n), odd(1);
+          plan_view<> there{.counts = counts,
+                            .kept = kept,
+                            .offsets = offsets,
+                            .slot_of_choice = slot,
+                            .token_of_slot = token,
+                            .choice_of_slot = choice,
+                            .rank_of_choice = rank};
+          device_array<std::byte> const memory(
+              static_cast<std::size_t>(sorted_plan_workspace_bytes(on_cuda{}, 12, n, segments)));
           cudaStream_t stream;
           cudaGraph_t graph;
           cudaGraphExec_t ready;
           check(cudaStreamCreate(&stream), "cudaStreamCreate");
           check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
-          status const s = try_make_sorted_plan(on_cuda{stream}, choices_view<>{.ids = {ids.data(), 3000, 3}, .valid = valid}, 12,
-                                                {.align = 8}, o, there, workspace(memory), odd.data());
+          status const s =
+              try_make_sorted_plan(on_cuda{stream}, choices_view<>{.ids = {ids.data(), 3000, 3}, .valid = valid}, 12,
+                                   {.align = 8}, o, there, workspace(memory), odd.data());
           check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
           CHECK(s.ok());
           check(cudaGraphInstantiate(&ready, graph, 0), "cudaGraphInstantiate");
           for (int twice = 0; twice < 2; ++twice) {
             check(cudaGraphLaunch(ready, stream), "cudaGraphLaunch");
             check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-            answer const got{counts.read(), kept.read(), offsets.read(), slot.read(), token.read(), choice.read(), rank.read()};
+            answer const got{counts.read(), kept.read(),   offsets.read(), slot.read(),
+                             token.read(),  choice.read(), rank.read()};
             want.token.resize(got.token.size(), -1), want.choice.resize(got.token.size(), -1);
             CHECK(got == want);
             CHECK(odd.read()[0] == -1);

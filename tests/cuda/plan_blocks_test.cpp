@@ -29,7 +29,8 @@ void compare(problem const& p, offset_t odd_wanted = -1) {
     make_plan(serial{}, p.in, p.experts, p.options, one.view, workspace(memory));
   }
   lockstep_lanes::block<Lanes, Parts> const x{};
-  std::vector<std::byte> memory(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, p.experts, Parts)), std::byte{0xff});
+  std::vector<std::byte> memory(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, p.experts, Parts)),
+                                std::byte{0xff});
   offset_t odd = -77;
   status const s = plan_by_blocks(x, Parts, p.in, p.experts, p.options, many.view, workspace(memory), &odd);
   REQUIRE(s.ok());
@@ -97,7 +98,8 @@ TEST_CASE("P10 a limited plan by blocks equals the limited plan of one lane") {
         std::vector<std::byte> memory(static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, 8, 600, 1800)));
         make_plan(serial{}, in, 8, options, limit, one.view, workspace(memory));
         lockstep_lanes::block<8, 3> const x{};
-        std::vector<std::byte> blocks(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, 8, 3)), std::byte{0xff});
+        std::vector<std::byte> blocks(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, 8, 3)),
+                                      std::byte{0xff});
         REQUIRE(limited_plan_by_blocks(x, 3, in, 8, options, limit, many.view, workspace(blocks), nullptr).ok());
         CHECK(many.counts == one.counts);
         CHECK(many.kept == one.kept);
@@ -109,8 +111,8 @@ TEST_CASE("P10 a limited plan by blocks equals the limited plan of one lane") {
       }
   capacity_options<> const shuffled{.queue = {.order = queue_order::shuffled}};
   plan_arrays<std::int32_t> a(1800, 8, 1800);
-  CHECK(limited_plan_by_blocks(lockstep_lanes::block<8, 3>{}, 3, in, 8, {}, shuffled, a.view, workspace{}, nullptr).code ==
-        errc::unsupported);
+  CHECK(limited_plan_by_blocks(lockstep_lanes::block<8, 3>{}, 3, in, 8, {}, shuffled, a.view, workspace{}, nullptr)
+            .code == errc::unsupported);
 }
 
 TEST_CASE("an id that nobody knows is told, not followed") {
@@ -131,7 +133,8 @@ TEST_CASE("P13 P17 the workspace of a plan by blocks grows with the experts; a s
   }
   plan_arrays<std::int32_t> a(4, 2, 8);
   int const ids[] = {0, 1, 1, 0};
-  CHECK(plan_by_blocks(x, 3, choices_view<int>{.ids = {ids, 2, 2}}, 2, {}, a.view, workspace{}, nullptr).code == errc::too_small);
+  CHECK(plan_by_blocks(x, 3, choices_view<int>{.ids = {ids, 2, 2}}, 2, {}, a.view, workspace{}, nullptr).code ==
+        errc::too_small);
   CHECK(plan_cut::of(1 << 20, 256, 8).shares == 132);
   CHECK(plan_cut::of(0, 256, 8).shares == 1);
   CHECK(plan_cut::of(1 << 20, 20000, 8).warps == 1);

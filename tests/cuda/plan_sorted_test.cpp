@@ -29,8 +29,7 @@ struct stable_sort {
 template <class X>
 answer by_sorting(X const& x, choices_view<> const& in, index_t experts, plan_options const& options,
                   capacity_options<> const& o, offset_t* odd = nullptr) {
-  return made(in, experts, options.align, o,
-              plan_by_sorting_workspace_bytes(x, experts, in.shape().size(), o.segments),
+  return made(in, experts, options.align, o, plan_by_sorting_workspace_bytes(x, experts, in.shape().size(), o.segments),
               [&](plan_view<>& p, workspace w) {
                 return plan_by_sorting(x, in, experts, options, o, p, w, stable_sort{}, odd);
               });

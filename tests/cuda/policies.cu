@@ -29,7 +29,8 @@ void for_each_router(F const& visit) {
   visit("multinomial", router{.select = multinomial{}});
   visit("uniform random", router{.select = uniform_random{.k = 1}, .weigh = constant_weight{}});
   visit("sqrt(softplus), group maximum",
-        router{.score = sqrt_softplus{}, .select = group_limited_top_k{.k = 6, .groups = 8, .top_groups = 3, .group_score = best_of_group{}}});
+        router{.score = sqrt_softplus{},
+               .select = group_limited_top_k{.k = 6, .groups = 8, .top_groups = 3, .group_score = best_of_group{}}});
   visit("magnitude", router{.score = identity{}, .select = magnitude_top_k{5}});
 }
 
@@ -44,7 +45,8 @@ TEST_CASE("P7 every policy on a device equals one CPU lane") {
 TEST_CASE("P7 every score's gradient on a device equals one CPU lane") {
   if (no_device()) return;
   check_equal<float>("sigmoid", router{.score = sigmoid{}, .select = top_k{4}}, tokens, 64);
-  check_equal<float>("sqrt(softplus)", router{.score = sqrt_softplus{}, .select = top_k{4}, .weigh = p_norm{}}, tokens, 64);
+  check_equal<float>("sqrt(softplus)", router{.score = sqrt_softplus{}, .select = top_k{4}, .weigh = p_norm{}}, tokens,
+                     64);
   check_equal<float>("soft cap, softmax", grok_served(), tokens, 64);
 }
 

@@ -16,20 +16,35 @@ constexpr int kinds = 14;
 float logit(int kind, offset_t t, index_t e) {
   draws const d{.seed = 17};
   float const u = d.uniform(t, e), normal = d.normal(t, e);
-  float const odd[] = {not_a_number<float>, infinity<float>, -infinity<float>, -0.f, 0.f, 1e30f, -1e30f, 1e-40f, 3e38f, -3e38f};
+  float const odd[] = {
+      not_a_number<float>, infinity<float>, -infinity<float>, -0.f, 0.f, 1e30f, -1e30f, 1e-40f, 3e38f, -3e38f};
   switch (kind) {
-    case 0: case 1: case 2: return normal;
-    case 3: return static_cast<float>(static_cast<int>(4 * u));                 // dense ties
-    case 4: return .25f;                                                        // constant
-    case 5: return not_a_number<float>;
-    case 6: return odd[static_cast<int>(10 * u)];
-    case 7: return math::as<float>(math::as<std::int32_t>(1.f) + static_cast<std::int32_t>(64 * u));  // ties once cut off
-    case 8: return math::as<float>(math::as<std::int32_t>(-1.f) + e);
-    case 9: return -infinity<float>;
-    case 10: return e % 37 == 5 ? normal : -infinity<float>;                    // nearly all closed
-    case 11: return u < .6f ? normal : not_a_number<float>;
-    case 12: return 20 + normal;                                                // sigmoid saturates
-    default: return math::as<float>(static_cast<std::int32_t>(d.bits(t, e)));   // any bits
+    case 0:
+    case 1:
+    case 2:
+      return normal;
+    case 3:
+      return static_cast<float>(static_cast<int>(4 * u));  // dense ties
+    case 4:
+      return .25f;  // constant
+    case 5:
+      return not_a_number<float>;
+    case 6:
+      return odd[static_cast<int>(10 * u)];
+    case 7:
+      return math::as<float>(math::as<std::int32_t>(1.f) + static_cast<std::int32_t>(64 * u));  // ties once cut off
+    case 8:
+      return math::as<float>(math::as<std::int32_t>(-1.f) + e);
+    case 9:
+      return -infinity<float>;
+    case 10:
+      return e % 37 == 5 ? normal : -infinity<float>;  // nearly all closed
+    case 11:
+      return u < .6f ? normal : not_a_number<float>;
+    case 12:
+      return 20 + normal;  // sigmoid saturates
+    default:
+      return math::as<float>(static_cast<std::int32_t>(d.bits(t, e)));  // any bits
   }
 }
 
@@ -41,7 +56,8 @@ struct answer {
 
 // Row by row: ids equal, weights and scores the same bits (NaN is NaN).
 template <class T, index_t Experts, class R>
-void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad = 0, nan_rule nan = nan_rule::rank_last) {
+void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad = 0,
+             nan_rule nan = nan_rule::rank_last) {
   CAPTURE(name);
   CAPTURE(Experts);
   offset_t const k = r.select.experts_per_token(), stride = Experts + pad;
@@ -59,12 +75,14 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
     answer<float> a{std::vector<index_t>(static_cast<std::size_t>(tokens * k), -7),
                     std::vector<float>(static_cast<std::size_t>(tokens * k), -7),
                     std::vector<float>(static_cast<std::size_t>(tokens * Experts), -7)};
-    routing_view<> const out{{a.ids.data(), tokens, k}, {a.weights.data(), tokens, k}, {a.scores.data(), tokens, Experts}};
+    routing_view<> const out{
+        {a.ids.data(), tokens, k}, {a.weights.data(), tokens, k}, {a.scores.data(), tokens, Experts}};
     try_it(route_row<R, T, float, index_t, float>{r, in, out});
     return a;
   };
   auto const plain = run([&](auto const& row) {
-    std::vector<std::byte> memory(static_cast<std::size_t>(route_workspace_bytes<serial, R, T>({}, r, tokens, Experts)));
+    std::vector<std::byte> memory(
+        static_cast<std::size_t>(route_workspace_bytes<serial, R, T>({}, r, tokens, Experts)));
     REQUIRE(serial{}.run(tokens, row, workspace(memory)).ok());
   });
   auto const fast = run([&](auto const& row) {
@@ -86,7 +104,8 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
 
 std::vector<float> some_bias(index_t experts, float unit) {
   std::vector<float> b;
-  for (index_t e = 0; e < experts; ++e) b.push_back(static_cast<float>(static_cast<int>(draws{.seed = 5}.bits(e, 0) % 16)) * unit);
+  for (index_t e = 0; e < experts; ++e)
+    b.push_back(static_cast<float>(static_cast<int>(draws{.seed = 5}.bits(e, 0) % 16)) * unit);
   return b;
 }
 
@@ -111,7 +130,9 @@ TEST_CASE("a row in registers: a bias, near ties of biased scores") {
   for (float const unit : {.01f, 0x1p-21f}) {
     auto const b = some_bias(64, unit);
     correction_bias<> const bias{row_view<float const>(b)};
-    compare<float, 64>("sigmoid and bias", router{.score = sigmoid{}, .bias = bias, .select = top_k{8}, .weigh = renormalize{.scale = 2.5f}});
+    compare<float, 64>(
+        "sigmoid and bias",
+        router{.score = sigmoid{}, .bias = bias, .select = top_k{8}, .weigh = renormalize{.scale = 2.5f}});
   }
 }
 
@@ -119,12 +140,14 @@ TEST_CASE("a row in registers: DeepSeek-V3 and V2, a lane an expert group") {
   for (float const unit : {.01f, 0x1p-21f}) {
     auto const b = some_bias(256, unit);
     correction_bias<> const bias{row_view<float const>(b)};
-    compare<float, 256>("V3", router{.score = sigmoid{}, .bias = bias,
+    compare<float, 256>("V3", router{.score = sigmoid{},
+                                     .bias = bias,
                                      .select = group_limited_top_k{.k = 8, .groups = 8, .top_groups = 4},
                                      .weigh = renormalize{.scale = 2.5f}});
   }
-  compare<Eigen::bfloat16, 160>("V2, bf16: exact keys",
-                                router{.select = group_limited_top_k{.k = 6, .groups = 8, .top_groups = 3, .group_score = best_of_group{}}});
+  compare<Eigen::bfloat16, 160>(
+      "V2, bf16: exact keys",
+      router{.select = group_limited_top_k{.k = 6, .groups = 8, .top_groups = 3, .group_score = best_of_group{}}});
 }
 
 TEST_CASE("what registers do not serve is told, not guessed") {
@@ -139,5 +162,6 @@ TEST_CASE("what registers do not serve is told, not guessed") {
   CHECK(!serves(router{.prior = availability{}, .select = top_k{8}}, 64));
   CHECK(serves(router{.select = group_limited_top_k{.k = 4, .groups = 8, .top_groups = 4}}, 64));
   CHECK(!serves(router{.select = group_limited_top_k{.k = 4, .groups = 4, .top_groups = 2}}, 64));
-  CHECK(!serves(router{.select = group_limited_top_k{.k = 4, .groups = 8, .top_groups = 4, .closed = closed_groups::zero}}, 64));
+  CHECK(!serves(
+      router{.select = group_limited_top_k{.k = 4, .groups = 8, .top_groups = 4, .closed = closed_groups::zero}}, 64));
 }

@@ -47,7 +47,9 @@ TEST_CASE("P7 rows in registers on a device equal one CPU lane, and numbers nobo
   device_array<float> const there(bias);
   using v3 = router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize>;
   auto const with = [](float const* b) {
-    return v3{.bias = {row_view<float const>{b, 256}}, .select = {.k = 8, .groups = 8, .top_groups = 4}, .weigh = {.scale = 2.5f}};
+    return v3{.bias = {row_view<float const>{b, 256}},
+              .select = {.k = 8, .groups = 8, .top_groups = 4},
+              .weigh = {.scale = 2.5f}};
   };
   compare<float>(with(bias.data()), with(there.data()), 515, 256);
 }
@@ -56,5 +58,7 @@ TEST_CASE("P13 rows in registers ask for no more workspace than on_cuda") {
   on_registers<64, 256> const x{};
   CHECK(x.workspace_bytes(1 << 20) == on_cuda{}.workspace_bytes(1 << 20));
   router const r{.select = top_k{2}};
-  CHECK(try_route(x, r, batch<>{.logits = {nullptr, 0, 64}}, routing_view<>{{nullptr, 0, 2}, {nullptr, 0, 2}}, workspace{}).ok());
+  CHECK(try_route(x, r, batch<>{.logits = {nullptr, 0, 64}}, routing_view<>{{nullptr, 0, 2}, {nullptr, 0, 2}},
+                  workspace{})
+            .ok());
 }

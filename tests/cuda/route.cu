@@ -18,8 +18,10 @@ using namespace moeroute_test;
 
 namespace {
 
-router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize> v3(float const* bias, index_t experts) {
-  return {.bias = {row_view<float const>{bias, experts}}, .select = {.k = 8, .groups = 8, .top_groups = 4},
+router<no_gate, no_prior, sigmoid, correction_bias<>, group_limited_top_k<>, renormalize> v3(float const* bias,
+                                                                                             index_t experts) {
+  return {.bias = {row_view<float const>{bias, experts}},
+          .select = {.k = 8, .groups = 8, .top_groups = 4},
           .weigh = {.scale = 2.5f}};
 }
 
@@ -43,7 +45,8 @@ TEST_CASE("P7 long rows: a block a row, scratch in shared memory and in the work
   check_equal<float>("a block a row", plain, 9, 3000);
   check_equal<float>("more than 48 KB of shared memory", plain, 9, 9000);
   check_equal<float>("workspace", plain, 9, 20000);
-  check_equal<float>("workspace, because nothing may be taken", plain, 600, 3000, nan_rule::rank_last, on_cuda{.shared_limit = 0});
+  check_equal<float>("workspace, because nothing may be taken", plain, 600, 3000, nan_rule::rank_last,
+                     on_cuda{.shared_limit = 0});
 }
 
 TEST_CASE("P12 more rows than a grid holds at a time") {
@@ -105,10 +108,12 @@ TEST_CASE("views and workspaces come from thrust::device_vector") {
   thrust::device_vector<index_t> ids(tokens * k), sequence(tokens, 0);
   thrust::device_vector<float> weights(tokens * k);
   router const r{.select = top_k{static_cast<index_t>(k)}};
-  thrust::device_vector<std::byte> memory(static_cast<std::size_t>(route_workspace_bytes(on_cuda{}, r, tokens, experts)));
+  thrust::device_vector<std::byte> memory(
+      static_cast<std::size_t>(route_workspace_bytes(on_cuda{}, r, tokens, experts)));
   batch<> const in{.logits = {thrust::raw_pointer_cast(logits.data()), tokens, experts}, .sequence = sequence};
   route(on_cuda{}, r, in,
-        routing_view<>{{thrust::raw_pointer_cast(ids.data()), tokens, k}, {thrust::raw_pointer_cast(weights.data()), tokens, k}},
+        routing_view<>{{thrust::raw_pointer_cast(ids.data()), tokens, k},
+                       {thrust::raw_pointer_cast(weights.data()), tokens, k}},
         workspace(memory));
   std::vector<index_t> back(ids.size());
   thrust::copy(ids.begin(), ids.end(), back.begin());
@@ -137,7 +142,8 @@ TEST_CASE("P17 shapes are checked before anything is launched, and no rows launc
   router const r{.select = top_k{2}};
   batch<> const in{.logits = {nullptr, 0, 8}};
   CHECK(try_route(on_cuda{}, r, in, routing_view<>{{nullptr, 0, 2}, {nullptr, 0, 2}}, workspace{}).ok());
-  CHECK(try_route(on_cuda{}, r, in, routing_view<>{{nullptr, 0, 3}, {nullptr, 0, 2}}, workspace{}).code == errc::bad_shape);
+  CHECK(try_route(on_cuda{}, r, in, routing_view<>{{nullptr, 0, 3}, {nullptr, 0, 2}}, workspace{}).code ==
+        errc::bad_shape);
 }
 
 TEST_CASE("a refusal of the runtime is a status of code device, or a cuda_error with call, file and line") {
@@ -163,7 +169,9 @@ TEST_CASE("P17 without a device a launch says so") {
   router const r{.select = top_k{2}};
   float z[8]{}, w[2];
   index_t id[2];
-  status const s = try_route(on_cuda{}, r, batch<>{.logits = {z, 1, 8}}, routing_view<>{{id, 1, 2}, {w, 1, 2}}, workspace{});
+  status const s =
+      try_route(on_cuda{}, r, batch<>{.logits = {z, 1, 8}}, routing_view<>{{id, 1, 2}, {w, 1, 2}}, workspace{});
   CHECK(s.code == errc::device);
-  CHECK_THROWS_AS(route(on_cuda{}, r, batch<>{.logits = {z, 1, 8}}, routing_view<>{{id, 1, 2}, {w, 1, 2}}, workspace{}), error);
+  CHECK_THROWS_AS(route(on_cuda{}, r, batch<>{.logits = {z, 1, 8}}, routing_view<>{{id, 1, 2}, {w, 1, 2}}, workspace{}),
+                  error);
 }

@@ -20,8 +20,7 @@ struct shared_array {
   T* data = nullptr;
   offset_t size;
   explicit shared_array(offset_t n) : size(n) {
-    check(cudaMallocManaged(&data, sizeof(T) * static_cast<std::size_t>(n + 1)),
-          "cudaMallocManaged");
+    check(cudaMallocManaged(&data, sizeof(T) * static_cast<std::size_t>(n + 1)), "cudaMallocManaged");
     std::memset(static_cast<void*>(data), 0xff, sizeof(T) * static_cast<std::size_t>(n + 1));
   }
   shared_array(shared_array const&) = delete;
@@ -84,8 +83,8 @@ TEST_CASE_TEMPLATE("SMoES inter-bin terms on a device equal one CPU lane", V, fl
       shared_array<std::int64_t> totals(3);
       shared_array<V> d(tokens * experts);
       bin_batch<V> b;
-      b.p = in.p.seen(tokens), b.modality = modality_scores<V>(row_view<V const>(in.u)),
-      b.sample = in.sample, b.samples = samples;
+      b.p = in.p.seen(tokens), b.modality = modality_scores<V>(row_view<V const>(in.u)), b.sample = in.sample,
+      b.samples = samples;
       if (term.bins != 0) b.bin_of_expert = in.bin;
       throw_if_bad(try_inter_bin(x, term, b, value, kept, totals, d.rows(tokens), w));
       finish();
@@ -96,8 +95,7 @@ TEST_CASE_TEMPLATE("SMoES inter-bin terms on a device equal one CPU lane", V, fl
     });
 }
 
-TEST_CASE_TEMPLATE("SMoES balance, counts and bins on a device equal one CPU lane", V, float,
-                   double) {
+TEST_CASE_TEMPLATE("SMoES balance, counts and bins on a device equal one CPU lane", V, float, double) {
   if (no_device()) return;
   inputs<V> in;
   for (auto const form : {balance_form::in_bin, balance_form::literal, balance_form::global})
@@ -109,17 +107,15 @@ TEST_CASE_TEMPLATE("SMoES balance, counts and bins on a device equal one CPU lan
       mass.zero(), counts.zero(), chosen.zero(), moving.zero();
       bin_balance const term{.alpha = .1, .form = form, .bins = bins};
       throw_if_bad(try_gate_mass(x, gate_form::softmax, in.p.seen(tokens), {}, mass, w));
-      throw_if_bad(try_choice_counts(x, count_weight::hard, in.ids.seen(tokens), {},
-                                     modality_scores<V>{}, {}, chosen.rows(1), w));
-      throw_if_bad(try_choice_counts(x, count_weight::hard, in.ids.seen(tokens), in.label,
-                                     modality_scores<V>{}, {}, counts.rows(2), w));
-      throw_if_bad(try_update_bins(x, {.bins = bins}, counts.seen(2), moving.rows(2), preference,
-                                   order, bin, w));
-      throw_if_bad(try_bin_balance(x, term, row_view<std::int64_t const>(chosen),
-                                   row_view<std::int64_t const>(mass), row_view<index_t const>(bin),
-                                   row_view<V>(coefficient), loss.data, w));
-      throw_if_bad(try_bin_balance_backward(x, term, in.p.seen(tokens), {},
-                                            row_view<V const>(coefficient), d.rows(tokens), w));
+      throw_if_bad(try_choice_counts(x, count_weight::hard, in.ids.seen(tokens), {}, modality_scores<V>{}, {},
+                                     chosen.rows(1), w));
+      throw_if_bad(try_choice_counts(x, count_weight::hard, in.ids.seen(tokens), in.label, modality_scores<V>{}, {},
+                                     counts.rows(2), w));
+      throw_if_bad(try_update_bins(x, {.bins = bins}, counts.seen(2), moving.rows(2), preference, order, bin, w));
+      throw_if_bad(try_bin_balance(x, term, row_view<std::int64_t const>(chosen), row_view<std::int64_t const>(mass),
+                                   row_view<index_t const>(bin), row_view<V>(coefficient), loss.data, w));
+      throw_if_bad(
+          try_bin_balance_backward(x, term, in.p.seen(tokens), {}, row_view<V const>(coefficient), d.rows(tokens), w));
       finish();
       auto out = d.values();
       out.push_back(static_cast<V>(loss.data[0]));
@@ -134,16 +130,15 @@ TEST_CASE_TEMPLATE("SMoES scores on a device equal one CPU lane", V, float, doub
   inputs<V> in;
   same_on_both([&](auto const& x, workspace w) {
     shared_array<wide_sum> moments(2 * moment_columns(experts));
-    shared_array<V> mean(2 * experts), variance(2 * experts), inverse(2 * experts), log_sum(2),
-        score(tokens * 2);
+    shared_array<V> mean(2 * experts), variance(2 * experts), inverse(2 * experts), log_sum(2), score(tokens * 2);
     shared_array<std::uint8_t> seen(2);
     moments.zero(), seen.zero();
     gaussian_view<V> const state{mean.rows(2), variance.rows(2), inverse.rows(2), log_sum, seen};
-    throw_if_bad(try_gaussian_moments(x, gauss_weight::hard, in.features.seen(tokens), in.label,
-                                      modality_scores<V>{}, {}, moments.rows(2), w));
+    throw_if_bad(try_gaussian_moments(x, gauss_weight::hard, in.features.seen(tokens), in.label, modality_scores<V>{},
+                                      {}, moments.rows(2), w));
     throw_if_bad(try_update_gaussians(x, {}, moments.seen(2), state, w));
-    throw_if_bad(try_gaussian_score(x, {}, in.features.seen(tokens), state, {}, score.rows(tokens),
-                                    matrix_view<V>{}, w));
+    throw_if_bad(
+        try_gaussian_score(x, {}, in.features.seen(tokens), state, {}, score.rows(tokens), matrix_view<V>{}, w));
     finish();
     return score.values();
   });
@@ -151,10 +146,8 @@ TEST_CASE_TEMPLATE("SMoES scores on a device equal one CPU lane", V, float, doub
     shared_array<V> after(20);
     attention_layer<V> layer;
     layer.heads = 7, layer.attention = {in.p.data, 140, 20, experts};
-    layer.stream = {in.features.data, 20, experts},
-    layer.added = {in.features.data + 800, 20, experts};
-    throw_if_bad(
-        try_attention_score(x, layer, matrix_view<V const>(in.u.data, 20, 1), after.rows(20), w));
+    layer.stream = {in.features.data, 20, experts}, layer.added = {in.features.data + 800, 20, experts};
+    throw_if_bad(try_attention_score(x, layer, matrix_view<V const>(in.u.data, 20, 1), after.rows(20), w));
     finish();
     return after.values();
   });

@@ -49,27 +49,30 @@ TEST_CASE("P7 P14 losses, their gradients, counts and the bias update on a devic
   auto work = memory_of(observe_workspace_bytes(serial{}, loss, tokens, experts) +
                         add_gradient_workspace_bytes(serial{}, loss, tokens, experts));
   observe(serial{}, loss, r, in, ids, row_view<wide_sum>(all), workspace(work));
-  add_gradient(serial{}, loss, r, in, ids, row_view<wide_sum const>(all), matrix_view{d.data(), tokens, experts}, workspace(work));
+  add_gradient(serial{}, loss, r, in, ids, row_view<wide_sum const>(all), matrix_view{d.data(), tokens, experts},
+               workspace(work));
   count_choices(serial{}, ids, {}, row_view<std::int64_t>(counts), workspace(work));
   update_bias(serial{}, sign_update{}, row_view<std::int64_t>(counts), row_view<float>(bias));
   double const value = loss_value(loss, experts, row_view<wide_sum const>(all));
 
   on_cuda const x{};
-  device_array<float> const logits_there(logits), d_there(std::vector<float>(logits.size(), 0)), bias_there(std::vector<float>(experts, 0));
+  device_array<float> const logits_there(logits), d_there(std::vector<float>(logits.size(), 0)),
+      bias_there(std::vector<float>(experts, 0));
   device_array<index_t> const ids_there(routed.ids);
   device_array<wide_sum> const all_there(std::vector<wide_sum>(all.size()));
   device_array<std::int64_t> const counts_there(std::vector<std::int64_t>(experts, 0));
   device_array<double> const value_there(1);
-  device_array<std::byte> const work_there(static_cast<std::size_t>(observe_workspace_bytes(x, loss, tokens, experts) +
-                                                                   add_gradient_workspace_bytes(x, loss, tokens, experts)));
+  device_array<std::byte> const work_there(static_cast<std::size_t>(
+      observe_workspace_bytes(x, loss, tokens, experts) + add_gradient_workspace_bytes(x, loss, tokens, experts)));
   batch<> const in_there{.logits = {logits_there.data(), tokens, experts}};
   matrix_view<index_t const> const ids_view{ids_there.data(), tokens, k};
   row_view<wide_sum> const sums_view{all_there.data(), sums};
   row_view<std::int64_t> const counts_view{counts_there.data(), experts};
   observe(x, loss, r, in_there, ids_view, sums_view, workspace(work_there));
-  add_gradient(x, loss, r, in_there, ids_view, row_view<wide_sum const>(sums_view), matrix_view{d_there.data(), tokens, experts},
-               workspace(work_there));
-  throw_if_bad(try_loss_value(x, loss, experts, row_view<wide_sum const>(sums_view), value_there.data(), workspace(work_there)));
+  add_gradient(x, loss, r, in_there, ids_view, row_view<wide_sum const>(sums_view),
+               matrix_view{d_there.data(), tokens, experts}, workspace(work_there));
+  throw_if_bad(
+      try_loss_value(x, loss, experts, row_view<wide_sum const>(sums_view), value_there.data(), workspace(work_there)));
   count_choices(x, ids_view, {}, counts_view, workspace(work_there));
   update_bias(x, sign_update{}, counts_view, row_view<float>{bias_there.data(), experts});
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
@@ -90,9 +93,11 @@ TEST_CASE("P7 group advantages: one launch for all groups, as on one CPU lane") 
   device_array<offset_t> const starts_there(starts);
   for (auto against : {baseline::deviation, baseline::mean_only, baseline::leave_one_out}) {
     group_advantage const policy{.against = against};
-    group_advantages(serial{}, policy, row_view<float const>(rewards), segments(row_view<offset_t const>(starts)), row_view<float>(out));
+    group_advantages(serial{}, policy, row_view<float const>(rewards), segments(row_view<offset_t const>(starts)),
+                     row_view<float>(out));
     group_advantages(on_cuda{}, policy, row_view<float const>(there.data(), 999),
-                     segments(row_view<offset_t const>{starts_there.data(), 8}), row_view<float>{out_there.data(), 999});
+                     segments(row_view<offset_t const>{starts_there.data(), 8}),
+                     row_view<float>{out_there.data(), 999});
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     CHECK(largest_difference(out, to_host(out_there)) <= 1e-6f);
     CHECK(to_host(out_there)[40] == 0.f);
@@ -121,19 +126,27 @@ TEST_CASE("P7 route log-probabilities and the policy objective on a device equal
     auto work = memory_of(route_log_prob_workspace_bytes(serial{}, m, experts, k));
     batch<> const in{.logits = {logits.data(), tokens, experts}};
     route_log_prob(serial{}, no_prior{}, m, in, ids, row_view<float>(log_prob), workspace(work));
-    policy_objective(serial{}, policy_surrogate{}, policy_batch<>{.log_prob = {log_prob.data(), 1, tokens}, .old = {old.data(), 1, tokens},
-                     .advantage = advantage, .rollouts = {3, 100}},
+    policy_objective(serial{}, policy_surrogate{},
+                     policy_batch<>{.log_prob = {log_prob.data(), 1, tokens},
+                                    .old = {old.data(), 1, tokens},
+                                    .advantage = advantage,
+                                    .rollouts = {3, 100}},
                      policy_gradient<>{{d_log_prob.data(), 1, tokens}, rollout, total});
-    route_log_prob_backward(serial{}, no_prior{}, m, in, ids, row_view<float>(d_log_prob), matrix_view{d.data(), tokens, experts},
-                            workspace(work));
+    route_log_prob_backward(serial{}, no_prior{}, m, in, ids, row_view<float>(d_log_prob),
+                            matrix_view{d.data(), tokens, experts}, workspace(work));
 
-    device_array<std::byte> const work_there(static_cast<std::size_t>(route_log_prob_workspace_bytes(x, m, experts, k)));
+    device_array<std::byte> const work_there(
+        static_cast<std::size_t>(route_log_prob_workspace_bytes(x, m, experts, k)));
     batch<> const in_there{.logits = {logits_there.data(), tokens, experts}};
-    route_log_prob(x, no_prior{}, m, in_there, ids_view, row_view<float>{log_prob_there.data(), tokens}, workspace(work_there));
-    policy_objective(x, policy_surrogate{},
-                     policy_batch<>{.log_prob = {log_prob_there.data(), 1, tokens}, .old = {old_there.data(), 1, tokens},
-                                    .advantage = {advantage_there.data(), 3}, .rollouts = {3, 100}},
-                     policy_gradient<>{{d_log_prob_there.data(), 1, tokens}, {rollout_there.data(), 3}, {total_there.data(), 1}});
+    route_log_prob(x, no_prior{}, m, in_there, ids_view, row_view<float>{log_prob_there.data(), tokens},
+                   workspace(work_there));
+    policy_objective(
+        x, policy_surrogate{},
+        policy_batch<>{.log_prob = {log_prob_there.data(), 1, tokens},
+                       .old = {old_there.data(), 1, tokens},
+                       .advantage = {advantage_there.data(), 3},
+                       .rollouts = {3, 100}},
+        policy_gradient<>{{d_log_prob_there.data(), 1, tokens}, {rollout_there.data(), 3}, {total_there.data(), 1}});
     route_log_prob_backward(x, no_prior{}, m, in_there, ids_view, row_view<float>{d_log_prob_there.data(), tokens},
                             matrix_view{d_there.data(), tokens, experts}, workspace(work_there));
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
@@ -154,19 +167,24 @@ TEST_CASE("P7 expert choice on a device, a block an expert, equals one CPU lane"
   std::vector<float> weights(n), d(logits.size());
   batch<> const in{.logits = {logits.data(), tokens, experts}};
   auto work = memory_of(route_experts_workspace_bytes(serial{}, r, tokens, experts, 1, capacity));
-  throw_if_bad(try_route_experts(serial{}, r, in, expert_routing_view<>{{picks.data(), experts, capacity}, {weights.data(), experts, capacity}},
-                                 workspace(work)));
+  throw_if_bad(try_route_experts(
+      serial{}, r, in, expert_routing_view<>{{picks.data(), experts, capacity}, {weights.data(), experts, capacity}},
+      workspace(work)));
   throw_if_bad(try_route_experts_backward(serial{}, r, in, matrix_view<offset_t const>{picks.data(), experts, capacity},
-                                          matrix_view<float>{weights.data(), experts, capacity}, matrix_view{d.data(), tokens, experts},
-                                          workspace(work)));
+                                          matrix_view<float>{weights.data(), experts, capacity},
+                                          matrix_view{d.data(), tokens, experts}, workspace(work)));
   on_cuda const x{};
   device_array<float> const logits_there(logits), weights_there(n), d_there(logits.size());
   device_array<offset_t> const picks_there(n);
-  device_array<std::byte> const work_there(static_cast<std::size_t>(route_experts_workspace_bytes(x, r, tokens, experts, 1, capacity)));
+  device_array<std::byte> const work_there(
+      static_cast<std::size_t>(route_experts_workspace_bytes(x, r, tokens, experts, 1, capacity)));
   batch<> const in_there{.logits = {logits_there.data(), tokens, experts}};
-  throw_if_bad(try_route_experts(x, r, in_there, expert_routing_view<>{{picks_there.data(), experts, capacity}, {weights_there.data(), experts, capacity}},
-                                 workspace(work_there)));
-  throw_if_bad(try_route_experts_backward(x, r, in_there, matrix_view<offset_t const>{picks_there.data(), experts, capacity},
+  throw_if_bad(try_route_experts(
+      x, r, in_there,
+      expert_routing_view<>{{picks_there.data(), experts, capacity}, {weights_there.data(), experts, capacity}},
+      workspace(work_there)));
+  throw_if_bad(try_route_experts_backward(x, r, in_there,
+                                          matrix_view<offset_t const>{picks_there.data(), experts, capacity},
                                           matrix_view<float>{weights_there.data(), experts, capacity},
                                           matrix_view{d_there.data(), tokens, experts}, workspace(work_there)));
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
@@ -177,9 +195,10 @@ TEST_CASE("P7 expert choice on a device, a block an expert, equals one CPU lane"
 
 TEST_CASE("P17 verbs on a device check their shapes first") {
   std::vector<float> a(4), b(3);
-  status const s = try_group_advantages(on_cuda{}, group_advantage{}, row_view<float const>(a), segments(2, 2), row_view<float>(b));
+  status const s =
+      try_group_advantages(on_cuda{}, group_advantage{}, row_view<float const>(a), segments(2, 2), row_view<float>(b));
   CHECK(s.code == errc::bad_shape);
-  status const named = try_group_advantages(on_cuda{}, group_advantage{.nan = nan_reward::named}, row_view<float const>(a),
-                                            segments(2, 2), row_view<float>(a));
+  status const named = try_group_advantages(on_cuda{}, group_advantage{.nan = nan_reward::named},
+                                            row_view<float const>(a), segments(2, 2), row_view<float>(a));
   CHECK(named.code == errc::unsupported);  // it would have to read the rewards on the host
 }

@@ -12,8 +12,10 @@ struct sample {
 sample draw(gumbel_softmax const& how, std::vector<double> const& z, offset_t n, auto const& x) {
   sample s{std::vector<double>(z.size()), std::vector<double>(z.size())};
   offset_t const rows = static_cast<offset_t>(z.size()) / n;
-  REQUIRE(try_gumbel_softmax_sample(x, how, matrix_view<double const>{z.data(), rows, n}, matrix_view<double>{s.soft.data(), rows, n},
-                                    matrix_view<double>{s.out.data(), rows, n}).ok());
+  REQUIRE(try_gumbel_softmax_sample(x, how, matrix_view<double const>{z.data(), rows, n},
+                                    matrix_view<double>{s.soft.data(), rows, n},
+                                    matrix_view<double>{s.out.data(), rows, n})
+              .ok());
   return s;
 }
 }  // namespace
@@ -24,15 +26,18 @@ TEST_CASE("S006 S167 straight-through: forward exactly one-hot, backward that of
   auto const s = draw(how, z, 5, serial{});
   for (std::size_t t = 0; t < 20; ++t) {
     double sum = 0, ones = 0, soft = 0;
-    for (std::size_t e = 0; e < 5; ++e) sum += s.out[5 * t + e], ones += s.out[5 * t + e] == 1, soft += s.soft[5 * t + e];
+    for (std::size_t e = 0; e < 5; ++e)
+      sum += s.out[5 * t + e], ones += s.out[5 * t + e] == 1, soft += s.soft[5 * t + e];
     CHECK(sum == 1);
     CHECK(ones == 1);
     CHECK(soft == doctest::Approx(1).epsilon(1e-12));
   }
   auto const d = normal_numbers(100, 3);
   std::vector<double> found(100);
-  REQUIRE(try_gumbel_softmax_backward(serial{}, how, matrix_view<double const>{s.soft.data(), 20, 5}, matrix_view<double const>{d.data(), 20, 5},
-                                      matrix_view<double>{found.data(), 20, 5}).ok());
+  REQUIRE(try_gumbel_softmax_backward(serial{}, how, matrix_view<double const>{s.soft.data(), 20, 5},
+                                      matrix_view<double const>{d.data(), 20, 5},
+                                      matrix_view<double>{found.data(), 20, 5})
+              .ok());
   for (std::size_t i = 0; i < 100; ++i) {
     auto const loss = [&](double h) {
       double const kept = z[i];
@@ -59,7 +64,8 @@ TEST_CASE("S006 Gumbel-softmax: one-hot frequencies are the softmax; large tau i
   double far = 0;
   for (std::size_t e = 0; e < 3; ++e) {
     double n = 0;
-    for (std::size_t t = 0; t < 20000; ++t) n += s.out[3 * t + e], far += std::fabs(s.out[3 * t + e] - s.soft[3 * t + e]);
+    for (std::size_t t = 0; t < 20000; ++t)
+      n += s.out[3 * t + e], far += std::fabs(s.out[3 * t + e] - s.soft[3 * t + e]);
     double const p = std::exp(row[e]) / sum;
     CHECK(std::fabs(n - 20000 * p) < 4.5 * std::sqrt(20000 * p * (1 - p)));
   }

@@ -28,12 +28,15 @@ TEST_CASE("S107 S137 REINFORCE: unbiased for any baseline, less variance with a 
   double spread[2];
   for (double const baseline : {0., mean_value}) {
     std::vector<double> d(3 * n), work(16);
-    REQUIRE(try_reinforce(serial{}, matrix_view<double const>{z.data(), 100000, 3}, row_view<index_t const>(drawn), row_view<double const>(reward),
-                          baseline, 1., matrix_view<double>{d.data(), 100000, 3}, workspace(work)).ok());
+    REQUIRE(try_reinforce(serial{}, matrix_view<double const>{z.data(), 100000, 3}, row_view<index_t const>(drawn),
+                          row_view<double const>(reward), baseline, 1., matrix_view<double>{d.data(), 100000, 3},
+                          workspace(work))
+                .ok());
     double square = 0;
     for (std::size_t e = 0; e < 3; ++e) {
       double mean = 0;
-      for (std::size_t t = 0; t < n; ++t) mean += d[3 * t + e] / static_cast<double>(n), square += d[3 * t + e] * d[3 * t + e];
+      for (std::size_t t = 0; t < n; ++t)
+        mean += d[3 * t + e] / static_cast<double>(n), square += d[3 * t + e] * d[3 * t + e];
       CHECK(std::fabs(mean - want[e]) < .03);
     }
     spread[baseline == 0 ? 0 : 1] = square;

@@ -13,15 +13,18 @@ struct result {
   std::vector<std::uint8_t> kept;
 };
 template <class X>
-result mix(X const& x, sparsemixer_v2 const& how, std::vector<double> const& z, offset_t experts, row_view<offset_t const> token = {}) {
+result mix(X const& x, sparsemixer_v2 const& how, std::vector<double> const& z, offset_t experts,
+           row_view<offset_t const> token = {}) {
   offset_t const tokens = static_cast<offset_t>(z.size()) / experts;
   auto const places = static_cast<std::size_t>(tokens * how.k);
   result r{std::vector<index_t>(places), std::vector<double>(places), std::vector<double>(places),
            std::vector<std::uint8_t>(places * static_cast<std::size_t>(experts))};
   auto work = memory(sparsemixer_workspace_bytes<X, double>(x, how, static_cast<index_t>(experts)));
   route_sparsemixer(x, how, batch<double>{.logits = {z.data(), tokens, experts}, .token = token},
-                    sparsemixer_view<double>{{r.ids.data(), tokens, how.k}, {r.weights.data(), tokens, how.k},
-                                             {r.factor.data(), tokens, how.k}, {r.kept.data(), tokens * how.k, experts}},
+                    sparsemixer_view<double>{{r.ids.data(), tokens, how.k},
+                                             {r.weights.data(), tokens, how.k},
+                                             {r.factor.data(), tokens, how.k},
+                                             {r.kept.data(), tokens * how.k, experts}},
                     workspace(work));
   return r;
 }
@@ -32,8 +35,8 @@ std::vector<double> pull(sparsemixer_v2 const& how, std::vector<double> const& z
   auto work = memory(sparsemixer_workspace_bytes<serial, double>(serial{}, how, static_cast<index_t>(experts)));
   route_sparsemixer_backward(serial{}, how, batch<double>{.logits = {z.data(), tokens, experts}},
                              matrix_view<index_t const>{ids.data(), tokens, how.k},
-                             matrix_view<double const>{d.data(), tokens, how.k}, matrix_view<double>{out.data(), tokens, experts},
-                             workspace(work));
+                             matrix_view<double const>{d.data(), tokens, how.k},
+                             matrix_view<double>{out.data(), tokens, experts}, workspace(work));
   return out;
 }
 
@@ -62,7 +65,8 @@ TEST_CASE("S085 preset P28 SparseMixer: evaluation is two masked argmax passes, 
   }
 }
 
-TEST_CASE("S085 SparseMixer: training draws stay inside the mask with the softmax's frequencies; third of the time rule") {
+TEST_CASE(
+    "S085 SparseMixer: training draws stay inside the mask with the softmax's frequencies; third of the time rule") {
   std::vector<double> const row{2, 1.8, 1.7, 1.5, .2, -1};
   std::size_t const n = 40000;
   std::vector<double> z;
@@ -116,7 +120,11 @@ TEST_CASE("S085 SparseMixer: the mean of the estimator is the gradient of the ex
   // One pick, output pi_e f_e, loss L(y) = y^3 + 2 y^2 - y. Radau's two points integrate L' exactly:
   // E[estimate] = sum_e dpi_e (L(pi_e f_e) - L(0)) for every e but the argmax, which takes one Euler step.
   std::vector<double> const row{.5, .2, -.3, .1}, f{1.5, -2, 2.5, 1};
-  double const pi_sum = [&] { double s = 0; for (double x : row) s += std::exp(x); return s; }();
+  double const pi_sum = [&] {
+    double s = 0;
+    for (double x : row) s += std::exp(x);
+    return s;
+  }();
   std::vector<double> pi(4), want(4), mean(4);
   for (std::size_t e = 0; e < 4; ++e) pi[e] = std::exp(row[e]) / pi_sum;
   auto const loss = [](double y) { return y * y * y + 2 * y * y - y; };
@@ -144,7 +152,8 @@ TEST_CASE("S085 SparseMixer: lane groups agree, closed rows choose nobody, refus
   for (std::size_t e = 0; e < 9; ++e) z[e] = e == 3 ? 1 : -infinity<double>;
   z[9] = not_a_number<double>;
   sparsemixer_v2 const how{.jitter_eps = .5f, .pick = sampling::drawn};
-  auto const a = mix(serial{}, how, z, 9), b = mix(lockstep{.lanes = 4}, how, z, 9), c = mix(lockstep{.lanes = 32}, how, z, 9);
+  auto const a = mix(serial{}, how, z, 9), b = mix(lockstep{.lanes = 4}, how, z, 9),
+             c = mix(lockstep{.lanes = 32}, how, z, 9);
   CHECK(a.ids == b.ids);
   CHECK(a.ids == c.ids);
   CHECK(same_bits(a.weights, b.weights));

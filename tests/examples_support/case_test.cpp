@@ -10,7 +10,8 @@ namespace fs = std::filesystem;
 namespace {
 
 struct folder {
-  fs::path path = fs::temp_directory_path() / ("moeroute_case_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
+  fs::path path =
+      fs::temp_directory_path() / ("moeroute_case_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
   folder() { fs::create_directories(path); }
   ~folder() { fs::remove_all(path); }
   folder(folder const&) = delete;
@@ -20,9 +21,7 @@ template <class F>
 std::string complaint(F&& f) {
   try {
     f();
-  } catch (input_error const& e) {
-    return e.what();
-  }
+  } catch (input_error const& e) { return e.what(); }
   return "accepted";
 }
 bool mentions(std::string const& words, char const* part) { return words.find(part) != std::string::npos; }
@@ -31,13 +30,15 @@ bool mentions(std::string const& words, char const* part) { return words.find(pa
 
 TEST_CASE("case: parameters are checked for kind and range") {
   folder const f;
-  auto const c = f.with(R"({"scheme": "s", "params": {"k": 2, "x": 1.5, "on": true, "w": "abc", "half": 2.5, "big": 1e300}})");
+  auto const c =
+      f.with(R"({"scheme": "s", "params": {"k": 2, "x": 1.5, "on": true, "w": "abc", "half": 2.5, "big": 1e300}})");
   CHECK(c.integer("k", 1, 8) == 2);
   CHECK(c.number("x") == 1.5);
   CHECK(c.number("y", 3.) == 3.);
   CHECK(c.flag("on"));
   CHECK(c.words("w") == "abc");
-  CHECK(mentions(complaint([&] { c.integer("k", 3, 8); }), "case.json: params.k: expected an integer from 3 to 8, found 2"));
+  CHECK(mentions(complaint([&] { c.integer("k", 3, 8); }),
+                 "case.json: params.k: expected an integer from 3 to 8, found 2"));
   CHECK(mentions(complaint([&] { c.integer("half", 1, 8); }), "found 2.5"));
   CHECK(mentions(complaint([&] { c.integer("big", 1, 8); }), "found 1e+300"));
   CHECK(mentions(complaint([&] { c.integer("none", 1, 8); }), "found none"));
@@ -95,7 +96,8 @@ TEST_CASE("compare: exact, set, tolerance, informative and NaN") {
     CHECK_FALSE(v.good);
     return v.why;
   };
-  CHECK(mentions(spoiled([](outputs& o) { o.add("ids", std::vector<int>{1, 2, 4, 3}, {2, 2}); }), "ids: 4 at (1, 0), expected 3"));
+  CHECK(mentions(spoiled([](outputs& o) { o.add("ids", std::vector<int>{1, 2, 4, 3}, {2, 2}); }),
+                 "ids: 4 at (1, 0), expected 3"));
   CHECK(mentions(spoiled([](outputs& o) { o.add("ids", std::vector<float>{1, 2, 3, 4}, {2, 2}); }), "dtype"));
   CHECK(mentions(spoiled([](outputs& o) { o.add("ids", std::vector<int>{1, 2, 3, 4}, {4}); }), "shape"));
   CHECK(mentions(spoiled([](outputs& o) { o.add("same", std::vector<int>{2, 1, 4, 4}, {2, 2}); }), "same"));

@@ -20,9 +20,7 @@ std::vector<std::byte> with_header(std::string head, std::size_t data_bytes, int
 std::string complaint(std::vector<std::byte> const& bytes) {
   try {
     (void)parse_npy(bytes, "x.npy");
-  } catch (input_error const& e) {
-    return e.what();
-  }
+  } catch (input_error const& e) { return e.what(); }
   return "accepted";
 }
 bool mentions(std::string const& words, char const* part) { return words.find(part) != std::string::npos; }

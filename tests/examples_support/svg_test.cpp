@@ -25,11 +25,13 @@ void whole(std::string const& svg) {
 }  // namespace
 
 TEST_CASE("svg: every chart carries its title, labels and values") {
-  auto const bars = bar_chart({.title = "A < B", .x_label = "load"}, {"one", "two"}, {{.name = "s", .y = {1, 2.5}, .error = {.1, .2}}});
+  auto const bars = bar_chart({.title = "A < B", .x_label = "load"}, {"one", "two"},
+                              {{.name = "s", .y = {1, 2.5}, .error = {.1, .2}}});
   whole(bars);
   CHECK(count(bars, "A &lt; B") == 1);
   CHECK(count(bars, ">2.5<") >= 1);
-  auto const lines = line_chart({.title = "t"}, {{.name = "up", .y = {1, 2, 3}}, {.name = "down", .x = {0, 2}, .y = {3, 1}}});
+  auto const lines =
+      line_chart({.title = "t"}, {{.name = "up", .y = {1, 2, 3}}, {.name = "down", .x = {0, 2}, .y = {3, 1}}});
   whole(lines);
   CHECK(count(lines, ">up<") == 1);
   auto const heat = heat_map({.title = "t"}, {"r"}, {"a", "b"}, {0.25, std::nan("")}, {.low = 0, .high = 1});

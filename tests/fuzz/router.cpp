@@ -28,17 +28,22 @@ bool parallel = false;  // every eighth input: threads are slow to start
 // Serial by itself takes the vector path where there is one; `row_by_row` spares the compiler the rest of them.
 template <class R, class X = row_by_row<serial>>
 void run(R const& r, std::vector<float> const& logits, index_t experts, X const& x = {}) {
-  auto const tokens = static_cast<offset_t>(logits.size()) / experts, k = static_cast<offset_t>(r.select.experts_per_token());
+  auto const tokens = static_cast<offset_t>(logits.size()) / experts,
+             k = static_cast<offset_t>(r.select.experts_per_token());
   if (k < 0 || k > 64) return;
   auto const n = static_cast<std::size_t>(tokens * k);
   batch<> const in{.logits = {logits.data(), tokens, experts}};
-  std::vector<std::byte> work(static_cast<std::size_t>(std::max(route_workspace_bytes(lockstep{4}, r, tokens, experts), route_workspace_bytes(x, r, tokens, experts))));
+  std::vector<std::byte> work(static_cast<std::size_t>(
+      std::max(route_workspace_bytes(lockstep{4}, r, tokens, experts), route_workspace_bytes(x, r, tokens, experts))));
   std::vector<index_t> ids(n), ids2(n);
   std::vector<float> weights(n), weights2(n), d(n, 1.f), d_logits(logits.size());
-  status const s = try_route(x, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}, {}}, workspace(work));
+  status const s =
+      try_route(x, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}, {}}, workspace(work));
   if (!s.ok()) return must(message(s).c_str()[0] != '\0');
   if (parallel) {
-    must(try_route(lockstep{4}, r, in, routing_view<>{{ids2.data(), tokens, k}, {weights2.data(), tokens, k}, {}}, workspace(work)).ok());
+    must(try_route(lockstep{4}, r, in, routing_view<>{{ids2.data(), tokens, k}, {weights2.data(), tokens, k}, {}},
+                   workspace(work))
+             .ok());
     must(ids == ids2);
     must(n == 0 || std::memcmp(weights.data(), weights2.data(), n * sizeof(float)) == 0);
   }
@@ -50,8 +55,10 @@ void run(R const& r, std::vector<float> const& logits, index_t experts, X const&
       must(ids[i] != no_expert || weights[i] == 0);
       for (offset_t q = 0; q < j; ++q) must(ids[i] == no_expert || ids[static_cast<std::size_t>(t * k + q)] != ids[i]);
     }
-  must(try_route_backward(row_by_row{serial{}}, r, in, matrix_view<index_t const>{ids.data(), tokens, k}, matrix_view<float const>{d.data(), tokens, k},
-                          matrix_view<float>{d_logits.data(), tokens, experts}, workspace(work)).ok());
+  must(try_route_backward(row_by_row{serial{}}, r, in, matrix_view<index_t const>{ids.data(), tokens, k},
+                          matrix_view<float const>{d.data(), tokens, k},
+                          matrix_view<float>{d_logits.data(), tokens, experts}, workspace(work))
+           .ok());
 }
 
 }  // namespace
@@ -69,18 +76,41 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   if (!logits.empty()) std::memcpy(logits.data(), in.at, logits.size() * sizeof(float));
   auto const b = correction_bias{row_view<float const>(bias)};
   switch (what % 8) {
-    case 0: run(router{.score = softmax{}, .select = top_k{k}, .weigh = renormalize{}}, logits, experts, serial{}); break;
-    case 1: run(router{.score = sigmoid{}, .bias = b, .select = top_k{k}, .weigh = renormalize{.keep_single = true}}, logits, experts); break;
-    case 2: run(router{.score = identity{}, .select = top_k{k}, .weigh = softmax_over_chosen{}}, logits, experts); break;
+    case 0:
+      run(router{.score = softmax{}, .select = top_k{k}, .weigh = renormalize{}}, logits, experts, serial{});
+      break;
+    case 1:
+      run(router{.score = sigmoid{}, .bias = b, .select = top_k{k}, .weigh = renormalize{.keep_single = true}}, logits,
+          experts);
+      break;
+    case 2:
+      run(router{.score = identity{}, .select = top_k{k}, .weigh = softmax_over_chosen{}}, logits, experts);
+      break;
     case 3:
-      run(router{.score = sigmoid{}, .bias = b, .select = group_limited_top_k<sum_of_top>{k, groups, top, {2}, {}}, .weigh = renormalize{}}, logits, experts, serial{});
+      run(router{.score = sigmoid{},
+                 .bias = b,
+                 .select = group_limited_top_k<sum_of_top>{k, groups, top, {2}, {}},
+                 .weigh = renormalize{}},
+          logits, experts, serial{});
       break;
     case 4:
-      run(router{.score = softmax{}, .select = group_limited_top_k<best_of_group>{k, groups, top, {}, {}}, .weigh = keep_scores{}}, logits, experts);
+      run(router{.score = softmax{},
+                 .select = group_limited_top_k<best_of_group>{k, groups, top, {}, {}},
+                 .weigh = keep_scores{}},
+          logits, experts);
       break;
-    case 5: run(router{.score = sqrt_softplus{}, .bias = b, .select = top_k{k}, .weigh = renormalize{}}, logits, experts); break;
-    case 6: run(router{.score = softmax{}, .select = top_p{.p = static_cast<float>(top) / 10, .max_experts = k}, .weigh = keep_scores{}}, logits, experts); break;
-    default: run(router{.score = softmax{}, .select = top_k{k}, .weigh = p_norm{.p = static_cast<float>(groups)}}, logits, experts);
+    case 5:
+      run(router{.score = sqrt_softplus{}, .bias = b, .select = top_k{k}, .weigh = renormalize{}}, logits, experts);
+      break;
+    case 6:
+      run(router{.score = softmax{},
+                 .select = top_p{.p = static_cast<float>(top) / 10, .max_experts = k},
+                 .weigh = keep_scores{}},
+          logits, experts);
+      break;
+    default:
+      run(router{.score = softmax{}, .select = top_k{k}, .weigh = p_norm{.p = static_cast<float>(groups)}}, logits,
+          experts);
   }
   return 0;
 }

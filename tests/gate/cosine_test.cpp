@@ -15,17 +15,23 @@ std::vector<double> wide(std::vector<float> const& x) { return {x.begin(), x.end
 offset_t const tokens = 3, width = 6, dims = 4;
 index_t const experts = 5;
 struct parts {
-  std::vector<double> x = wide(inputs::normal(18, 1)), w = wide(inputs::normal(24, 2)), b = wide(inputs::normal(4, 3)), c = wide(inputs::normal(20, 4));
+  std::vector<double> x = wide(inputs::normal(18, 1)), w = wide(inputs::normal(24, 2)), b = wide(inputs::normal(4, 3)),
+                      c = wide(inputs::normal(20, 4));
   double log_scale = .7;
   normalize_token token = normalize_token::yes;
   cosine_gate<double> gate() const {
-    return {.projection = {w.data(), dims, width}, .projection_bias = row_view<double const>(b), .expert = {c.data(), experts, dims},
-            .log_scale = log_scale, .log_scale_max = 2, .token = token};
+    return {.projection = {w.data(), dims, width},
+            .projection_bias = row_view<double const>(b),
+            .expert = {c.data(), experts, dims},
+            .log_scale = log_scale,
+            .log_scale_max = 2,
+            .token = token};
   }
   std::vector<double> logits() const {
     std::vector<double> out(15);
     std::vector<std::byte> space(4096);
-    throw_if_bad(gate()(serial{}, matrix_view<double const>(x.data(), tokens, width), matrix_view<double>(out.data(), tokens, experts), workspace(space)));
+    throw_if_bad(gate()(serial{}, matrix_view<double const>(x.data(), tokens, width),
+                        matrix_view<double>(out.data(), tokens, experts), workspace(space)));
     return out;
   }
 };
@@ -59,11 +65,22 @@ TEST_CASE("promise P14 cosine gate: every gradient by finite differences, the cl
       std::vector<double> dx(18), dw(24), db(4), dc(20);
       double ds = -1;
       std::vector<std::byte> space(8192);
-      throw_if_bad(p.gate().backward(serial{}, matrix_view<double const>(p.x.data(), tokens, width), matrix_view<double const>(d.data(), tokens, experts),
-                                     cosine_gate<double>::gradient<double>{{dx.data(), tokens, width}, {dw.data(), dims, width}, row_view<double>(db), {dc.data(), experts, dims}, &ds},
+      throw_if_bad(p.gate().backward(serial{}, matrix_view<double const>(p.x.data(), tokens, width),
+                                     matrix_view<double const>(d.data(), tokens, experts),
+                                     cosine_gate<double>::gradient<double>{{dx.data(), tokens, width},
+                                                                           {dw.data(), dims, width},
+                                                                           row_view<double>(db),
+                                                                           {dc.data(), experts, dims},
+                                                                           &ds},
                                      workspace(space)));
-      auto const check = [&](std::vector<double> parts::*which, std::vector<double> const& got) {
-        auto const want = reference::gradient([&](auto const& v) { parts q = p; q.*which = v; return loss(q); }, p.*which);
+      auto const check = [&](std::vector<double> parts::* which, std::vector<double> const& got) {
+        auto const want = reference::gradient(
+            [&](auto const& v) {
+              parts q = p;
+              q.*which = v;
+              return loss(q);
+            },
+            p.*which);
         for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::fabs(got[i] - want[i]) < 1e-6);
       };
       check(&parts::x, dx), check(&parts::w, dw), check(&parts::b, db), check(&parts::c, dc);
@@ -84,5 +101,7 @@ TEST_CASE("cosine gate: zero vectors give zero, not NaN; rows are rescaled; smal
   CHECK(rows[1] == doctest::Approx(1.2));
   CHECK(rows[2] == 0);
   std::vector<double> z(15);
-  CHECK(p.gate()(serial{}, matrix_view<double const>(p.x.data(), tokens, width), matrix_view<double>(z.data(), tokens, experts), {}).code == errc::too_small);
+  CHECK(p.gate()(serial{}, matrix_view<double const>(p.x.data(), tokens, width),
+                 matrix_view<double>(z.data(), tokens, experts), {})
+            .code == errc::too_small);
 }

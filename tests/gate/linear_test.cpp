@@ -17,19 +17,22 @@ namespace {
 std::vector<double> wide(std::vector<float> const& x) { return {x.begin(), x.end()}; }
 offset_t const tokens = 4, width = 5;
 index_t const experts = 3;
-std::vector<double> const hidden = wide(inputs::normal(20, 1)), weight = wide(inputs::normal(15, 2)), bias = wide(inputs::normal(3, 3)),
-                          d_logits = wide(inputs::normal(12, 4));
+std::vector<double> const hidden = wide(inputs::normal(20, 1)), weight = wide(inputs::normal(15, 2)),
+                          bias = wide(inputs::normal(3, 3)), d_logits = wide(inputs::normal(12, 4));
 
 template <class Gemm>
-std::vector<double> logits_of(std::vector<double> const& h, std::vector<double> const& w, std::vector<double> const& b) {
+std::vector<double> logits_of(std::vector<double> const& h, std::vector<double> const& w,
+                              std::vector<double> const& b) {
   std::vector<double> out(12, -1);
   linear_gate<double, Gemm> const gate{{w.data(), experts, width}, row_view<double const>(b)};
-  throw_if_bad(gate(serial{}, matrix_view<double const>(h.data(), tokens, width), matrix_view<double>(out.data(), tokens, experts), {}));
+  throw_if_bad(gate(serial{}, matrix_view<double const>(h.data(), tokens, width),
+                    matrix_view<double>(out.data(), tokens, experts), {}));
   return out;
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("promise P14 linear gate: forward by its sum, backward by finite differences, accumulation", Gemm, plain_gemm, eigen_gemm) {
+TEST_CASE_TEMPLATE("promise P14 linear gate: forward by its sum, backward by finite differences, accumulation", Gemm,
+                   plain_gemm, eigen_gemm) {
   auto const z = logits_of<Gemm>(hidden, weight, bias);
   for (std::size_t t = 0; t < 4; ++t)
     for (std::size_t e = 0; e < 3; ++e) {
@@ -45,7 +48,8 @@ TEST_CASE_TEMPLATE("promise P14 linear gate: forward by its sum, backward by fin
   };
   std::vector<double> d_hidden(20, 1), d_weight(15, 1), d_bias(3, 1);
   linear_gate<double, Gemm> const gate{{weight.data(), experts, width}, row_view<double const>(bias)};
-  typename linear_gate<double, Gemm>::template gradient<double> d{{d_hidden.data(), tokens, width}, {d_weight.data(), experts, width}, row_view<double>(d_bias)};
+  typename linear_gate<double, Gemm>::template gradient<double> d{
+      {d_hidden.data(), tokens, width}, {d_weight.data(), experts, width}, row_view<double>(d_bias)};
   matrix_view<double const> const h{hidden.data(), tokens, width}, dz{d_logits.data(), tokens, experts};
   for (bool accumulate : {false, true}) {
     d.accumulate = accumulate;
@@ -67,7 +71,8 @@ TEST_CASE("linear gate: inside a router, from hidden states; the same bits for e
     std::vector<index_t> ids(12);
     std::vector<float> weights(12);
     std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(on, r, 6, 16)));
-    route(on, r, {.hidden = {x.data(), 6, 40}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}}, workspace(space));
+    route(on, r, {.hidden = {x.data(), 6, 40}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}},
+          workspace(space));
     return std::pair{ids, weights};
   };
   auto const want = run(serial{});
@@ -78,8 +83,12 @@ TEST_CASE("linear gate: inside a router, from hidden states; the same bits for e
   std::vector<index_t> ids(12);
   std::vector<float> weights(12);
   std::vector<std::byte> space(8192);
-  route(serial{}, r, {.logits = {z.data(), 6, 16}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}}, workspace(space));
+  route(serial{}, r, {.logits = {z.data(), 6, 16}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}},
+        workspace(space));
   CHECK(std::pair{ids, weights} == want);
-  CHECK_FALSE(r.gate(serial{}, matrix_view<float const>(x.data(), 6, 39), matrix_view<float>(z.data(), 6, 16), {}).ok());
-  CHECK_FALSE(try_route(serial{}, r, batch<>{.logits = {z.data(), 12, 8}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}}, workspace(space)).ok());
+  CHECK_FALSE(
+      r.gate(serial{}, matrix_view<float const>(x.data(), 6, 39), matrix_view<float>(z.data(), 6, 16), {}).ok());
+  CHECK_FALSE(try_route(serial{}, r, batch<>{.logits = {z.data(), 12, 8}},
+                        routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}}, workspace(space))
+                  .ok());
 }

@@ -18,7 +18,9 @@ TEST_CASE("S067 FlyLoRA: exact row sparsity, logits are A x, the gradient is A^T
   auto const x = normal_numbers(5 * 40, 1), d = normal_numbers(5 * 12, 2);
   std::vector<double> y(60), d_x(200);
   REQUIRE(gate(serial{}, matrix_view<double const>{x.data(), 5, 40}, matrix_view<double>{y.data(), 5, 12}, {}).ok());
-  REQUIRE(gate.backward(serial{}, matrix_view<double const>{d.data(), 5, 12}, matrix_view<double>{d_x.data(), 5, 40}, {}).ok());
+  REQUIRE(
+      gate.backward(serial{}, matrix_view<double const>{d.data(), 5, 12}, matrix_view<double>{d_x.data(), 5, 40}, {})
+          .ok());
   for (std::size_t t = 0; t < 5; ++t) {
     for (std::size_t e = 0; e < 12; ++e) {
       double sum = 0;
@@ -58,7 +60,8 @@ TEST_CASE("S067 FlyLoRA: loads come to k / r on skewed data when |y| + b ranks a
   auto x = normal_numbers(400 * 32, 7);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] *= i % 32 < 8 ? 4 : 1;  // some directions are much louder
   std::vector<double> y(400 * 8), bias(8);
-  REQUIRE(a.gate()(serial{}, matrix_view<double const>{x.data(), 400, 32}, matrix_view<double>{y.data(), 400, 8}, {}).ok());
+  REQUIRE(
+      a.gate()(serial{}, matrix_view<double const>{x.data(), 400, 32}, matrix_view<double>{y.data(), 400, 8}, {}).ok());
   router const r{.score = magnitude{}, .bias = correction_bias<double>{bias}, .select = top_k<>{2}};
   auto const worst = [&](double rate) {
     auto const out = run(r, y, 8);

@@ -69,7 +69,8 @@ TEST_CASE("advantage: NaN rewards are left out or named") {
   CHECK(a[2] == b[1]);
   CHECK(a[5] == 0);
   std::vector<float> out(6);
-  auto const s = try_group_advantages(serial{}, {.nan = nan_reward::named}, row_view<float const>(r), segments(2, 3), row_view<float>(out));
+  auto const s = try_group_advantages(serial{}, {.nan = nan_reward::named}, row_view<float const>(r), segments(2, 3),
+                                      row_view<float>(out));
   CHECK(std::string(message(s).c_str()) == "moeroute: rewards: place of a NaN = 1 must not be 1");
 }
 

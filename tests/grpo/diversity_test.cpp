@@ -20,6 +20,7 @@ TEST_CASE("diversity: divergence is 0 for equal use, log 2 for disjoint use, wha
   CHECK(jensen_shannon(m[0], m[2]) == doctest::Approx(std::log(2.)));
   CHECK(mean_divergence(m) == doctest::Approx(2 * std::log(2.) / 3));  // the empty label takes no part
   std::vector<double> const p{.5, .5}, q{.9, .1};
-  double const want = .5 * (.5 * std::log(.5 / .7) + .5 * std::log(.5 / .3)) + .5 * (.9 * std::log(.9 / .7) + .1 * std::log(.1 / .3));
+  double const want =
+      .5 * (.5 * std::log(.5 / .7) + .5 * std::log(.5 / .3)) + .5 * (.9 * std::log(.9 / .7) + .1 * std::log(.1 / .3));
   CHECK(jensen_shannon(row_view<double const>(p), row_view<double const>(q)) == doctest::Approx(want).epsilon(1e-13));
 }

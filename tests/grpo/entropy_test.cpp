@@ -19,10 +19,11 @@ answer entropy(X const& x, Prior const& prior, route_measure m, std::vector<doub
                std::vector<double> const& d) {
   offset_t const tokens = static_cast<offset_t>(z.size()) / experts;
   answer a{std::vector<double>(static_cast<std::size_t>(tokens), 9.), std::vector<double>(z.size(), 0.)};
-  std::vector<std::byte> space(static_cast<std::size_t>(
-      route_log_prob_workspace_bytes<X, double>(x, m, static_cast<index_t>(experts), 0)), std::byte{0xff});
-  gate_entropy(x, prior, m, batch<double>{.logits = {z.data(), tokens, experts}}, row_view<double>(a.h), workspace(space),
-               row_view<double const>(d), matrix_view<double>{a.d.data(), tokens, experts});
+  std::vector<std::byte> space(
+      static_cast<std::size_t>(route_log_prob_workspace_bytes<X, double>(x, m, static_cast<index_t>(experts), 0)),
+      std::byte{0xff});
+  gate_entropy(x, prior, m, batch<double>{.logits = {z.data(), tokens, experts}}, row_view<double>(a.h),
+               workspace(space), row_view<double const>(d), matrix_view<double>{a.d.data(), tokens, experts});
   return a;
 }
 
@@ -41,7 +42,8 @@ TEST_CASE("entropy: of the gate in nats, with its gradient, closed experts left 
   double want = 0;
   for (double const p : reference::softmax(inside)) want -= p * std::log(p);
   CHECK(a.h[0] == doctest::Approx(want).epsilon(1e-13));
-  auto const g = reference::gradient([&](reference::row const& x) { return 2 * entropy(serial{}, prior, m, x, 8, {2.}).h[0]; }, z, 1e-5);
+  auto const g = reference::gradient(
+      [&](reference::row const& x) { return 2 * entropy(serial{}, prior, m, x, 8, {2.}).h[0]; }, z, 1e-5);
   for (std::size_t e = 0; e < 8; ++e) CHECK(std::fabs(a.d[e] - g[e]) < 1e-6);
   CHECK(a.d[1] == 0);
 }

@@ -21,12 +21,13 @@ mask guided(X const& x, guidance const& p, std::vector<N> const& counts, offset_
   mask m{std::vector<double>(counts.size(), 9.), std::vector<std::uint8_t>(counts.size(), 9)};
   offset_t const experts = static_cast<offset_t>(counts.size()) / modalities;
   std::vector<std::byte> space(static_cast<std::size_t>(guidance_workspace_bytes(x, modalities)), std::byte{0xff});
-  guide(x, p, matrix_view<N const>{counts.data(), modalities, experts}, matrix_view<double>{m.q.data(), modalities, experts},
+  guide(x, p, matrix_view<N const>{counts.data(), modalities, experts},
+        matrix_view<double>{m.q.data(), modalities, experts},
         matrix_view<std::uint8_t>{m.open.data(), modalities, experts}, workspace(space));
   return m;
 }
-std::vector<std::int64_t> const counts{40, 0, 10, 30, 5, 0, 100, 15,   // vision
-                                       10, 20, 30, 0, 50, 0, 80, 10};  // text
+std::vector<std::int64_t> const counts{40, 0,  10, 30, 5,  0, 100, 15,   // vision
+                                       10, 20, 30, 0,  50, 0, 80,  10};  // text
 
 }  // namespace
 
@@ -110,7 +111,8 @@ TEST_CASE("guidance: the same bits for every lane group; a closed expert is neve
   std::vector<index_t> const modality{0, 1, 0, 1};
   batch<> in;
   in.modality = row_view<index_t const>(modality);
-  auto const r = run::route(serial{}, router{.prior = modality_mask{{want.open.data(), 2, 8}}, .select = top_k{6}}, z, 8, in);
+  auto const r =
+      run::route(serial{}, router{.prior = modality_mask{{want.open.data(), 2, 8}}, .select = top_k{6}}, z, 8, in);
   for (std::size_t t = 0; t < 4; ++t)
     for (std::size_t j = 0; j < 6; ++j) CHECK(want.open[t % 2 * 8 + static_cast<std::size_t>(r.id(t, j))] == 1);
 }

@@ -18,7 +18,9 @@ using numbers = reference::row;
 // The equations, with the sums written out.
 double log_sum(numbers const& z, std::vector<int> const& without) {
   double top = -reference::inf, total = 0;
-  auto const out = [&](std::size_t e) { return std::find(without.begin(), without.end(), static_cast<int>(e)) != without.end(); };
+  auto const out = [&](std::size_t e) {
+    return std::find(without.begin(), without.end(), static_cast<int>(e)) != without.end();
+  };
   for (std::size_t e = 0; e < z.size(); ++e)
     if (!out(e)) top = std::max(top, z[e]);
   for (std::size_t e = 0; e < z.size(); ++e)
@@ -51,10 +53,12 @@ std::vector<V> log_prob(X const& x, Prior const& prior, route_measure m, std::ve
                         std::vector<index_t> const& ids, batch<V> in = {}) {
   offset_t const tokens = static_cast<offset_t>(z.size()) / experts, k = static_cast<offset_t>(ids.size()) / tokens;
   std::vector<V> out(static_cast<std::size_t>(tokens), V(9));
-  std::vector<std::byte> space(static_cast<std::size_t>(
-      route_log_prob_workspace_bytes<X, V>(x, m, static_cast<index_t>(experts), static_cast<index_t>(k))), std::byte{0xff});
+  std::vector<std::byte> space(static_cast<std::size_t>(route_log_prob_workspace_bytes<X, V>(
+                                   x, m, static_cast<index_t>(experts), static_cast<index_t>(k))),
+                               std::byte{0xff});
   in.logits = {z.data(), tokens, experts};
-  route_log_prob(x, prior, m, in, matrix_view<index_t const>{ids.data(), tokens, k}, row_view<V>(out), workspace(space));
+  route_log_prob(x, prior, m, in, matrix_view<index_t const>{ids.data(), tokens, k}, row_view<V>(out),
+                 workspace(space));
   return out;
 }
 template <class V, class X, class Prior>
@@ -62,8 +66,9 @@ std::vector<V> gradient(X const& x, Prior const& prior, route_measure m, std::ve
                         std::vector<index_t> const& ids, std::vector<V> const& d, batch<V> in = {}) {
   offset_t const tokens = static_cast<offset_t>(z.size()) / experts, k = static_cast<offset_t>(ids.size()) / tokens;
   std::vector<V> out(z.size(), V(9));
-  std::vector<std::byte> space(static_cast<std::size_t>(
-      route_log_prob_workspace_bytes<X, V>(x, m, static_cast<index_t>(experts), static_cast<index_t>(k))), std::byte{0xff});
+  std::vector<std::byte> space(static_cast<std::size_t>(route_log_prob_workspace_bytes<X, V>(
+                                   x, m, static_cast<index_t>(experts), static_cast<index_t>(k))),
+                               std::byte{0xff});
   in.logits = {z.data(), tokens, experts};
   route_log_prob_backward(x, prior, m, in, matrix_view<index_t const>{ids.data(), tokens, k}, row_view<V const>(d),
                           matrix_view<V>{out.data(), tokens, experts}, workspace(space));
@@ -138,11 +143,13 @@ TEST_CASE("log_prob: stable where a subtraction would lose everything") {
     double const second_first = what == probability_of::set ? 0. : want;
     double const got = log_prob(serial{}, no_prior{}, {what}, z, 4, {0, 1, 2})[0];
     if (what == probability_of::ordered) CHECK(got == doctest::Approx(second_first).epsilon(1e-12));
-    CHECK(static_cast<double>(log_prob(serial{}, no_prior{}, {what}, narrow, 4, {0, 1, 2})[0]) == doctest::Approx(got).epsilon(1e-5));
+    CHECK(static_cast<double>(log_prob(serial{}, no_prior{}, {what}, narrow, 4, {0, 1, 2})[0]) ==
+          doctest::Approx(got).epsilon(1e-5));
   }
   // Logits far outside the range of exp; float carries them to 2^-12.
   std::vector<float> const far{-3000, -3001, -9000, 4000};
-  CHECK(static_cast<double>(log_prob(serial{}, no_prior{}, {}, far, 4, {3, 0})[0]) == doctest::Approx(-std::log1p(std::exp(-1.))).epsilon(1e-3));
+  CHECK(static_cast<double>(log_prob(serial{}, no_prior{}, {}, far, 4, {3, 0})[0]) ==
+        doctest::Approx(-std::log1p(std::exp(-1.))).epsilon(1e-3));
   CHECK(static_cast<double>(log_prob(serial{}, no_prior{}, {probability_of::set}, far, 4, {0, 3})[0]) ==
         doctest::Approx(-std::log1p(std::exp(-1.))).epsilon(1e-3));
 }

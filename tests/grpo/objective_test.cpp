@@ -45,11 +45,14 @@ answer solve(X const& x, policy_surrogate const& s, problem const& p, std::vecto
   answer a;
   a.d.assign(18, 9.), a.rollout.resize(3);
   std::vector<objective_sums> total(1);
-  auto const m = [&](std::vector<double> const& v) { return matrix_view<double const>{v.data(), p.layers, p.positions}; };
-  policy_objective(x, s,
-                   policy_batch<double>{m(now), m(p.old), m(p.reference), row_view<double const>(p.advantage),
-                                        segments(row_view<offset_t const>(p.offset)), row_view<std::uint8_t const>(p.included)},
-                   policy_gradient<double>{{a.d.data(), p.layers, p.positions}, a.rollout, total});
+  auto const m = [&](std::vector<double> const& v) {
+    return matrix_view<double const>{v.data(), p.layers, p.positions};
+  };
+  policy_objective(
+      x, s,
+      policy_batch<double>{m(now), m(p.old), m(p.reference), row_view<double const>(p.advantage),
+                           segments(row_view<offset_t const>(p.offset)), row_view<std::uint8_t const>(p.included)},
+      policy_gradient<double>{{a.d.data(), p.layers, p.positions}, a.rollout, total});
   a.total = total[0];
   return a;
 }
@@ -101,7 +104,8 @@ TEST_CASE("objective: GRPO, DAPO, GSPO, SAPO and KL equal their formulas, gradie
   for (auto const& s : all_forms()) {
     auto const a = solve(serial{}, s, p, p.now);
     CHECK(a.total.loss == doctest::Approx(plain(s, p, p.now)).epsilon(1e-12));
-    auto const want = reference::gradient([&](reference::row const& x) { return solve(serial{}, s, p, x).total.loss; }, p.now, 1e-5);
+    auto const want =
+        reference::gradient([&](reference::row const& x) { return solve(serial{}, s, p, x).total.loss; }, p.now, 1e-5);
     for (std::size_t i = 0; i < 18; ++i) CHECK(std::fabs(a.d[i] - want[i]) < 1e-6 * std::max(1., std::fabs(want[i])));
     CHECK(a.total.terms == 14);
     for (std::size_t l = 0; l < 2; ++l) CHECK(a.d[l * 9 + 2] == 0);  // left out
@@ -117,7 +121,8 @@ TEST_CASE("objective: at equal parameters every ratio is 1, a rollout contribute
     CHECK(a.total.clipped == 0);
     CHECK(a.total.kl == 0);
     if (s.average == term_average::per_rollout)
-      for (std::size_t i = 0; i < 3; ++i) CHECK(a.rollout[i].loss == doctest::Approx(-p.advantage[i] / 3).epsilon(1e-14));
+      for (std::size_t i = 0; i < 3; ++i)
+        CHECK(a.rollout[i].loss == doctest::Approx(-p.advantage[i] / 3).epsilon(1e-14));
   }
   problem equal(0);
   equal.advantage = {0, 0, 0};
@@ -200,7 +205,9 @@ TEST_CASE("promise P17: objective names what does not fit") {
   std::vector<objective_sums> rollout(3), total(1);
   matrix_view<double const> const m{p.now.data(), 2, 9};
   auto const r = try_policy_objective(
-      serial{}, s, policy_batch<double>{m, m, {}, row_view<double const>(p.advantage), segments(row_view<offset_t const>(p.offset)), {}},
+      serial{}, s,
+      policy_batch<double>{
+          m, m, {}, row_view<double const>(p.advantage), segments(row_view<offset_t const>(p.offset)), {}},
       policy_gradient<double>{{p.old.data(), 2, 9}, rollout, total});
   CHECK(std::string(message(r).c_str()) == "moeroute: reference rows = 0 must be 2");
 }

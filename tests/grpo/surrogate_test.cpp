@@ -14,8 +14,9 @@ TEST_CASE("surrogate: values and slopes of a term on both sides of the clip and 
     double ratio, a, loss;
     bool clipped;
   };
-  for (auto const& x : {expected{1, 2, -2, false}, expected{1.1, 2, -2.2, false}, expected{1.5, 2, -2.4, true}, expected{.5, 2, -1, false},
-                        expected{1.5, -2, 3, false}, expected{.5, -2, 1.6, true}, expected{1.5, 0, 0, false}}) {
+  for (auto const& x : {expected{1, 2, -2, false}, expected{1.1, 2, -2.2, false}, expected{1.5, 2, -2.4, true},
+                        expected{.5, 2, -1, false}, expected{1.5, -2, 3, false}, expected{.5, -2, 1.6, true},
+                        expected{1.5, 0, 0, false}}) {
     auto const t = detail::surrogate_term(clip, x.ratio, x.a);
     CHECK(t.loss == doctest::Approx(x.loss).epsilon(1e-15));
     CHECK(t.clipped == x.clipped);
@@ -31,7 +32,8 @@ TEST_CASE("surrogate: slopes are central differences in the log-ratio") {
     for (double const a : {1.5, -.7})
       for (double const x : {-.15, 0., .1, .6}) {
         auto const loss = [&](double y) { return detail::surrogate_term(s, std::exp(y), a).loss; };
-        CHECK(detail::surrogate_term(s, std::exp(x), a).slope == doctest::Approx((loss(x + h) - loss(x - h)) / (2 * h)).epsilon(1e-6));
+        CHECK(detail::surrogate_term(s, std::exp(x), a).slope ==
+              doctest::Approx((loss(x + h) - loss(x - h)) / (2 * h)).epsilon(1e-6));
       }
   for (auto const k : {kl_estimator::k1, kl_estimator::k2, kl_estimator::k3})
     for (double const x : {-.4, 0., .3}) {  // x = reference - log_prob, so the slope has the other sign

@@ -75,7 +75,8 @@ TEST_CASE("promise P17 trace: what cannot be true is refused with both numbers")
   CHECK(with(6, std::uint8_t{3}).find("trace.id_bytes") != std::string::npos);
   CHECK(with(8, std::int64_t{-1}).find("trace.layers") != std::string::npos);
   CHECK(with(16, std::int64_t{1} << 62).find("trace.tokens") != std::string::npos);
-  CHECK(with(24, std::int32_t{300}).find("trace.id_bytes for these experts = 1 must be at least 2") != std::string::npos);
+  CHECK(with(24, std::int32_t{300}).find("trace.id_bytes for these experts = 1 must be at least 2") !=
+        std::string::npos);
   CHECK(with(64, std::uint8_t{8}) == "moeroute: trace: an expert = 8 must be below 8");
   route_trace t(8, 2, 1, 1);
   std::vector<index_t> const ids{3, 8};
@@ -87,8 +88,8 @@ TEST_CASE("S069 trace: ids of another type; out of range becomes the sentinel an
   auto const convert = [&](auto const& x) {
     std::vector<std::uint8_t> out(6, 77);
     std::vector<index_t> bad(3, 77);
-    CHECK(try_convert_ids(x, matrix_view<index_t const>{ids.data(), 3, 2}, matrix_view<std::uint8_t>{out.data(), 3, 2}, 8,
-                          row_view<index_t>(bad))
+    CHECK(try_convert_ids(x, matrix_view<index_t const>{ids.data(), 3, 2}, matrix_view<std::uint8_t>{out.data(), 3, 2},
+                          8, row_view<index_t>(bad))
               .ok());
     CHECK(out == std::vector<std::uint8_t>{3, 255, 255, 0, 255, 7});
     CHECK(bad == std::vector<index_t>{0, 1, 1});
@@ -97,7 +98,8 @@ TEST_CASE("S069 trace: ids of another type; out of range becomes the sentinel an
   convert(lockstep{3});
   convert(lockstep_lanes::warp<lockstep_lanes::words<4>>{});
   std::vector<std::uint8_t> out(6);
-  auto const s = try_convert_ids(serial{}, matrix_view<index_t const>{ids.data(), 3, 2}, matrix_view<std::uint8_t>{out.data(), 3, 2}, 256);
+  auto const s = try_convert_ids(serial{}, matrix_view<index_t const>{ids.data(), 3, 2},
+                                 matrix_view<std::uint8_t>{out.data(), 3, 2}, 256);
   CHECK(std::string(message(s).c_str()) == "moeroute: experts for the id type written = 256 must be at most 255");
 }
 

@@ -10,7 +10,8 @@ auto const by_relu = router<no_gate, no_prior, relu>{};
 }  // namespace
 
 TEST_CASE("promise P14: load-balanced L1 of ReLU scores (S096 ReMoE)") {
-  check(terms{balanced_l1{.lambda = .5, .k = 2}, balanced_l1{.lambda = .1, .balanced = false}}, by_relu, sample(27, 8, 2), 1e-6);
+  check(terms{balanced_l1{.lambda = .5, .k = 2}, balanced_l1{.lambda = .1, .balanced = false}}, by_relu,
+        sample(27, 8, 2), 1e-6);
 }
 
 TEST_CASE("S096: zero logits are not active; the controller multiplies below the target and divides else") {

@@ -96,15 +96,13 @@ TEST_CASE("beta: closed forms, the ends, symmetry, log gamma") {
   auto const uniform = beta_distribution::of(1, 1);
   for (double x : {0., .1, .5, 1.}) CHECK(uniform.cdf(x) == doctest::Approx(x).epsilon(1e-14));
   auto const arc = beta_distribution::of(.5, .5);
-  CHECK(arc.cdf(.3) ==
-        doctest::Approx(2 / 3.141592653589793 * std::asin(std::sqrt(.3))).epsilon(1e-14));
+  CHECK(arc.cdf(.3) == doctest::Approx(2 / 3.141592653589793 * std::asin(std::sqrt(.3))).epsilon(1e-14));
   CHECK(arc.cdf(-1) == 0);
   CHECK(arc.cdf(2) == 1);
   CHECK(std::isfinite(arc.density(0)));
   CHECK(std::isfinite(arc.density(1)));
   auto const d = beta_distribution::of(2.5, 7), e = beta_distribution::of(7, 2.5);
-  for (double x : {.01, .2, .6, .9})
-    CHECK(d.cdf(x) + e.cdf(1 - x) == doctest::Approx(1).epsilon(1e-14));
+  for (double x : {.01, .2, .6, .9}) CHECK(d.cdf(x) + e.cdf(1 - x) == doctest::Approx(1).epsilon(1e-14));
   for (double x : {1e-3, .5, 1., 2., 10., 15., 100., 1e5})
     CHECK(detail::log_gamma(x) == doctest::Approx(std::lgamma(x)).epsilon(1e-14));
 }

@@ -6,7 +6,8 @@
 using namespace p14;
 
 TEST_CASE("promise P14, S178, P33: CV^2 of the importance, ddof 0 and 1, softmax and sigmoid") {
-  check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax, sample(27, 8, 2, 3));
+  check(terms{importance_cv{.alpha = .5}, importance_cv{.alpha = .5, .ddof = 1, .eps = 1e-10}}, by_softmax,
+        sample(27, 8, 2, 3));
 }
 
 TEST_CASE("promise P14: CV^2 of the importance on sigmoid scores") {
@@ -21,7 +22,8 @@ TEST_CASE("S178 CV^2: 0 and a finite, zero gradient at perfect balance and witho
   auto closed = t;
   for (double& z : closed.logits) z = -infinity<double>;
   CHECK(value_of(importance_cv{}, by_softmax, closed) == 0);
-  CHECK(value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 5)) > value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 0)));
+  CHECK(value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 5)) >
+        value_of(importance_cv{}, by_softmax, sample(64, 8, 1, 0)));
 }
 
 TEST_CASE("CV^2: the formula, with the variance over E and over E - 1") {

@@ -15,8 +15,8 @@ struct result {
 template <class X>
 result run(X const& x, dirichlet_prior const& term, tokens<double> const& t) {
   result r{0, std::vector<double>(t.logits.size())};
-  dirichlet_prior_loss(x, term, router<>{}, t.view(), &r.loss,
-                       matrix_view<double>(r.d.data(), t.count, t.experts), workspace(memory()));
+  dirichlet_prior_loss(x, term, router<>{}, t.view(), &r.loss, matrix_view<double>(r.d.data(), t.count, t.experts),
+                       workspace(memory()));
   return r;
 }
 double gradient_error_of(dirichlet_prior const& term, tokens<double> t) {
@@ -49,8 +49,7 @@ TEST_CASE(
   CHECK(run(serial{}, {.alpha = even, .mean = true}, t).loss ==
         doctest::Approx(run(serial{}, {.alpha = even}, t).loss / (21 * 6)));
 }
-TEST_CASE(
-    "promise P14: Dirichlet prior loss, lockstep groups and threads give the bits of serial") {
+TEST_CASE("promise P14: Dirichlet prior loss, lockstep groups and threads give the bits of serial") {
   std::vector<float> const even(6, .75f);
   auto const t = sample(21, 6, 2);
   auto const a = run(serial{}, {.alpha = even}, t);
@@ -70,8 +69,7 @@ TEST_CASE(
   auto padded = t;
   padded.valid.assign(21, 1);
   for (int i = 0; i < 50; ++i) {
-    padded.valid.push_back(0), padded.sequence.push_back(0), padded.modality.push_back(0),
-        ++padded.count;
+    padded.valid.push_back(0), padded.sequence.push_back(0), padded.modality.push_back(0), ++padded.count;
     padded.logits.insert(padded.logits.end(), 6, std::nan(""));
   }
   auto b = run(serial{}, {.alpha = even}, padded);
@@ -79,15 +77,13 @@ TEST_CASE(
   b.d.resize(a.d.size());
   CHECK(a.d == b.d);
   CHECK(run(serial{}, {.alpha = even}, t.rows(0, 0)).loss == 0);
-  for (std::size_t e = 0; e < 6; ++e)
-    t.logits[e] = -infinity<double>, t.logits[6 + e] = e == 0 ? 1e4 : -1e4;
+  for (std::size_t e = 0; e < 6; ++e) t.logits[e] = -infinity<double>, t.logits[6 + e] = e == 0 ? 1e4 : -1e4;
   t.logits[12] = std::nan("");
   auto const bad = run(serial{}, {.alpha = even}, t);
   CHECK(std::isfinite(bad.loss));
   for (double x : bad.d) CHECK(std::isfinite(x));
 }
-TEST_CASE(
-    "S115: draws of the prior cost E n / (6 (n + 1)) on average, collapsed routing far more") {
+TEST_CASE("S115: draws of the prior cost E n / (6 (n + 1)) on average, collapsed routing far more") {
   offset_t const n = 30;
   std::vector<float> const flat{1, 1};  // E = 2: p uniform on (0, 1), F(p) = p
   std::mt19937 rng(2);
@@ -110,27 +106,20 @@ TEST_CASE(
   }
   CHECK(sum == doctest::Approx(closed).epsilon(1e-10));
   CHECK(sum == doctest::Approx(2. * 30 / (6 * 31)).epsilon(.06));
-  tokens<double> collapsed{
-      n, 2, 1, {}, std::vector<index_t>(30), std::vector<index_t>(30), std::vector<index_t>(30),
-      {}};
+  tokens<double> collapsed{n, 2, 1, {}, std::vector<index_t>(30), std::vector<index_t>(30), std::vector<index_t>(30),
+                           {}};
   for (offset_t j = 0; j < n; ++j) collapsed.logits.push_back(9), collapsed.logits.push_back(0);
   CHECK(run(serial{}, {.alpha = flat}, collapsed).loss > 10 * sum);
 }
 TEST_CASE("S115: equal probabilities rank by token") {
   std::vector<float> const flat{1, 1};
-  tokens<double> const t{3,
-                         2,
-                         1,
-                         std::vector<double>(6),
-                         std::vector<index_t>(3),
-                         std::vector<index_t>(3),
-                         std::vector<index_t>(3),
-                         {}};
+  tokens<double> const t{
+      3, 2, 1, std::vector<double>(6), std::vector<index_t>(3), std::vector<index_t>(3), std::vector<index_t>(3), {}};
   double loss = 0;
   std::vector<double> d(6), cdf(6);
-  dirichlet_prior_loss(serial{}, dirichlet_prior{.alpha = flat}, router<>{}, t.view(), &loss,
-                       matrix_view<double>{}, workspace(memory()), 1.,
-                       matrix_view<double>(cdf.data(), 3, 2), matrix_view<double>(d.data(), 2, 3));
+  dirichlet_prior_loss(serial{}, dirichlet_prior{.alpha = flat}, router<>{}, t.view(), &loss, matrix_view<double>{},
+                       workspace(memory()), 1., matrix_view<double>(cdf.data(), 3, 2),
+                       matrix_view<double>(d.data(), 2, 3));
   for (std::size_t e = 0; e < 2; ++e) {
     CHECK(d[3 * e] == doctest::Approx(.5));  // rank 1 of 3: 1/4 against F = 1/2
     CHECK(d[3 * e + 1] == doctest::Approx(0));

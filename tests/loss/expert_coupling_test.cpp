@@ -23,9 +23,9 @@ struct coupling {
   template <class X>
   double run(X const& x, double alpha, bool gradients) {
     matrix_view<double> const none;
-    expert_coupling_loss(x, expert_coupling{.alpha = alpha, .lambda = 2}, matrix_view<double const>(router.data(), E, D),
-                         matrix_view<double const>(delta.data(), E, D), matrix_view<double const>(gate.data(), E * D, W),
-                         matrix_view<double>(m.data(), E, E), &loss,
+    expert_coupling_loss(x, expert_coupling{.alpha = alpha, .lambda = 2},
+                         matrix_view<double const>(router.data(), E, D), matrix_view<double const>(delta.data(), E, D),
+                         matrix_view<double const>(gate.data(), E * D, W), matrix_view<double>(m.data(), E, E), &loss,
                          gradients ? matrix_view<double>(d_router.data(), E, D) : none,
                          gradients ? matrix_view<double>(d_gate.data(), E * D, W) : none, workspace(memory()));
     return loss;
@@ -73,8 +73,11 @@ TEST_CASE("S150: the noise bound is half the ratio to the nearest row, 0 for twi
   CHECK(again == eps);
   std::vector<float> delta(4 * 50), other(4 * 50);
   draws const noise{.seed = 1, .step = 2};
-  CHECK(try_expert_coupling_noise(serial{}, row_view<double const>(eps), noise, matrix_view<float>(delta.data(), 4, 50)).ok());
-  CHECK(try_expert_coupling_noise(lockstep{3}, row_view<double const>(eps), noise, matrix_view<float>(other.data(), 4, 50)).ok());
+  CHECK(try_expert_coupling_noise(serial{}, row_view<double const>(eps), noise, matrix_view<float>(delta.data(), 4, 50))
+            .ok());
+  CHECK(try_expert_coupling_noise(lockstep{3}, row_view<double const>(eps), noise,
+                                  matrix_view<float>(other.data(), 4, 50))
+            .ok());
   CHECK(delta == other);
   bool inside = true, moved = false;
   for (std::size_t i = 0; i < 50; ++i) {

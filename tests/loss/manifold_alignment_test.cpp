@@ -15,9 +15,7 @@ TEST_CASE("promise P14: manifold alignment (S034 RoMA): gradient, nearest right 
   manifold_alignment const term{.lambda = .5, .sigma = .7, .k = 2};
   std::vector<double> d(21);
   auto const constant = r;  // neighbours are constants: their rows stay
-  auto const value = [&](matrix_view<double> grad) {
-    return term({x.data(), 7, 2}, right, {r.data(), 7, 3}, grad);
-  };
+  auto const value = [&](matrix_view<double> grad) { return term({x.data(), 7, 2}, right, {r.data(), 7, 3}, grad); };
   value({d.data(), 7, 3});
   // Sample 2 is nobody's neighbour, so its row is a free variable.
   double worst = 0;

@@ -15,7 +15,8 @@ using namespace differences;
 
 namespace {
 template <class X>
-double orthogonal(X const& x, std::vector<double> const& w, index_t experts, std::vector<double>* d = nullptr, double scale = 1) {
+double orthogonal(X const& x, std::vector<double> const& w, index_t experts, std::vector<double>* d = nullptr,
+                  double scale = 1) {
   double loss = -1;
   offset_t const width = static_cast<offset_t>(w.size()) / experts;
   matrix_view<double> const dv = d == nullptr ? matrix_view<double>{} : matrix_view<double>(d->data(), experts, width);

@@ -11,18 +11,22 @@ std::vector<std::uint8_t> const groups{1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
 }  // namespace
 
 TEST_CASE("promise P14: locality (S028), label cross-entropy (S146), group variance (S043)") {
-  check(terms{locality{.mu = .5, .home = home, .devices = 2, .by = segment_by::modality},
-              label_cross_entropy{.alpha = .5, .group = {groups.data(), 2, 8}}, group_variance{.alpha = 3, .groups = 2}},
-        by_softmax, sample(27, 8, 2));
+  check(
+      terms{locality{.mu = .5, .home = home, .devices = 2, .by = segment_by::modality},
+            label_cross_entropy{.alpha = .5, .group = {groups.data(), 2, 8}}, group_variance{.alpha = 3, .groups = 2}},
+      by_softmax, sample(27, 8, 2));
 }
 
 TEST_CASE("promise P14: the same on sigmoid scores") {
-  check(terms{locality{.mu = .5, .home = home, .devices = 2, .by = segment_by::modality},
-              label_cross_entropy{.alpha = .5, .group = {groups.data(), 2, 8}}, group_variance{.alpha = 3, .groups = 2}},
-        by_sigmoid, sample(15, 8, 2));
+  check(
+      terms{locality{.mu = .5, .home = home, .devices = 2, .by = segment_by::modality},
+            label_cross_entropy{.alpha = .5, .group = {groups.data(), 2, 8}}, group_variance{.alpha = 3, .groups = 2}},
+      by_sigmoid, sample(15, 8, 2));
 }
 
-TEST_CASE("S028: 0 for a fully local assignment, positive otherwise; S146: -ln of the group's mass; S043: 0 iff equal inside groups") {
+TEST_CASE(
+    "S028: 0 for a fully local assignment, positive otherwise; S146: -ln of the group's mass; S043: 0 iff equal inside "
+    "groups") {
   tokens<double> t{2, 8, 1, std::vector<double>(16, -800.), {0, 4}, {0, 0}, {0, 1}, {}};
   t.logits[0] = 0, t.logits[8 + 4] = 0;
   locality const near{.mu = 1, .home = home, .devices = 2, .by = segment_by::modality};

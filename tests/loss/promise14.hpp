@@ -37,23 +37,19 @@ struct tokens {
       auto const at = v.begin() + first * width;
       return std::decay_t<decltype(v)>(at, at + n * width);
     };
-    tokens out{n, experts, k, cut(logits, experts), cut(ids, k), cut(sequence, 1), cut(modality, 1),
-               {}};
+    tokens out{n, experts, k, cut(logits, experts), cut(ids, k), cut(sequence, 1), cut(modality, 1), {}};
     if (!valid.empty()) out.valid = cut(valid, 1);
     return out;
   }
   template <class U>
   tokens<U> as() const {
-    return {count, experts,  k,        std::vector<U>(logits.begin(), logits.end()),
-            ids,   sequence, modality, valid};
+    return {count, experts, k, std::vector<U>(logits.begin(), logits.end()), ids, sequence, modality, valid};
   }
 };
 
 // Normal logits with a tilt towards low ids, chosen by plain top-k.
-inline tokens<double> sample(offset_t n, index_t experts, index_t k, double tilt = 1,
-                             unsigned seed = 7) {
-  tokens<double> t{n,  experts, k, {}, std::vector<index_t>(static_cast<std::size_t>(n * k)),
-                   {}, {},      {}};
+inline tokens<double> sample(offset_t n, index_t experts, index_t k, double tilt = 1, unsigned seed = 7) {
+  tokens<double> t{n, experts, k, {}, std::vector<index_t>(static_cast<std::size_t>(n * k)), {}, {}, {}};
   std::mt19937 rng(seed);
   std::normal_distribution<double> normal;
   for (offset_t i = 0; i < n; ++i) {
@@ -63,10 +59,8 @@ inline tokens<double> sample(offset_t n, index_t experts, index_t k, double tilt
     std::vector<index_t> order(static_cast<std::size_t>(experts));
     for (index_t e = 0; e < experts; ++e) order[static_cast<std::size_t>(e)] = e;
     double const* const z = t.logits.data() + i * experts;
-    std::sort(order.begin(), order.end(),
-              [&](index_t a, index_t b) { return z[a] > z[b] || (z[a] == z[b] && a < b); });
-    for (index_t j = 0; j < k; ++j)
-      t.ids[static_cast<std::size_t>(i * k + j)] = order[static_cast<std::size_t>(j)];
+    std::sort(order.begin(), order.end(), [&](index_t a, index_t b) { return z[a] > z[b] || (z[a] == z[b] && a < b); });
+    for (index_t j = 0; j < k; ++j) t.ids[static_cast<std::size_t>(i * k + j)] = order[static_cast<std::size_t>(j)];
   }
   return t;
 }
@@ -93,8 +87,8 @@ double value_of(P const& term, R const& r, tokens<T> const& t) {
   return loss_value(term, t.experts, sums_of(serial{}, term, r, t));
 }
 template <class X, class P, class R, class T>
-std::vector<T> gradient_of(X const& x, P const& term, R const& r, tokens<T> const& t,
-                           std::vector<wide_sum> const& sums, double scale = 1) {
+std::vector<T> gradient_of(X const& x, P const& term, R const& r, tokens<T> const& t, std::vector<wide_sum> const& sums,
+                           double scale = 1) {
   std::vector<T> d(t.logits.size());
   auto w = poisoned(add_gradient_workspace_bytes<X, P, T>(x, term, t.count, t.experts));
   add_gradient(x, term, r, t.view(), t.choices(), row_view<wide_sum const>(sums),
@@ -144,9 +138,7 @@ void check(P const& term, R const& r, tokens<double> const& t, double h = 1e-5) 
       CHECK(gradient_of(lockstep{lanes}, term, r, t, s) == d);
       double v = 0;
       std::vector<std::byte> none;
-      CHECK(try_loss_value(lockstep{lanes}, term, t.experts, row_view<wide_sum const>(s), &v,
-                           workspace(none))
-                .ok());
+      CHECK(try_loss_value(lockstep{lanes}, term, t.experts, row_view<wide_sum const>(s), &v, workspace(none)).ok());
       CHECK(v == value);
     }
     CHECK(sums_of(threads{3}, term, r, t) == whole);
@@ -161,8 +153,7 @@ void check(P const& term, R const& r, tokens<double> const& t, double h = 1e-5) 
     auto padded = t;
     padded.valid.assign(static_cast<std::size_t>(t.count), 1);
     for (int i = 0; i < 40; ++i) {
-      padded.valid.push_back(0), padded.sequence.push_back(0), padded.modality.push_back(0),
-          ++padded.count;
+      padded.valid.push_back(0), padded.sequence.push_back(0), padded.modality.push_back(0), ++padded.count;
       for (index_t e = 0; e < t.experts; ++e) padded.logits.push_back(e == 1 ? 1e30 : std::nan(""));
       for (index_t j = 0; j < t.k; ++j) padded.ids.push_back(j);
     }
@@ -183,8 +174,7 @@ void check(P const& term, R const& r, tokens<double> const& t, double h = 1e-5) 
   }
   SUBCASE("NaN, closed and infinite logits leave finite values and gradients") {
     auto bad = t;
-    for (index_t e = 0; e < t.experts; ++e)
-      bad.logits[static_cast<std::size_t>(e)] = -infinity<double>;
+    for (index_t e = 0; e < t.experts; ++e) bad.logits[static_cast<std::size_t>(e)] = -infinity<double>;
     bad.logits[static_cast<std::size_t>(t.experts)] = std::nan("");
     bad.logits[static_cast<std::size_t>(2 * t.experts)] = infinity<double>;
     for (index_t e = 0; e < t.experts; ++e)

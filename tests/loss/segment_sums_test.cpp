@@ -23,7 +23,8 @@ TEST_CASE("segment_sums: choices are counted in their segment, odd ids only as s
   CHECK(second.slot_count() == 4);
   CHECK(second.count(2) == 2);
   CHECK(second.count(0) + second.count(1) + second.count(3) == 0);
-  for (index_t e = 0; e < experts; ++e) CHECK(second.mass(e) == static_cast<double>(scores[static_cast<std::size_t>(e)]));
+  for (index_t e = 0; e < experts; ++e)
+    CHECK(second.mass(e) == static_cast<double>(scores[static_cast<std::size_t>(e)]));
   segment_sums<wide_sum> const first{row_view<wide_sum>(all), experts, 0};
   CHECK(first.tokens() == 0);
   CHECK(first.slot_count() == 0);

@@ -19,9 +19,12 @@ TEST_CASE("promise P14, S180 M3ViT: smooth load by Gaussian noise (V-MoE), gradi
   check(smooth_load_cv<double>{.sigma = .5, .k = 3}, by_softmax, sample(25, 8, 2));
   auto const whole = sample(25, 8, 2);  // noise belongs to rows, so shards are tested without
   auto const n = noise_for(whole, .5);
-  CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2}, by_softmax, whole, 1e-6) < 1e-6);
-  CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2, .ddof = 1, .eps = 1e-10, .of_scores = true},
-                       by_softmax, whole, 1e-6) < 1e-6);
+  CHECK(gradient_error(smooth_load_cv<double>{.noise = {n.data(), 25, 8}, .sigma = .5, .k = 2}, by_softmax, whole,
+                       1e-6) < 1e-6);
+  CHECK(gradient_error(
+            smooth_load_cv<double>{
+                .noise = {n.data(), 25, 8}, .sigma = .5, .k = 2, .ddof = 1, .eps = 1e-10, .of_scores = true},
+            by_softmax, whole, 1e-6) < 1e-6);
 }
 
 TEST_CASE("smooth load: k of E experts, summed over experts, is near k a token when the noise is small") {

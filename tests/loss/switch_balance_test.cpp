@@ -21,12 +21,10 @@ double reference(tokens<double> const& t, double alpha, double per, index_t colu
   for (offset_t i = 0; i < t.count; ++i) {
     auto const p = softmax_of(t.logits.data() + i * t.experts, t.experts);
     for (std::size_t e = 0; e < p.size(); ++e) mass[e] += p[e];
-    for (index_t j = 0; j < columns; ++j)
-      ++n[static_cast<std::size_t>(t.ids[static_cast<std::size_t>(i * t.k + j)])];
+    for (index_t j = 0; j < columns; ++j) ++n[static_cast<std::size_t>(t.ids[static_cast<std::size_t>(i * t.k + j)])];
   }
   double sum = 0;
-  for (std::size_t e = 0; e < n.size(); ++e)
-    sum += n[e] / per * mass[e] / static_cast<double>(t.count);
+  for (std::size_t e = 0; e < n.size(); ++e) sum += n[e] / per * mass[e] / static_cast<double>(t.count);
   return alpha * t.experts * sum;
 }
 
@@ -53,10 +51,8 @@ TEST_CASE("switch balance: each scaling equals its formula") {
   double const T = 50;
   CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) ==
         doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
-  CHECK(value_of(hf_balance(.01), by_softmax, t) ==
-        doctest::Approx(reference(t, .01, T, 3)).epsilon(1e-12));
-  CHECK(value_of(gshard_balance(.01), by_softmax, t) ==
-        doctest::Approx(reference(t, .01, T, 1)).epsilon(1e-12));
+  CHECK(value_of(hf_balance(.01), by_softmax, t) == doctest::Approx(reference(t, .01, T, 3)).epsilon(1e-12));
+  CHECK(value_of(gshard_balance(.01), by_softmax, t) == doctest::Approx(reference(t, .01, T, 1)).epsilon(1e-12));
   CHECK(value_of(switch_balance{.alpha = .01, .share = load_share::per_choice}, by_softmax, t) ==
         doctest::Approx(reference(t, .01, 3 * T, 3)).epsilon(1e-12));
 }
@@ -70,10 +66,8 @@ TEST_CASE("switch balance: the mean over the segments that hold tokens") {
 
 TEST_CASE("switch balance: alpha at perfect balance, more when uneven") {
   tokens<double> t{8, 4, 1, std::vector<double>(32), {}, {}, {}, {}};
-  for (index_t i = 0; i < 8; ++i)
-    t.ids.push_back(i % 4), t.sequence.push_back(0), t.modality.push_back(0);
-  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) ==
-        doctest::Approx(.01).epsilon(1e-14));
+  for (index_t i = 0; i < 8; ++i) t.ids.push_back(i % 4), t.sequence.push_back(0), t.modality.push_back(0);
+  CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) == doctest::Approx(.01).epsilon(1e-14));
   CHECK(value_of(hf_balance(.01), by_softmax, t) == doctest::Approx(.01).epsilon(1e-14));
   for (std::size_t i = 0; i < 8; ++i) t.ids[i] = 0, t.logits[4 * i] = 2;
   CHECK(value_of(switch_balance{.alpha = .01}, by_softmax, t) > .02);
@@ -101,8 +95,7 @@ TEST_CASE("switch balance: dropped choices count nowhere, given counts replace t
   switch_balance const given{.alpha = 1, .load = load_source::given};
   auto s = sums_of(serial{}, given, by_softmax, t);
   std::vector<std::int64_t> counts(8);
-  count_choices(serial{}, dropped.choices(), {}, row_view<std::int64_t>(counts),
-                workspace(memory()));
+  count_choices(serial{}, dropped.choices(), {}, row_view<std::int64_t>(counts), workspace(memory()));
   CHECK(loss_value(given, 8, s) == 0);
   given.give_counts(8, s, row_view<std::int64_t>(counts), 80);
   CHECK(loss_value(given, 8, s) == value_of(switch_balance{.alpha = 1}, by_softmax, dropped));
@@ -124,8 +117,7 @@ TEST_CASE(
   auto const t = sample(33, 8, 2);
   CHECK(value_of(switch_balance{.alpha = 1, .groups = 8}, by_softmax, t) ==
         doctest::Approx(value_of(switch_balance{.alpha = 1}, by_softmax, t)).epsilon(1e-14));
-  CHECK(value_of(switch_balance{.alpha = 1, .groups = 1}, by_softmax, t) ==
-        doctest::Approx(1).epsilon(1e-12));
+  CHECK(value_of(switch_balance{.alpha = 1, .groups = 1}, by_softmax, t) == doctest::Approx(1).epsilon(1e-12));
 }
 
 TEST_CASE("switch balance: permuting loads among null experts changes nothing (S065)") {
@@ -144,15 +136,14 @@ TEST_CASE("promise P14: scores come typed, no softmax of a softmax") {
     for (double x : softmax_of(t.logits.data() + i * 8, 8)) p.push_back(x);
   switch_balance const term{.alpha = 1};
   std::vector<wide_sum> a(static_cast<std::size_t>(term.sums(8))), b(a);
-  observe(serial{}, term, from_scores<double>{matrix_view<double const>{p.data(), 21, 8}},
-          t.choices(), row_view<wide_sum>(a), workspace(memory()));
-  observe(serial{}, term, from_logits<double>{matrix_view<double const>{t.logits.data(), 21, 8}},
-          t.choices(), row_view<wide_sum>(b), workspace(memory()));
+  observe(serial{}, term, from_scores<double>{matrix_view<double const>{p.data(), 21, 8}}, t.choices(),
+          row_view<wide_sum>(a), workspace(memory()));
+  observe(serial{}, term, from_logits<double>{matrix_view<double const>{t.logits.data(), 21, 8}}, t.choices(),
+          row_view<wide_sum>(b), workspace(memory()));
   CHECK(loss_value(term, 8, a) == doctest::Approx(loss_value(term, 8, b)).epsilon(1e-14));
   std::vector<double> d(p.size());
-  add_gradient(serial{}, term, from_scores<double>{matrix_view<double const>{p.data(), 21, 8}},
-               t.choices(), row_view<wide_sum const>(a), matrix_view<double>(d.data(), 21, 8),
-               workspace(memory()));
+  add_gradient(serial{}, term, from_scores<double>{matrix_view<double const>{p.data(), 21, 8}}, t.choices(),
+               row_view<wide_sum const>(a), matrix_view<double>(d.data(), 21, 8), workspace(memory()));
   double sum = 0;  // L is linear in the scores: L = sum p dL/dp
   for (std::size_t i = 0; i < p.size(); ++i) sum += p[i] * d[i];
   CHECK(sum == doctest::Approx(loss_value(term, 8, a)).epsilon(1e-13));
@@ -161,17 +152,16 @@ TEST_CASE("promise P14: scores come typed, no softmax of a softmax") {
 TEST_CASE("promise P17: wrong sizes are named") {
   auto const t = sample(5, 8, 2);
   std::vector<wide_sum> s(3);
-  auto const why = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), t.choices(),
-                               row_view<wide_sum>(s), workspace(memory()));
+  auto const why = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), t.choices(), row_view<wide_sum>(s),
+                               workspace(memory()));
   CHECK(std::string(message(why).c_str()) == "moeroute: sums size = 3 must be 19");
   CHECK(switch_balance{.groups = 3}.validate(8).code == errc::bad_shape);
   s.resize(19);
   auto const many = sample(9, 8, 2);  // three sequences, two announced
   switch_balance const two{.by = segment_by::sequence, .segments = 2};
   CHECK(is_nan(value_of(two, by_softmax, many)));
-  auto const silent =
-      try_observe(serial{}, switch_balance{}, by_softmax, t.view(), matrix_view<index_t const>{},
-                  row_view<wide_sum>(s), workspace(memory()));
+  auto const silent = try_observe(serial{}, switch_balance{}, by_softmax, t.view(), matrix_view<index_t const>{},
+                                  row_view<wide_sum>(s), workspace(memory()));
   CHECK(std::string(message(silent).c_str()) == "moeroute: ids rows = 0 must be 5");
 }
 
@@ -182,13 +172,14 @@ TEST_CASE("switch balance in the router's own field") {
   observe(serial{}, r, t.view(), t.choices(), row_view<wide_sum>(s), workspace(memory()));
   CHECK(loss_value(r.regularize, 8, s) == value_of(switch_balance{.alpha = .02}, by_softmax, t));
   std::vector<double> d(t.logits.size());
-  add_gradient(serial{}, r, t.view(), t.choices(), row_view<wide_sum const>(s),
-               matrix_view<double>(d.data(), 30, 8), workspace(memory()));
+  add_gradient(serial{}, r, t.view(), t.choices(), row_view<wide_sum const>(s), matrix_view<double>(d.data(), 30, 8),
+               workspace(memory()));
   CHECK(d == gradient_of(serial{}, switch_balance{.alpha = .02}, by_softmax, t, s));
 }
 
 TEST_CASE("S042 SMILE: two Switch losses, one over nodes and one over local experts, each its coefficient at balance") {
   auto const nodes = flat(16, 4), local = flat(16, 8);
-  double const both_levels = value_of(switch_balance{.alpha = .3}, by_softmax, nodes) + value_of(switch_balance{.alpha = .2}, by_softmax, local);
+  double const both_levels = value_of(switch_balance{.alpha = .3}, by_softmax, nodes) +
+                             value_of(switch_balance{.alpha = .2}, by_softmax, local);
   CHECK(both_levels == doctest::Approx(.5).epsilon(1e-14));
 }

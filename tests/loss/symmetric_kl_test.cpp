@@ -13,8 +13,7 @@ TEST_CASE("S090 symmetric KL: 0 when passes agree, the identity of its two halve
   symmetric_kl const loss{.alpha = 2};
   CHECK(loss(a, a) == 0);
   double kl = 0;
-  for (std::size_t i = 0; i < 6; ++i)
-    kl += p[i] * std::log(p[i] / q[i]) + q[i] * std::log(q[i] / p[i]);
+  for (std::size_t i = 0; i < 6; ++i) kl += p[i] * std::log(p[i] / q[i]) + q[i] * std::log(q[i] / p[i]);
   CHECK(loss(a, b) == doctest::Approx(kl));
   std::vector<double> dp(6), dq(6);
   loss(a, b, {dp.data(), 2, 3}, {dq.data(), 2, 3});

@@ -25,5 +25,6 @@ TEST_CASE("by weight: descending, ties as they were, NaN behind numbers, empty p
   CHECK(std::is_sorted(w.rbegin(), w.rbegin() + 5));
   order_by_weight(lockstep{3}, matrix_view<int>(ids2.data(), 3, 5), matrix_view<float>(w2.data(), 3, 5));
   CHECK(ids2 == ids);
-  CHECK(try_order_by_weight(threads{2}, matrix_view<int>(ids.data(), 3, 5), matrix_view<float>(w.data(), 5, 3)).code == errc::bad_shape);
+  CHECK(try_order_by_weight(threads{2}, matrix_view<int>(ids.data(), 3, 5), matrix_view<float>(w.data(), 5, 3)).code ==
+        errc::bad_shape);
 }

@@ -49,11 +49,13 @@ TEST_CASE("conversions: ids to bytes to bits to ids: the same sets, for sizes ar
       bytes_of_bits(x, matrix_view<std::uint8_t const>(b), B2);
       CHECK(byte_map2 == byte_map);
       std::vector<int> from_bytes(ids.size(), 77), from_bits(ids.size(), 77);
-      ids_of_byte_map(x, matrix_view<std::uint8_t const>(B), experts, matrix_view<int>(from_bytes.data(), tokens, 4), w);
+      ids_of_byte_map(x, matrix_view<std::uint8_t const>(B), experts, matrix_view<int>(from_bytes.data(), tokens, 4),
+                      w);
       ids_of_bit_map(x, matrix_view<std::uint8_t const>(b), experts, matrix_view<int>(from_bits.data(), tokens, 4), w);
       auto sorted = ids;
       for (offset_t t = 0; t < tokens; ++t)
-        std::sort(sorted.begin() + 4 * t, sorted.begin() + 4 * t + 4, [](int p, int q) { return static_cast<unsigned>(p) < static_cast<unsigned>(q); });
+        std::sort(sorted.begin() + 4 * t, sorted.begin() + 4 * t + 4,
+                  [](int p, int q) { return static_cast<unsigned>(p) < static_cast<unsigned>(q); });
       CHECK(from_bytes == sorted);
       CHECK(from_bits == sorted);
       // Ragged, and from ragged back to bytes.
@@ -61,7 +63,8 @@ TEST_CASE("conversions: ids to bytes to bits to ids: the same sets, for sizes ar
       std::vector<int> list(static_cast<std::size_t>(choices_in(matrix_view<std::uint8_t const>(B))));
       choices_of_map(x, matrix_view<std::uint8_t const>(B), row_view<offset_t>(offsets), row_view<int>(list));
       std::fill(byte_map2.begin(), byte_map2.end(), std::uint8_t{255});
-      byte_map_of_choices(x, choices_view<>{.ids = {list.data(), 1, std::ssize(list)}, .offsets = offsets}, experts, B2, w);
+      byte_map_of_choices(x, choices_view<>{.ids = {list.data(), 1, std::ssize(list)}, .offsets = offsets}, experts, B2,
+                          w);
       CHECK(byte_map2 == byte_map);
     };
     check(serial{}), check(threads{3}), check(lockstep{4});
@@ -84,10 +87,15 @@ TEST_CASE("promise P17: what a map cannot hold is an error, and padding tokens h
   byte_map_of_choices(serial{}, choices_view<>{.ids = in.ids, .valid = valid}, 3, m, w);
   CHECK(map == std::vector<std::uint8_t>{1, 1, 0, 0, 0, 0});
   std::vector<int> one(2);
-  CHECK(std::string(message(try_ids_of_byte_map(serial{}, matrix_view<std::uint8_t const>(m), 3, matrix_view<int>(one.data(), 2, 1), w)).c_str())
+  CHECK(std::string(message(try_ids_of_byte_map(serial{}, matrix_view<std::uint8_t const>(m), 3,
+                                                matrix_view<int>(one.data(), 2, 1), w))
+                        .c_str())
             .find("more experts in a row than ids have columns): the first such row = 0") != std::string::npos);
   std::vector<std::uint8_t> narrow(2 * 2);
   std::vector<std::uint8_t> wide(600);
-  CHECK(try_ids_of_byte_map(serial{}, matrix_view<std::uint8_t const>(wide.data(), 2, 300), 300, matrix_view<std::uint8_t>(narrow.data(), 2, 2), w).code == errc::bad_shape);
-  CHECK(try_bits_of_bytes(serial{}, matrix_view<std::uint8_t const>(m), matrix_view<std::uint8_t>(narrow.data(), 2, 2)).code == errc::bad_shape);
+  CHECK(try_ids_of_byte_map(serial{}, matrix_view<std::uint8_t const>(wide.data(), 2, 300), 300,
+                            matrix_view<std::uint8_t>(narrow.data(), 2, 2), w)
+            .code == errc::bad_shape);
+  CHECK(try_bits_of_bytes(serial{}, matrix_view<std::uint8_t const>(m), matrix_view<std::uint8_t>(narrow.data(), 2, 2))
+            .code == errc::bad_shape);
 }

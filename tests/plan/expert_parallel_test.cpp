@@ -61,7 +61,9 @@ TEST_CASE("expert parallel: the ranks' ranges tile the experts, and every choice
         make_plan(serial{}, in, experts, {}, whole.view, w);
         make_plan(serial{}, choices_view<std::int16_t>{.ids = {out.data(), 20, 3}}, mine.size(), {}, part.view, w);
         for (std::size_t c = 0; c < 60; ++c)
-          if (out[c] >= 0) CHECK(part.slot_of_choice[c] == whole.slot_of_choice[c] - whole.offsets[static_cast<std::size_t>(mine.first)]);
+          if (out[c] >= 0)
+            CHECK(part.slot_of_choice[c] ==
+                  whole.slot_of_choice[c] - whole.offsets[static_cast<std::size_t>(mine.first)]);
       }
       for (std::size_t c = 0; c < 60; ++c) CHECK(holders[c] == (ids[c] >= 0 && c / 3 != 3 ? 1 : 0));
     }
@@ -73,13 +75,17 @@ TEST_CASE("expert map: a cover with replicas, ascending places; what is no cover
   make_expert_map(places, 4, offsets, physical);
   CHECK(offsets == std::vector<index_t>{0, 2, 3, 6, 7});
   CHECK(std::vector<index_t>(physical.begin(), physical.begin() + 7) == std::vector<index_t>{1, 5, 2, 0, 3, 7, 6});
-  CHECK(words(try_make_expert_map(places, 4, offsets, physical, 4)) == "moeroute: places of a logical expert on one rank = 2 must be at most 1");
+  CHECK(words(try_make_expert_map(places, 4, offsets, physical, 4)) ==
+        "moeroute: places of a logical expert on one rank = 2 must be at most 1");
   CHECK(try_make_expert_map(places, 4, offsets, physical, 2).ok());
   offsets.resize(6);
-  CHECK(words(try_make_expert_map(places, 5, offsets, physical)).find("without a place): the first such = 4") != std::string::npos);
+  CHECK(words(try_make_expert_map(places, 5, offsets, physical)).find("without a place): the first such = 4") !=
+        std::string::npos);
   offsets.resize(4);
-  CHECK(words(try_make_expert_map(places, 3, offsets, physical)).find("logical_of_physical = 3 must be at most 2") != std::string::npos);
-  CHECK(words(try_make_expert_map(places, 4, offsets, physical)).find("offsets size = 4 must be 5") != std::string::npos);
+  CHECK(words(try_make_expert_map(places, 3, offsets, physical)).find("logical_of_physical = 3 must be at most 2") !=
+        std::string::npos);
+  CHECK(words(try_make_expert_map(places, 4, offsets, physical)).find("offsets size = 4 must be 5") !=
+        std::string::npos);
 }
 
 TEST_CASE("expert map: every choice goes to a place of its expert; hashed depends on the token, in turn is even") {
@@ -124,7 +130,8 @@ TEST_CASE("expert map: every choice goes to a place of its expert; hashed depend
   for (offset_t t = 0; t < tokens; t += 50) {
     std::vector<offset_t> const name{t};
     std::vector<int> alone(2);
-    physical_choices(serial{}, choices_view<>{.ids = {ids.data() + 2 * t, 1, 2}}, map, {.seed = 5}, matrix_view<int>(alone.data(), 1, 2), name);
+    physical_choices(serial{}, choices_view<>{.ids = {ids.data() + 2 * t, 1, 2}}, map, {.seed = 5},
+                     matrix_view<int>(alone.data(), 1, 2), name);
     CHECK(alone[0] == hashed[static_cast<std::size_t>(2 * t)]);
     CHECK(alone[1] == hashed[static_cast<std::size_t>(2 * t + 1)]);
   }
@@ -135,9 +142,15 @@ TEST_CASE("promise P17: ids that no expert has are named") {
   make_expert_map(std::vector<index_t>{1, 0}, 2, offsets, physical);
   std::vector<int> ids{0, 2}, out(2);
   expert_map_view const map{offsets, physical};
-  CHECK(words(try_physical_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, map, draws{}, matrix_view<int>(out.data(), 1, 2))).find("= 2 must be at least 0 and below 2") != std::string::npos);
+  CHECK(words(try_physical_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, map, draws{},
+                                   matrix_view<int>(out.data(), 1, 2)))
+            .find("= 2 must be at least 0 and below 2") != std::string::npos);
   plan_arrays<> p(2, 2, 2);
   p.view.rank_of_choice = {};
-  CHECK(try_physical_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, map, p.view, matrix_view<int>(out.data(), 1, 2)).code == errc::missing);
-  CHECK(try_local_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, {2, 1}, matrix_view<int>(out.data(), 1, 2)).code == errc::bad_value);
+  CHECK(try_physical_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, map, p.view,
+                             matrix_view<int>(out.data(), 1, 2))
+            .code == errc::missing);
+  CHECK(
+      try_local_choices(serial{}, choices_view<>{.ids = {ids.data(), 1, 2}}, {2, 1}, matrix_view<int>(out.data(), 1, 2))
+          .code == errc::bad_value);
 }

@@ -20,7 +20,8 @@ TEST_CASE("kept weights: dropped choices weigh 0; the rest is kept, or divided b
   for (std::size_t c = 20; c < 24; ++c) s.plan.slot_of_choice[c] = dropped_slot;  // token 5 keeps none
   s.plan.slot_of_choice[9] = identity_slot;
   std::vector<double> w(48), d(48), v(48);
-  for (std::size_t c = 0; c < 48; ++c) w[c] = .05 + static_cast<double>(c * 7 % 13) / 13, d[c] = static_cast<double>(c * 5 % 11) - 5;
+  for (std::size_t c = 0; c < 48; ++c)
+    w[c] = .05 + static_cast<double>(c * 7 % 13) / 13, d[c] = static_cast<double>(c * 5 % 11) - 5;
   for (bool const over : {false, true})
     for (double const eps : {1e-7, 1e3}) {  // below the sums, above them
       kept_weights const rule{over, eps};
@@ -29,7 +30,10 @@ TEST_CASE("kept weights: dropped choices weigh 0; the rest is kept, or divided b
         double sum = 0;
         for (std::size_t c = 4 * t; c < 4 * t + 4; ++c) sum += is_kept(s.plan.slot_of_choice[c]) ? w[c] : 0;
         for (std::size_t c = 4 * t; c < 4 * t + 4; ++c)
-          CHECK(v[c] == doctest::Approx(!is_kept(s.plan.slot_of_choice[c]) ? 0 : over ? w[c] / std::max(sum, eps) : w[c]).epsilon(1e-14));
+          CHECK(v[c] == doctest::Approx(!is_kept(s.plan.slot_of_choice[c]) ? 0
+                                        : over                             ? w[c] / std::max(sum, eps)
+                                                                           : w[c])
+                            .epsilon(1e-14));
       }
       auto grad = d, lanes = d;
       keep_weights_backward(serial{}, rule, s.plan.view, as_matrix(w, 12, 4), as_matrix(grad, 12, 4));
@@ -53,7 +57,8 @@ TEST_CASE("kept weights: dropped choices weigh 0; the rest is kept, or divided b
 namespace {
 capacity_rule rule_of(ex::case_file const& c) {
   auto const words = c.words("capacity_rule");
-  capacity_rule r{.factor = c.number("capacity_factor", 1.), .floor = c.integer_or("min_capacity", 0, 0, 1000),
+  capacity_rule r{.factor = c.number("capacity_factor", 1.),
+                  .floor = c.integer_or("min_capacity", 0, 0, 1000),
                   .multiple = c.integer_or("alignment", 1, 1, 64)};
   if (words == "ceil(T*k/E*factor)") r.formula = capacity_formula::megatron;
   else if (words.starts_with("max(min_capacity")) r.formula = capacity_formula::deepspeed;
@@ -66,11 +71,13 @@ capacity_rule rule_of(ex::case_file const& c) {
 
 TEST_CASE("golden 10: capacity, kept choices, slots, weights and their gradient, all 27 cases") {
   int seen = 0;
-  for (auto const& entry : std::filesystem::directory_iterator(std::filesystem::path(MOEROUTE_GOLDEN_DIR) / "10_capacity")) {
+  for (auto const& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(MOEROUTE_GOLDEN_DIR) / "10_capacity")) {
     auto const c = ex::case_file::load(entry.path());
     CAPTURE(c.path.string());
     ++seen;
-    auto const logits = c.floats<double>("logits", {ex::any, ex::any}), d_weights = c.floats<double>("d_weights", {ex::any, ex::any});
+    auto const logits = c.floats<double>("logits", {ex::any, ex::any}),
+               d_weights = c.floats<double>("d_weights", {ex::any, ex::any});
     offset_t const T = logits.extent(0), E = logits.extent(1), k = d_weights.extent(1);
     auto const experts = static_cast<index_t>(E);
     auto const order = c.words("renormalize");
@@ -82,14 +89,18 @@ TEST_CASE("golden 10: capacity, kept choices, slots, weights and their gradient,
     batch<double> const in{.logits = logits.matrix()};  // the source routes padding too; the plan leaves it out
     auto ids = poisoned<index_t>(T * k);
     std::vector<double> scores(static_cast<std::size_t>(T * k)), dense(static_cast<std::size_t>(T * E));
-    std::vector<std::byte> w(static_cast<std::size_t>(route_workspace_bytes<serial, decltype(r), double>(serial{}, r, T, experts)));
-    route(serial{}, r, in, routing_view<index_t, double>{as_matrix(ids, T, k), as_matrix(scores, T, k), as_matrix(dense, T, E)}, w);
+    std::vector<std::byte> w(
+        static_cast<std::size_t>(route_workspace_bytes<serial, decltype(r), double>(serial{}, r, T, experts)));
+    route(serial{}, r, in,
+          routing_view<index_t, double>{as_matrix(ids, T, k), as_matrix(scores, T, k), as_matrix(dense, T, E)}, w);
     if (c.has_input("noise")) {
       auto const noise = c.floats<double>("noise", {T, E});
       for (offset_t t = 0; t < T; ++t) {
         offset_t best = -1;
         for (offset_t e = 0; e < E; ++e)
-          if (e != ids[static_cast<std::size_t>(2 * t)] && (best < 0 || logits[t * E + e] + noise[t * E + e] > logits[t * E + best] + noise[t * E + best])) best = e;
+          if (e != ids[static_cast<std::size_t>(2 * t)] &&
+              (best < 0 || logits[t * E + e] + noise[t * E + e] > logits[t * E + best] + noise[t * E + best]))
+            best = e;
         ids[static_cast<std::size_t>(2 * t + 1)] = static_cast<index_t>(best);
         scores[static_cast<std::size_t>(2 * t + 1)] = dense[static_cast<std::size_t>(t * E + best)];
       }
@@ -105,7 +116,8 @@ TEST_CASE("golden 10: capacity, kept choices, slots, weights and their gradient,
     if (policy == "probs") o.queue.order = queue_order::score;
     if (policy == "priority") {
       auto const given = c.floats<double>("priority", {T, E});
-      for (offset_t t = 0; t < T; ++t) of_choice[static_cast<std::size_t>(t)] = given[t * E + ids[static_cast<std::size_t>(t)]];
+      for (offset_t t = 0; t < T; ++t)
+        of_choice[static_cast<std::size_t>(t)] = given[t * E + ids[static_cast<std::size_t>(t)]];
       o.queue.order = queue_order::score;
     }
     if (policy == "choice_major_position") {
@@ -114,7 +126,8 @@ TEST_CASE("golden 10: capacity, kept choices, slots, weights and their gradient,
     }
     plan_arrays<> p(T * k, experts, T * k);
     auto space = poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, experts, T, T * k));
-    make_plan(serial{}, choices_view<>{.ids = as_matrix(std::as_const(ids), T, k), .valid = valid}, experts, {}, o, p.view, space);
+    make_plan(serial{}, choices_view<>{.ids = as_matrix(std::as_const(ids), T, k), .valid = valid}, experts, {}, o,
+              p.view, space);
     CHECK(p.counts == c.expected_array("counts").values<offset_t>());
     CHECK(p.kept == c.expected_array("counts_kept").values<offset_t>());
     auto slot = p.slot_of_choice;
@@ -142,14 +155,18 @@ TEST_CASE("golden 10: capacity, kept choices, slots, weights and their gradient,
     keep_weights(serial{}, rule, p.view, v, as_matrix(weights, T, k));
     keep_weights_backward(serial{}, rule, p.view, v, as_matrix(d, T, k));
     if (order == "before_drop")
-      for (offset_t t = 0; t < T; ++t) norm.backward(row_view<double const>(scores.data() + t * k, k), row_view<double>(d.data() + t * k, k));
+      for (offset_t t = 0; t < T; ++t)
+        norm.backward(row_view<double const>(scores.data() + t * k, k), row_view<double>(d.data() + t * k, k));
     std::vector<double> d_logits(static_cast<std::size_t>(T * E));
-    route_backward(serial{}, r, in, as_matrix(std::as_const(ids), T, k), as_matrix(std::as_const(d), T, k), as_matrix(d_logits, T, E), w);
+    route_backward(serial{}, r, in, as_matrix(std::as_const(ids), T, k), as_matrix(std::as_const(d), T, k),
+                   as_matrix(d_logits, T, E), w);
     auto const near = [&](std::vector<double> const& got, char const* name) {
       auto const want = c.expected_array(name).values<double>();
-      double const atol = c.compare.value(std::string(name) + "_atol", 0.), rtol = c.compare.value(std::string(name) + "_rtol", 0.);
+      double const atol = c.compare.value(std::string(name) + "_atol", 0.),
+                   rtol = c.compare.value(std::string(name) + "_rtol", 0.);
       REQUIRE(got.size() == want.size());
-      for (std::size_t i = 0; i < got.size(); ++i) REQUIRE(std::fabs(got[i] - want[i]) <= atol + rtol * std::fabs(want[i]));
+      for (std::size_t i = 0; i < got.size(); ++i)
+        REQUIRE(std::fabs(got[i] - want[i]) <= atol + rtol * std::fabs(want[i]));
     };
     near(weights, "weights"), near(weights, "weights_f64"), near(d_logits, "d_logits");
   }

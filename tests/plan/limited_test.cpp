@@ -26,9 +26,10 @@ TEST_CASE("promise P10: kept = min(count, capacity) of the right choices, every 
     for (index_t const segments : {1, 3})
       for (auto const slots : {slot_order::token, slot_order::queue})
         for (auto const rows : {row_layout::compact, row_layout::fixed})
-          for (auto const& rule : {capacity_rule{.factor = .7}, capacity_rule{.formula = capacity_formula::given, .slots = 3},
-                                   capacity_rule{.formula = capacity_formula::tutel, .factor = -2},
-                                   capacity_rule{.formula = capacity_formula::given, .slots = 0}}) {
+          for (auto const& rule :
+               {capacity_rule{.factor = .7}, capacity_rule{.formula = capacity_formula::given, .slots = 3},
+                capacity_rule{.formula = capacity_formula::tutel, .factor = -2},
+                capacity_rule{.formula = capacity_formula::given, .slots = 0}}) {
             world const w(41, 3, 5, static_cast<unsigned>(segments) + 3, segments);
             auto const o = w.options(order, rule, slots, rows);
             for (offset_t const align : {1, 8}) {
@@ -114,7 +115,8 @@ TEST_CASE("promise P9: padding takes no capacity; appending it changes nothing f
 
 TEST_CASE("P31: first choices are never evicted by second choices") {
   world const w(60, 2, 4, 8);
-  auto const got = run(serial{}, w, w.options(queue_order::choice_major, {.factor = .5}, slot_order::queue, row_layout::fixed));
+  auto const got =
+      run(serial{}, w, w.options(queue_order::choice_major, {.factor = .5}, slot_order::queue, row_layout::fixed));
   for (std::size_t c = 0; c < 120; c += 2)
     if (got.slot[c] == dropped_slot)
       for (std::size_t d = 1; d < 120; d += 2)
@@ -130,7 +132,8 @@ TEST_CASE("P19: ranks that queue one after the other keep together what one rank
   for (int rank = 0; rank < 3; ++rank) {
     world part = all;
     auto const cut = [&](auto& v, std::size_t each) {
-      v.assign(v.begin() + static_cast<std::ptrdiff_t>(16 * rank * static_cast<int>(each)), v.begin() + static_cast<std::ptrdiff_t>(16 * (rank + 1) * static_cast<int>(each)));
+      v.assign(v.begin() + static_cast<std::ptrdiff_t>(16 * rank * static_cast<int>(each)),
+               v.begin() + static_cast<std::ptrdiff_t>(16 * (rank + 1) * static_cast<int>(each)));
     };
     part.tokens = 16;
     cut(part.ids, 2), cut(part.of_choice, 2), cut(part.of_token, 1), cut(part.valid, 1), cut(part.segment, 1);
@@ -143,7 +146,8 @@ TEST_CASE("P19: ranks that queue one after the other keep together what one rank
     }
     for (std::size_t e = 0; e < 5; ++e) before[e] += got.counts[e], kept_globally += got.kept[e];
     capacity_rule const local{.formula = capacity_formula::given, .slots = rule.slots / 3};
-    auto const alone = run(serial{}, part, part.options(queue_order::position, local, slot_order::token, row_layout::compact));
+    auto const alone =
+        run(serial{}, part, part.options(queue_order::position, local, slot_order::token, row_layout::compact));
     for (auto const n : alone.kept) kept_locally += n;
   }
   CHECK(kept_globally >= kept_locally);  // global dropping drops at most as much
@@ -164,7 +168,8 @@ TEST_CASE("P19: behind the choices of earlier ranks, rows start at the expert's 
           index_t e = 0;
           while (e < 3 && i >= got.offsets[static_cast<std::size_t>(e) + 1]) ++e;
           offset_t const place = i - got.offsets[static_cast<std::size_t>(e)];
-          CHECK((got.choice[static_cast<std::size_t>(i)] >= 0) == (i < got.offsets.back() && place < got.kept[static_cast<std::size_t>(e)]));
+          CHECK((got.choice[static_cast<std::size_t>(i)] >= 0) ==
+                (i < got.offsets.back() && place < got.kept[static_cast<std::size_t>(e)]));
         }
         for (std::size_t c = 0; c < got.slot.size(); ++c)
           if (got.slot[c] >= 0) CHECK(got.choice[static_cast<std::size_t>(got.slot[c])] == static_cast<offset_t>(c));
@@ -176,9 +181,12 @@ TEST_CASE("promise P13: published bounds of rows and workspace are monotone and 
   for (auto const rows : {row_layout::compact, row_layout::fixed})
     for (offset_t t = 1; t < 60; ++t)
       for (index_t e = 1; e < 9; ++e) {
-        CHECK(limited_rows_bound(rule, rows, {t, 2 * t, e, 0}, 2, 8) <= limited_rows_bound(rule, rows, {t + 1, 2 * t + 2, e, 0}, 2, 8));
-        CHECK(limited_plan_workspace_bytes(threads{2}, e, t, 2 * t, 2) <= limited_plan_workspace_bytes(threads{2}, e + 1, t, 2 * t, 2));
-        CHECK(limited_plan_workspace_bytes(threads{2}, e, t, 2 * t, 2) <= limited_plan_workspace_bytes(threads{2}, e, t + 1, 2 * t + 2, 3));
+        CHECK(limited_rows_bound(rule, rows, {t, 2 * t, e, 0}, 2, 8) <=
+              limited_rows_bound(rule, rows, {t + 1, 2 * t + 2, e, 0}, 2, 8));
+        CHECK(limited_plan_workspace_bytes(threads{2}, e, t, 2 * t, 2) <=
+              limited_plan_workspace_bytes(threads{2}, e + 1, t, 2 * t, 2));
+        CHECK(limited_plan_workspace_bytes(threads{2}, e, t, 2 * t, 2) <=
+              limited_plan_workspace_bytes(threads{2}, e, t + 1, 2 * t + 2, 3));
       }
 }
 
@@ -189,7 +197,8 @@ TEST_CASE("promise P17: a limited plan names what is wrong") {
   auto const says = [&](capacity_options<> const& o) {
     return std::string(message(try_make_plan(serial{}, w.view(), 3, {}, o, p.view, space)).c_str());
   };
-  auto o = w.options(queue_order::position, {.formula = capacity_formula::given, .slots = 1}, slot_order::token, row_layout::fixed);
+  auto o = w.options(queue_order::position, {.formula = capacity_formula::given, .slots = 1}, slot_order::token,
+                     row_layout::fixed);
   CHECK(says(o) == "ok");
   o.rule.slots = 2;
   CHECK(says(o).find("plan.token_of_slot size = 6 must be at least 12") != std::string::npos);

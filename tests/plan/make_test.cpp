@@ -17,13 +17,16 @@ std::vector<std::vector<int>> draw(std::int64_t tokens, int k, int experts, unsi
   for (auto& row : ids)
     for (int j = 0; j < k; ++j) {
       seed = seed * 1664525u + 1013904223u;
-      row.push_back(holes != 0 && (seed >> 28) < static_cast<unsigned>(holes) / 2 ? -1 : static_cast<int>((seed >> 8) % static_cast<unsigned>(experts)));
+      row.push_back(holes != 0 && (seed >> 28) < static_cast<unsigned>(holes) / 2
+                        ? -1
+                        : static_cast<int>((seed >> 8) % static_cast<unsigned>(experts)));
     }
   return ids;
 }
 
 template <class X, class Slot = offset_t>
-void compare(X const& x, std::vector<std::vector<int>> const& ids, int experts, offset_t align, std::size_t extra_stride = 0) {
+void compare(X const& x, std::vector<std::vector<int>> const& ids, int experts, offset_t align,
+             std::size_t extra_stride = 0) {
   auto const tokens = std::ssize(ids);
   auto const k = tokens == 0 ? 2 : std::ssize(ids[0]);
   auto const storage = flat(ids, static_cast<std::size_t>(k) + extra_stride);
@@ -83,7 +86,8 @@ TEST_CASE("promise P11: more experts than choices, all choices on one expert, a 
 TEST_CASE("promise P9: padding tokens take no slot and change nothing for the others") {
   auto const ids = draw(37, 2, 6, 9);
   auto padded = ids;
-  for (std::size_t t = 0; t < ids.size(); t += 3) padded.insert(padded.begin() + static_cast<std::ptrdiff_t>(t), {2, 5});
+  for (std::size_t t = 0; t < ids.size(); t += 3)
+    padded.insert(padded.begin() + static_cast<std::ptrdiff_t>(t), {2, 5});
   std::vector<std::uint8_t> valid(padded.size(), 1);
   for (std::size_t t = 0; t < ids.size(); t += 3) valid[t] = 0;
   auto masked = padded;
@@ -138,7 +142,8 @@ TEST_CASE("plan: id types of traces") {
     REQUIRE(try_make_plan(serial{}, choices_view<Id>{.ids = {ids.data(), 2, 2}}, 4, {}, got.view, w).ok());
     CHECK(got.slot_of_choice == std::vector<offset_t>{1, -1, 0, 2});
   };
-  try_type(std::uint8_t{}), try_type(std::int16_t{}), try_type(std::uint32_t{}), try_type(std::int64_t{}), try_type(std::uint64_t{});
+  try_type(std::uint8_t{}), try_type(std::int16_t{}), try_type(std::uint32_t{}), try_type(std::int64_t{}),
+      try_type(std::uint64_t{});
 }
 
 TEST_CASE("promise P17: what is wrong is named, and nothing outside the arrays is touched") {
@@ -151,7 +156,8 @@ TEST_CASE("promise P17: what is wrong is named, and nothing outside the arrays i
   choices_view<> const good{.ids = {ids.data(), 2, 2}};
   CHECK(says(good, 4, {}, w) == "ok");
   ids[2] = 4;
-  CHECK(says(good, 4, {}, w) == "moeroute: choices.ids (an id that is not no_expert) = 4 must be at least 0 and below 4");
+  CHECK(says(good, 4, {}, w) ==
+        "moeroute: choices.ids (an id that is not no_expert) = 4 must be at least 0 and below 4");
   ids[2] = -2;
   CHECK(says(good, 4, {}, w).find("= -2 must be") != std::string::npos);
   ids[2] = 2147483647;
@@ -163,12 +169,15 @@ TEST_CASE("promise P17: what is wrong is named, and nothing outside the arrays i
   CHECK(says(good, 4, {}, workspace(w.data(), 8)).find("workspace bytes = 8") != std::string::npos);
   CHECK(says(good, 3, {}, w).find("plan.offsets size = 5 must be 4") != std::string::npos);
   std::vector<offset_t> starts{0, 3, 2, 4};
-  CHECK(says({.ids = {ids.data(), 1, 4}, .offsets = starts}, 4, {}, w).find("choices.offsets[t + 1] = 2 must be at least 3") != std::string::npos);
+  CHECK(says({.ids = {ids.data(), 1, 4}, .offsets = starts}, 4, {}, w)
+            .find("choices.offsets[t + 1] = 2 must be at least 3") != std::string::npos);
   std::vector<std::uint8_t> const valid(3, 1);
-  CHECK(says({.ids = {ids.data(), 2, 2}, .valid = valid}, 4, {}, w).find("choices.valid size = 3") != std::string::npos);
+  CHECK(says({.ids = {ids.data(), 2, 2}, .valid = valid}, 4, {}, w).find("choices.valid size = 3") !=
+        std::string::npos);
   plan_arrays<std::int8_t> narrow(400, 2, 400);
   std::vector<int> const many(400, 1);
-  CHECK(try_make_plan(serial{}, choices_view<>{.ids = {many.data(), 200, 2}}, 2, {}, narrow.view, w).code == errc::bad_shape);
+  CHECK(try_make_plan(serial{}, choices_view<>{.ids = {many.data(), 200, 2}}, 2, {}, narrow.view, w).code ==
+        errc::bad_shape);
   CHECK_THROWS_AS(make_plan(serial{}, good, 0, {}, got.view, w), error);
 }
 

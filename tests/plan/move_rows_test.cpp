@@ -37,14 +37,19 @@ struct move_row {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("promise P7: rows moved in pieces of 16 bytes, or one by one where they do not lie on 16", T, float, Eigen::half) {
+TEST_CASE_TEMPLATE("promise P7: rows moved in pieces of 16 bytes, or one by one where they do not lie on 16", T, float,
+                   Eigen::half) {
   using O = std::conditional_t<std::same_as<T, float>, Eigen::half, float>;
   for (offset_t const width : {0, 3, 8, 37, 100})
     for (std::size_t const shift : {std::size_t{0}, std::size_t{1}}) {
       auto const a = as<T>(drawn(width + 1, 1)), b = as<T>(drawn(width + 1, 2));
       auto const run = [&](auto const& x) {
         std::vector<O> scaled(static_cast<std::size_t>(width) + 2, O(9)), sum(scaled);
-        REQUIRE(x.run(1, move_row<T, O>{a.data() + shift, b.data() + shift, width, scaled.data() + shift, sum.data() + shift}, {}).ok());
+        REQUIRE(
+            x.run(1,
+                  move_row<T, O>{a.data() + shift, b.data() + shift, width, scaled.data() + shift, sum.data() + shift},
+                  {})
+                .ok());
         scaled.insert(scaled.end(), sum.begin(), sum.end());
         return scaled;
       };
@@ -57,13 +62,15 @@ TEST_CASE_TEMPLATE("promise P7: rows moved in pieces of 16 bytes, or one by one 
     }
 }
 
-TEST_CASE_TEMPLATE("promise P7: a dot product has the same bits for 1, 2, 3, 4, 32 and 33 lanes", T, float, Eigen::half) {
+TEST_CASE_TEMPLATE("promise P7: a dot product has the same bits for 1, 2, 3, 4, 32 and 33 lanes", T, float,
+                   Eigen::half) {
   for (offset_t const width : {0, 1, 31, 32, 33, 64, 100, 1000}) {
     auto const a = as<T>(drawn(width, 1)), b = as<T>(drawn(width, 2));
     float want = -1;
     REQUIRE(serial{}.run(1, dot_row<T>{a.data(), b.data(), width, &want}, {}).ok());
     double sum = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(static_cast<float>(a[i])) * static_cast<double>(static_cast<float>(b[i]));
+    for (std::size_t i = 0; i < a.size(); ++i)
+      sum += static_cast<double>(static_cast<float>(a[i])) * static_cast<double>(static_cast<float>(b[i]));
     CHECK(static_cast<double>(want) == doctest::Approx(sum).epsilon(1e-5));
     for (index_t const lanes : {2, 3, 4, 32, 33}) {
       float got = -1;

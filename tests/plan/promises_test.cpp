@@ -40,9 +40,12 @@ TEST_CASE("promise P13: plan, permute, combine and their backwards allocate noth
   ok = ok && try_permute(serial{}, s.plan.view, as_matrix(x, 40, 33), rows).ok();
   ok = ok && try_combine(serial{}, s.plan.view, rows, as_matrix(w, 40, 3), as_matrix(y, 40, 33)).ok();
   combine_terms<float> const terms{.rows = rows, .weights = as_matrix(std::as_const(w), 40, 3)};
-  ok = ok && try_combine_backward(serial{}, s.plan.view, terms, as_matrix(y, 40, 33), combine_gradients<float>{.rows = rows, .weights = as_matrix(d_w, 40, 3)}).ok();
+  ok = ok && try_combine_backward(serial{}, s.plan.view, terms, as_matrix(y, 40, 33),
+                                  combine_gradients<float>{.rows = rows, .weights = as_matrix(d_w, 40, 3)})
+                 .ok();
   ok = ok && try_permute_backward(serial{}, s.plan.view, rows, as_matrix(d_x, 40, 33)).ok();
-  ok = ok && try_keep_weights(serial{}, {.renormalize = true}, s.plan.view, as_matrix(w, 40, 3), as_matrix(d_w, 40, 3)).ok();
+  ok = ok &&
+       try_keep_weights(serial{}, {.renormalize = true}, s.plan.view, as_matrix(w, 40, 3), as_matrix(d_w, 40, 3)).ok();
   CHECK(allocations::count == before);
   CHECK(ok);
 }
@@ -54,7 +57,8 @@ TEST_CASE("promise P7: twenty times the same bits, whatever the memory held") {
   for (int round = 0; round < 20; ++round) {
     auto grouped = poisoned<float>(s.rows * 40), y = poisoned<float>(60 * 40);
     permute(threads{1 + round % 4}, s.plan.view, as_matrix(x, 60, 40), as_matrix(grouped, s.rows, 40));
-    combine(threads{1 + round % 3}, s.plan.view, as_matrix(grouped, s.rows, 40), as_matrix(w, 60, 4), as_matrix(y, 60, 40));
+    combine(threads{1 + round % 3}, s.plan.view, as_matrix(grouped, s.rows, 40), as_matrix(w, 60, 4),
+            as_matrix(y, 60, 40));
     if (round == 0) first = y;
     REQUIRE(y == first);
   }
@@ -83,7 +87,8 @@ TEST_CASE("promise P18: many threads plan and combine at once, each in its own a
 
 // The attack of "Buffer overflow in mixture of experts" (Hayes et al. 2024): an attacker shares the batch and
 // crowds the victim's expert. With capacity by isolation group nothing moves; without it the victim is hit.
-TEST_CASE("promise P16: rows of group A never change the outputs of group B, under every queue; and the attack is real") {
+TEST_CASE(
+    "promise P16: rows of group A never change the outputs of group B, under every queue; and the attack is real") {
   offset_t const tokens = 24;
   index_t const experts = 4;
   auto const hidden = as<float>(drawn(tokens * 8, 5));

@@ -35,7 +35,8 @@ std::vector<offset_t> walked(detail::queue_line const& line, choices_view<> cons
 }  // namespace
 
 TEST_CASE("queue: the sort is stable and descending; NaN last; -0 equals 0") {
-  std::vector<float> const v{0.f, -0.f, std::numeric_limits<float>::quiet_NaN(), 3.f, -INFINITY, 3.f, INFINITY, -2.f, 1e-40f};
+  std::vector<float> const v{0.f,  -0.f,  std::numeric_limits<float>::quiet_NaN(), 3.f, -INFINITY, 3.f, INFINITY,
+                             -2.f, 1e-40f};
   space sp(std::ssize(v));
   for (std::size_t i = 0; i < v.size(); ++i) sp.keys[0][i] = detail::descending(v[i]);
   auto const* const got = detail::radix_sort(sp.view(), std::ssize(v), 4);
@@ -75,7 +76,10 @@ TEST_CASE("promise P20: the shuffle depends on seed, step and the token's name a
   choices_view<> const in{.ids = {ids.data(), 64, 1}};
   auto const order = [&](std::uint64_t seed, std::uint32_t step, std::vector<offset_t> const& names) {
     space sp(64);
-    return walked(detail::line_up(in, queue_keys<>{.order = queue_order::shuffled, .random = {seed, step}, .token = names}, sp.view()), in, 1);
+    return walked(
+        detail::line_up(in, queue_keys<>{.order = queue_order::shuffled, .random = {seed, step}, .token = names},
+                        sp.view()),
+        in, 1);
   };
   std::vector<offset_t> names(64), reversed(64);
   std::iota(names.begin(), names.end(), 100);
@@ -85,7 +89,8 @@ TEST_CASE("promise P20: the shuffle depends on seed, step and the token's name a
   CHECK(a != order(2, 0, names));
   CHECK(a != order(1, 1, names));
   auto const b = order(1, 0, reversed);
-  for (std::size_t i = 0; i < 64; ++i) CHECK(names[static_cast<std::size_t>(a[i])] == reversed[static_cast<std::size_t>(b[i])]);
+  for (std::size_t i = 0; i < 64; ++i)
+    CHECK(names[static_cast<std::size_t>(a[i])] == reversed[static_cast<std::size_t>(b[i])]);
 }
 
 TEST_CASE("promise P17: a queue names the keys it misses") {
@@ -93,5 +98,6 @@ TEST_CASE("promise P17: a queue names the keys it misses") {
   choices_view<> const in{.ids = {ids.data(), 4, 2}};
   CHECK(validate(queue_keys<>{.order = queue_order::batch_priority}, in).code == errc::missing);
   CHECK(validate(queue_keys<>{.order = queue_order::score}, in).code == errc::bad_shape);
-  CHECK(std::string(message(validate(queue_keys<>{.order = queue_order::score}, in)).c_str()).find("queue.of_choice rows = 0 must be 4") != std::string::npos);
+  CHECK(std::string(message(validate(queue_keys<>{.order = queue_order::score}, in)).c_str())
+            .find("queue.of_choice rows = 0 must be 4") != std::string::npos);
 }

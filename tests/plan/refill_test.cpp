@@ -20,7 +20,8 @@ using namespace moeroute;
 namespace {
 struct limited {
   plan_arrays<> p;
-  limited(std::vector<int> const& ids, offset_t tokens, index_t experts, offset_t slots, queue_keys<double> const& queue = {})
+  limited(std::vector<int> const& ids, offset_t tokens, index_t experts, offset_t slots,
+          queue_keys<double> const& queue = {})
       : p(std::ssize(ids), experts, std::ssize(ids)) {
     offset_t const k = std::ssize(ids) / tokens;
     auto w = poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, experts, tokens, std::ssize(ids)));
@@ -33,7 +34,8 @@ std::vector<int> skewed(offset_t n, index_t experts, unsigned seed) {
   std::vector<int> ids;
   for (offset_t i = 0; i < n; ++i) {
     seed = seed * 1664525u + 1013904223u;
-    ids.push_back(static_cast<int>(std::min((seed >> 9) % static_cast<unsigned>(experts), (seed >> 20) % static_cast<unsigned>(experts))));
+    ids.push_back(static_cast<int>(
+        std::min((seed >> 9) % static_cast<unsigned>(experts), (seed >> 20) % static_cast<unsigned>(experts))));
   }
   return ids;
 }
@@ -104,8 +106,10 @@ TEST_CASE("S114: IR sends a dropped choice to the best expert at home; no token 
   limited const first(ids, tokens, experts, 7);
   REQUIRE(first.dropped() > 5);
   auto out = ids, lanes = ids;
-  rectify_local(threads{2}, first.p.view, as_matrix(p, tokens, experts), home, ranks, matrix_view<int>(out.data(), tokens, 2));
-  rectify_local(lockstep{3}, first.p.view, as_matrix(p, tokens, experts), home, ranks, matrix_view<int>(lanes.data(), tokens, 2));
+  rectify_local(threads{2}, first.p.view, as_matrix(p, tokens, experts), home, ranks,
+                matrix_view<int>(out.data(), tokens, 2));
+  rectify_local(lockstep{3}, first.p.view, as_matrix(p, tokens, experts), home, ranks,
+                matrix_view<int>(lanes.data(), tokens, 2));
   CHECK(out == lanes);
   for (std::size_t t = 0; t < 40; ++t) {
     CHECK((out[2 * t] >= 0 || out[2 * t + 1] >= 0));
@@ -119,13 +123,15 @@ TEST_CASE("S114: IR sends a dropped choice to the best expert at home; no token 
       if (out[c] < 0) continue;  // both experts at home are taken
       CHECK(rank_of_expert(experts, ranks, out[c]) == home[t]);
       for (int e = 0; e < experts; ++e)  // nobody better at home was free for it
-        if (rank_of_expert(experts, ranks, e) == home[t] && e != out[2 * t] && e != out[2 * t + 1] && (j == 1 || e != ids[2 * t + 1]))
+        if (rank_of_expert(experts, ranks, e) == home[t] && e != out[2 * t] && e != out[2 * t + 1] &&
+            (j == 1 || e != ids[2 * t + 1]))
           CHECK(p[t * 8 + static_cast<std::size_t>(out[c])] >= p[t * 8 + static_cast<std::size_t>(e)]);
     }
   }
   limited const roomy(ids, tokens, experts, 80);
   auto same = ids;
-  rectify_local(serial{}, roomy.p.view, as_matrix(p, tokens, experts), home, ranks, matrix_view<int>(same.data(), tokens, 2));
+  rectify_local(serial{}, roomy.p.view, as_matrix(p, tokens, experts), home, ranks,
+                matrix_view<int>(same.data(), tokens, 2));
   CHECK(same == ids);  // nothing dropped, nothing moved
 }
 
@@ -137,16 +143,19 @@ TEST_CASE("S114: FR fills free rows with the best next choices, level by level, 
   std::vector<int> ids(static_cast<std::size_t>(tokens * 4));
   std::vector<float> p(ids.size());
   std::vector<std::byte> w(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, tokens, experts)));
-  route(serial{}, r, {.logits = as_matrix(logits, tokens, experts)}, routing_view<>{{ids.data(), tokens, 4}, {p.data(), tokens, 4}}, w);
+  route(serial{}, r, {.logits = as_matrix(logits, tokens, experts)},
+        routing_view<>{{ids.data(), tokens, 4}, {p.data(), tokens, 4}}, w);
   std::vector<double> keys(ids.size());
   fill_keys(serial{}, as_matrix(p, tokens, 4), static_cast<index_t>(k), as_matrix(keys, tokens, 4));
-  limited const filled(ids, tokens, experts, slots, {.order = queue_order::score, .of_choice = as_matrix(std::as_const(keys), tokens, 4)});
+  limited const filled(ids, tokens, experts, slots,
+                       {.order = queue_order::score, .of_choice = as_matrix(std::as_const(keys), tokens, 4)});
   for (int e = 0; e < experts; ++e) {
     CHECK(filled.p.kept[static_cast<std::size_t>(e)] <= slots);
     // Served in order: every level before the next, inside a level by p.
     std::vector<std::tuple<int, float, bool>> line;
     for (std::size_t c = 0; c < ids.size(); ++c)
-      if (ids[c] == e) line.emplace_back(std::max(0, static_cast<int>(c % 4) - 1), -p[c], filled.p.slot_of_choice[c] >= 0);
+      if (ids[c] == e)
+        line.emplace_back(std::max(0, static_cast<int>(c % 4) - 1), -p[c], filled.p.slot_of_choice[c] >= 0);
     std::sort(line.begin(), line.end());
     for (std::size_t i = 0; i < line.size(); ++i) CHECK(std::get<2>(line[i]) == (static_cast<offset_t>(i) < slots));
   }
@@ -162,8 +171,12 @@ TEST_CASE("promise P17: refilling names what is missing") {
   auto plan = first.p.view;
   plan.kept = {};
   CHECK(try_recycle_dropped(serial{}, plan, 1, draws{}, matrix_view<int>(ids.data(), 3, 1), w).code == errc::missing);
-  CHECK(try_recycle_dropped(serial{}, first.p.view, 1, draws{}, matrix_view<int>(ids.data(), 3, 1), workspace(w.data(), 4)).code == errc::too_small);
+  CHECK(try_recycle_dropped(serial{}, first.p.view, 1, draws{}, matrix_view<int>(ids.data(), 3, 1),
+                            workspace(w.data(), 4))
+            .code == errc::too_small);
   std::vector<float> const p(6);
   std::vector<index_t> const home{0, 1, 2};
-  CHECK(try_rectify_local(serial{}, first.p.view, as_matrix(p, 3, 2), home, 2, matrix_view<int>(ids.data(), 3, 1)).code == errc::bad_value);
+  CHECK(
+      try_rectify_local(serial{}, first.p.view, as_matrix(p, 3, 2), home, 2, matrix_view<int>(ids.data(), 3, 1)).code ==
+      errc::bad_value);
 }

@@ -59,9 +59,11 @@ TEST_CASE("report: padded and compact layouts in bytes, before and after") {
   std::vector<int> const ids{0, 0, 1, 5};
   plan_arrays<> plan(4, 6, 64);
   auto w = poisoned<std::byte>(limited_plan_workspace_bytes(serial{}, 6, 4, 4));
-  make_plan(serial{}, choices_view<>{.ids = {ids.data(), 4, 1}}, 6, {}, capacity_options<>{.rule = rule, .rows = row_layout::fixed}, plan.view, w);
+  make_plan(serial{}, choices_view<>{.ids = {ids.data(), 4, 1}}, 6, {},
+            capacity_options<>{.rule = rule, .rows = row_layout::fixed}, plan.view, w);
   CHECK(grouped_bytes(plan.view, 16, 2) == 6 * 10 * 16 * 2);
-  make_plan(serial{}, choices_view<>{.ids = {ids.data(), 4, 1}}, 6, {.align = 4}, capacity_options<>{.rule = rule}, plan.view, w);
+  make_plan(serial{}, choices_view<>{.ids = {ids.data(), 4, 1}}, 6, {.align = 4}, capacity_options<>{.rule = rule},
+            plan.view, w);
   CHECK(grouped_bytes(plan.view, 16, 2) == 12 * 16 * 2);
   std::vector<index_t> const position(3);
   std::vector<offset_t> n(4);

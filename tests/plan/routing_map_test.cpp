@@ -51,5 +51,6 @@ TEST_CASE("routing map: choices are the ones of a row, ascending") {
   check(serial{}), check(threads{3}), check(lockstep{4});
   std::vector<offset_t> offsets(4);
   std::vector<index_t> few(2);
-  CHECK(try_choices_of_map(serial{}, view(m, 3), row_view<offset_t>(offsets), row_view<index_t>(few)).code == errc::bad_shape);
+  CHECK(try_choices_of_map(serial{}, view(m, 3), row_view<offset_t>(offsets), row_view<index_t>(few)).code ==
+        errc::bad_shape);
 }

@@ -21,7 +21,9 @@ TEST_CASE("stream: every alignment and length is copied exactly, and nothing bes
         std::fill(to.begin(), to.end(), static_cast<unsigned char>(0));
         detail::stream_copy(from.data() + a, to.data() + b, static_cast<offset_t>(n));
         detail::stream_fence();
-        bool good = std::equal(to.begin() + static_cast<std::ptrdiff_t>(b), to.begin() + static_cast<std::ptrdiff_t>(b + n), from.begin() + static_cast<std::ptrdiff_t>(a));
+        bool good =
+            std::equal(to.begin() + static_cast<std::ptrdiff_t>(b), to.begin() + static_cast<std::ptrdiff_t>(b + n),
+                       from.begin() + static_cast<std::ptrdiff_t>(a));
         for (std::size_t i = 0; i < 200; ++i) good = good && (to[i] == 0 || (i >= b && i < b + n));
         REQUIRE(good);
       }

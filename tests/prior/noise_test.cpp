@@ -18,7 +18,8 @@ TEST_CASE("P33 V-MoE: choice and weight from softmax(z + n / E)") {
   auto const got = run::route(serial{}, r, z, 8);
   for (std::size_t t = 0; t < 5; ++t) {
     reference::row x(8);
-    for (std::size_t e = 0; e < 8; ++e) x[e] = static_cast<double>(z[t * 8 + e]) + static_cast<double>(n[t * 8 + e]) / 8;
+    for (std::size_t e = 0; e < 8; ++e)
+      x[e] = static_cast<double>(z[t * 8 + e]) + static_cast<double>(n[t * 8 + e]) / 8;
     auto const want = reference::top_k(x, reference::softmax(x), 2);
     for (std::size_t j = 0; j < 2; ++j) {
       CHECK(got.id(t, j) == want.id[j]);
@@ -27,15 +28,18 @@ TEST_CASE("P33 V-MoE: choice and weight from softmax(z + n / E)") {
   }
 }
 
-TEST_CASE("S178 Shazeer et al.: z + n (softplus(r) + epsilon), softmax over the chosen, and the slope of the second gate") {
+TEST_CASE(
+    "S178 Shazeer et al.: z + n (softplus(r) + epsilon), softmax over the chosen, and the slope of the second gate") {
   auto const z = inputs::normal(4 * 6, 3), n = inputs::normal(4 * 6, 4), q = inputs::normal(4 * 6, 5);
   learned_noise<given_noise<>> const noise{{q.data(), 4, 6}, 1e-2f, {{n.data(), 4, 6}}};
-  auto const got = run::route(serial{}, router{.prior = noise, .score = identity{}, .select = top_k{3}, .weigh = softmax_over_chosen{}}, z, 6);
+  auto const got = run::route(
+      serial{}, router{.prior = noise, .score = identity{}, .select = top_k{3}, .weigh = softmax_over_chosen{}}, z, 6);
   for (std::size_t t = 0; t < 4; ++t) {
     reference::row x(6);
     for (std::size_t e = 0; e < 6; ++e)
       x[e] = static_cast<double>(z[t * 6 + e]) +
-             static_cast<double>(n[t * 6 + e]) * (reference::softplus(static_cast<double>(q[t * 6 + e])) + static_cast<double>(1e-2f));
+             static_cast<double>(n[t * 6 + e]) *
+                 (reference::softplus(static_cast<double>(q[t * 6 + e])) + static_cast<double>(1e-2f));
     auto const want = reference::top_k(x, x, 3);
     auto const w = reference::softmax(want.weight);
     for (std::size_t j = 0; j < 3; ++j) {
@@ -75,10 +79,12 @@ TEST_CASE("jitter: within 1 +- epsilon, with its slope, and on hidden states") {
   router const r{.prior = logit_jitter<>{.epsilon = .3f}, .select = top_k{2}};
   auto const ids = run::route(serial{}, r, z, 6).ids;
   auto const got = run::route_backward(serial{}, r, z, 6, ids, d);
-  auto const want = reference::gradient([&](reference::row const& x) {
-    auto const w = run::route(serial{}, r, x, 6).weights;
-    return d[0] * w[0] + d[1] * w[1];
-  }, z, 1e-6);
+  auto const want = reference::gradient(
+      [&](reference::row const& x) {
+        auto const w = run::route(serial{}, r, x, 6).weights;
+        return d[0] * w[0] + d[1] * w[1];
+      },
+      z, 1e-6);
   for (std::size_t e = 0; e < 6; ++e) CHECK(std::fabs(got[e] - want[e]) < 1e-6);
 }
 

@@ -7,13 +7,13 @@ using namespace choice_test;
 
 namespace {
 double entropy(std::vector<double> const& p, float q, float shift = 0) {
-  return tsallis_entropy{.q = q, .shift = shift}(
-      serial_group{}, memory_row<double const>{p.data(), static_cast<index_t>(p.size())});
+  return tsallis_entropy{.q = q, .shift = shift}(serial_group{},
+                                                 memory_row<double const>{p.data(), static_cast<index_t>(p.size())});
 }
 auto dynmole(float threshold) {
-  return router{.select = entropy_switch<>{
-                    .threshold = threshold,
-                    .base = {.p = .75f, .max_experts = 8, .min_experts = 2, .boundary = crossing::drop}}};
+  return router{
+      .select = entropy_switch<>{.threshold = threshold,
+                                 .base = {.p = .75f, .max_experts = 8, .min_experts = 2, .boundary = crossing::drop}}};
 }
 }  // namespace
 
@@ -58,7 +58,8 @@ TEST_CASE("S080 GW-MoE: threshold infinity is the base, threshold 0 the dense mi
   top_p const some{.p = .5f, .max_experts = 8};
   tsallis_entropy const shannon{.q = 1, .normalized = false};
   auto const base = run(router{.select = some}, z, 8);
-  auto const never = run(router{.select = entropy_switch<>{.threshold = infinity<float>, .base = some, .entropy = shannon}}, z, 8);
+  auto const never =
+      run(router{.select = entropy_switch<>{.threshold = infinity<float>, .base = some, .entropy = shannon}}, z, 8);
   CHECK(never.ids == base.ids);
   CHECK(never.weights == base.weights);
   auto const dense = run(router{.select = entropy_switch<>{.threshold = 0, .base = some, .entropy = shannon}}, z, 8);

@@ -15,11 +15,8 @@ std::vector<float> columns_of(X const& x, R const& r, batch<> const& in) {
   workspace w(work);
   auto const s = detail::expert_choice_arrays(r, in, 1, w);
   detail::order_tokens<float, float>{in,      choice_scope::batch, r.select.ties, r.select.secret,
-                                     s.start, s.token_at,          s.place_of}(serial_group{}, 0,
-                                                                               {});
-  REQUIRE(
-      x.run((in.logits.rows + 15) / 16, detail::score_columns<R, float, float>{s}, workspace(rest))
-          .ok());
+                                     s.start, s.token_at,          s.place_of}(serial_group{}, 0, {});
+  REQUIRE(x.run((in.logits.rows + 15) / 16, detail::score_columns<R, float, float>{s}, workspace(rest)).ok());
   std::vector<float> out;
   for (index_t e = 0; e < experts; ++e) {
     auto const column = s.column(e, 0);
@@ -48,9 +45,7 @@ TEST_CASE("S014 expert columns: 16 tokens at once give the bits of one at a time
     for (auto const& in : {all, some}) {
       check_columns(router{.select = top_tokens<>{}}, in);
       check_columns(router{.score = sigmoid{}, .select = top_tokens<>{}}, in);
-      check_columns(router{.score = identity{},
-                           .select = top_tokens<>{.ties = tie_rule::hashed, .secret = 3}},
-                    in);
+      check_columns(router{.score = identity{}, .select = top_tokens<>{.ties = tie_rule::hashed, .secret = 3}}, in);
       check_columns(router{.select = top_tokens<>{.axis = score_axis::tokens}}, in);
       check_columns(router{.select = top_tokens<>{.within = 2}}, in);
     }
@@ -59,8 +54,7 @@ TEST_CASE("S014 expert columns: 16 tokens at once give the bits of one at a time
 
 TEST_CASE("S014 expert columns: column e holds the softmax of expert e") {
   auto const z = narrow(normal_numbers(32 * 16, 8));
-  auto const columns =
-      columns_of(serial{}, router{.select = top_tokens<>{}}, batch<>{.logits = {z.data(), 32, 16}});
+  auto const columns = columns_of(serial{}, router{.select = top_tokens<>{}}, batch<>{.logits = {z.data(), 32, 16}});
   for (std::size_t t = 0; t < 32; ++t) {
     double sum = 0;
     for (std::size_t e = 0; e < 16; ++e) sum += std::exp(static_cast<double>(z[16 * t + e]));

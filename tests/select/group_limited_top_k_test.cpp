@@ -28,7 +28,8 @@ void check(S const& s, int n, double closed = -reference::inf) {
   for (auto const& row : rows) {
     bool infinite = false;  // sums of infinities of both signs are NaN here and in the oracle alike
     for (float x : row) infinite = infinite || x == infinity<float>;
-    auto const want = reference::order(reference::limit_groups(reference::row(row.begin(), row.end()), s.groups, s.top_groups, n, closed));
+    auto const want = reference::order(
+        reference::limit_groups(reference::row(row.begin(), row.end()), s.groups, s.top_groups, n, closed));
     for (index_t lanes : {1, 2, 3, 8}) {
       std::vector<index_t> out(static_cast<std::size_t>(s.k), -7);
       REQUIRE(lockstep{lanes}.run(1, select_body<S>{s, row_view<float const>(row), row_view<index_t>(out)}, {}).ok());
@@ -54,7 +55,8 @@ TEST_CASE("promise P2 group-limited top-k: equals the oracle for every group sco
 TEST_CASE("promise P2 group-limited top-k: equal groups go to the lower index") {
   std::vector<float> const key{1, 0, 1, 0, 1, 0};
   std::vector<index_t> out(2);
-  group_limited_top_k<>{.k = 2, .groups = 3, .top_groups = 1}(serial_group{}, row_context{}, memory_row<float const>{key.data(), 6}, row_view<index_t>(out));
+  group_limited_top_k<>{.k = 2, .groups = 3, .top_groups = 1}(
+      serial_group{}, row_context{}, memory_row<float const>{key.data(), 6}, row_view<index_t>(out));
   CHECK(out == std::vector<index_t>{0, 1});
 }
 

@@ -22,7 +22,8 @@ TEST_CASE("S164 EvoMoE: large tau keeps all, small tau the noisy best, nobody is
     CHECK(hard.count(t) == 1);
   }
   gate.noise = false;
-  CHECK(run(router{.select = gate}, z, 8).dense(0, 0) == run(router{.select = gumbel_threshold{.max_experts = 8, .hard = true, .noise = false}}, z, 8).dense(0, 0));
+  CHECK(run(router{.select = gate}, z, 8).dense(0, 0) ==
+        run(router{.select = gumbel_threshold{.max_experts = 8, .hard = true, .noise = false}}, z, 8).dense(0, 0));
   auto const eval = run(router{.select = gate}, z, 8), top = run(router{.select = top_k{1}}, z, 8);
   for (offset_t t = 0; t < 200; ++t) CHECK(eval.id(t, 0) == top.id(t, 0));
 }

@@ -38,7 +38,9 @@ TEST_CASE("P08 sampler: route frequencies match the exact probability (chi-squar
     std::size_t const n = 200000;
     std::vector<float> z;
     for (std::size_t t = 0; t < n; ++t) z.insert(z.end(), row.begin(), row.end());
-    router const r{.select = gumbel_top_k{.k = fixed<2>, .temperature = temperature, .source = drawn_gumbel{{.seed = 20260101, .step = 3, .purpose = 1}}}};
+    router const r{.select = gumbel_top_k{.k = fixed<2>,
+                                          .temperature = temperature,
+                                          .source = drawn_gumbel{{.seed = 20260101, .step = 3, .purpose = 1}}}};
     auto const got = run::route(serial{}, r, z, 5);
     std::map<std::pair<index_t, index_t>, double> seen;
     for (std::size_t t = 0; t < n; ++t) seen[{got.id(t, 0), got.id(t, 1)}] += 1;
@@ -117,18 +119,21 @@ TEST_CASE("promise P7 sampler: the vector path draws what one expert at a time d
     for (index_t k : {1, 2, 8, 9, 16, 20}) {
       if (k > experts) continue;
       std::vector<float> z;
-      for (auto const& row : inputs::adversarial(static_cast<std::size_t>(experts))) z.insert(z.end(), row.begin(), row.end());
+      for (auto const& row : inputs::adversarial(static_cast<std::size_t>(experts)))
+        z.insert(z.end(), row.begin(), row.end());
       for (float const deviation : {1.f, 30.f}) {
         auto const n = inputs::normal(static_cast<std::size_t>(experts) * 200, 9, deviation);
         z.insert(z.end(), n.begin(), n.end());
       }
       z.insert(z.end(), static_cast<std::size_t>(experts) * 40, -1e30f);  // all the noise is lost to rounding: ties
       std::vector<offset_t> name(z.size() / static_cast<std::size_t>(experts));
-      for (std::size_t t = 0; t < name.size(); ++t) name[t] = static_cast<offset_t>(t * 0x51234567u);  // upper halves differ
+      for (std::size_t t = 0; t < name.size(); ++t)
+        name[t] = static_cast<offset_t>(t * 0x51234567u);  // upper halves differ
       batch<> in;
       in.token = row_view<offset_t const>(name);
       for (float const temperature : {1.f, .3f}) {
-        router const r{.select = gumbel_top_k{.k = k, .temperature = temperature, .source = {{.seed = 5, .step = 1, .purpose = 9}}}};
+        router const r{.select = gumbel_top_k{
+                           .k = k, .temperature = temperature, .source = {{.seed = 5, .step = 1, .purpose = 9}}}};
         auto const fast = run::route(serial{}, r, z, experts, in), slow = run::route(lockstep{3}, r, z, experts, in);
         CAPTURE(experts);
         CAPTURE(k);

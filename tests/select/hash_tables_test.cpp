@@ -30,8 +30,9 @@ TEST_CASE("hash tables: the order by frequency is that of a stable sort") {
     for (std::size_t i = 0; i < n; ++i) value[i] = static_cast<index_t>(i * 7919 % 13);
     std::vector<offset_t> wanted(n);
     std::iota(wanted.begin(), wanted.end(), offset_t{0});
-    std::stable_sort(wanted.begin(), wanted.end(),
-                     [&](offset_t a, offset_t b) { return value[static_cast<std::size_t>(a)] > value[static_cast<std::size_t>(b)]; });
+    std::stable_sort(wanted.begin(), wanted.end(), [&](offset_t a, offset_t b) {
+      return value[static_cast<std::size_t>(a)] > value[static_cast<std::size_t>(b)];
+    });
     CHECK(detail::by_descending(value) == wanted);
   }
 }

@@ -7,7 +7,8 @@ using namespace choice_test;
 
 TEST_CASE("S121 hash layers: the expert depends on the id alone, weight 1, no gradient") {
   std::vector<index_t> const table{3, 1, 0, 2, 1}, words{0, 4, 2, 0, 3};
-  router const r{.select = hash_choice{.table = {table.data(), 5, 1}, .vocabulary_id = words}, .weigh = constant_weight{}};
+  router const r{.select = hash_choice{.table = {table.data(), 5, 1}, .vocabulary_id = words},
+                 .weigh = constant_weight{}};
   auto const z = normal_numbers(5 * 4, 61);
   auto const a = run(r, z, 4), b = run(r, normal_numbers(5 * 4, 62), 4);
   CHECK(a.ids == std::vector<index_t>{3, 1, 0, 3, 2});
@@ -19,7 +20,8 @@ TEST_CASE("S121 hash layers: the expert depends on the id alone, weight 1, no gr
 
 TEST_CASE("preset P09 fixed ids with learned weights: ids ignore the logits, weights follow them") {
   std::vector<index_t> const table{3, 1, 0, 2, 1, 5}, words{0, 2, 1, 1, 0, 2};
-  router const r{.score = sqrt_softplus{}, .select = hash_choice{.table = {table.data(), 3, 2}, .vocabulary_id = words},
+  router const r{.score = sqrt_softplus{},
+                 .select = hash_choice{.table = {table.data(), 3, 2}, .vocabulary_id = words},
                  .weigh = renormalize{.scale = 2.5f}};
   auto const z = normal_numbers(6 * 6, 63);
   auto const out = run(r, z, 6);
@@ -38,7 +40,8 @@ TEST_CASE("preset P09 fixed ids with learned weights: ids ignore the logits, wei
 
 TEST_CASE("S121 hash: an id outside the table chooses nobody; lane groups agree") {
   std::vector<index_t> const table{3, 9, -1}, words{7, -2, 1, 2, 0, -1};
-  router const r{.select = hash_choice{.table = {table.data(), 3, 1}, .vocabulary_id = words}, .weigh = constant_weight{}};
+  router const r{.select = hash_choice{.table = {table.data(), 3, 1}, .vocabulary_id = words},
+                 .weigh = constant_weight{}};
   auto const z = narrow(normal_numbers(6 * 4, 64));
   CHECK(run(r, z, 4).ids == std::vector<index_t>{-1, -1, -1, -1, 3, -1});
   check_same_on_every_group(r, batch<float>{.logits = {z.data(), 6, 4}});

@@ -13,8 +13,10 @@ TEST_CASE("preset P25 LongCat: identity experts contribute g x; the scale flag; 
   matrix_view<index_t const> const chosen{ids.data(), 3, 2};
   auto const forward = [&](float scale) {
     std::vector<double> y(9, 1.);
-    REQUIRE(try_add_identity_experts(serial{}, chosen, matrix_view<double const>{w.data(), 3, 2}, 4, matrix_view<double const>{x.data(), 3, 3},
-                                     matrix_view<double>{y.data(), 3, 3}, scale).ok());
+    REQUIRE(try_add_identity_experts(serial{}, chosen, matrix_view<double const>{w.data(), 3, 2}, 4,
+                                     matrix_view<double const>{x.data(), 3, 3}, matrix_view<double>{y.data(), 3, 3},
+                                     scale)
+                .ok());
     return y;
   };
   auto const y = forward(1), small = forward(.5f);
@@ -25,9 +27,11 @@ TEST_CASE("preset P25 LongCat: identity experts contribute g x; the scale flag; 
     CHECK(small[i] == doctest::Approx(1 + .15 * x[i]));
   }
   std::vector<double> d_x(9), d_w(6);
-  REQUIRE(try_add_identity_experts_backward(serial{}, chosen, matrix_view<double const>{w.data(), 3, 2}, 4, matrix_view<double const>{x.data(), 3, 3},
-                                            matrix_view<double const>{d_y.data(), 3, 3}, matrix_view<double>{d_x.data(), 3, 3},
-                                            matrix_view<double>{d_w.data(), 3, 2}, .5f).ok());
+  REQUIRE(try_add_identity_experts_backward(
+              serial{}, chosen, matrix_view<double const>{w.data(), 3, 2}, 4, matrix_view<double const>{x.data(), 3, 3},
+              matrix_view<double const>{d_y.data(), 3, 3}, matrix_view<double>{d_x.data(), 3, 3},
+              matrix_view<double>{d_w.data(), 3, 2}, .5f)
+              .ok());
   auto const check = [&](std::vector<double>& p, std::vector<double> const& found) {
     for (std::size_t i = 0; i < p.size(); ++i) {
       auto const loss = [&](double h) {

@@ -16,7 +16,8 @@ using namespace moeroute;
 TEST_CASE("noisy_top_k: noise steers the choice, weights are those of the clean logits") {
   auto const z = inputs::normal(6 * 9, 1), n = inputs::normal(6 * 9, 2);
   using noise = gaussian_noise<given_noise<>>;
-  router const r{.select = noisy_top_k<index_t, noise>{3, {.deviation = 3, .over_experts = false, .source = {{n.data(), 6, 9}}}}};
+  router const r{
+      .select = noisy_top_k<index_t, noise>{3, {.deviation = 3, .over_experts = false, .source = {{n.data(), 6, 9}}}}};
   auto const got = run::route(serial{}, r, z, 9);
   for (std::size_t t = 0; t < 6; ++t) {
     reference::row noisy(9), clean(9);
@@ -56,8 +57,10 @@ TEST_CASE("S090 THOR: one uniform expert a token, a sequence or a batch (chi-squ
   for (std::size_t e : {0u, 1u, 2u, 3u, 5u}) chi += (seen[e] - want) * (seen[e] - want) / want;
   CHECK(chi < 18.5);
   CHECK(seen[4] == 0);
-  auto const seq = run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::sequence}}, z, 6, in);
+  auto const seq =
+      run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::sequence}}, z, 6, in);
   for (std::size_t t = 0; t < n; ++t) CHECK(seq.ids[t] == seq.ids[t / 100 * 100]);
-  auto const whole = run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::batch}}, z, 6, in);
+  auto const whole =
+      run::route(serial{}, router{.select = uniform_random{.k = 1, .unit = draw_for_each::batch}}, z, 6, in);
   CHECK(std::count(whole.ids.begin(), whole.ids.end(), whole.ids[0]) == static_cast<std::ptrdiff_t>(n));
 }

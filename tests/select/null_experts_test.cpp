@@ -7,7 +7,8 @@ using namespace choice_test;
 
 namespace {
 auto adamoe(index_t nulls, index_t k, null_place place = null_place::id) {
-  return router{.select = null_experts<>{.nulls = nulls, .base = {k}, .place = place}, .weigh = renormalize{.epsilon = 0}};
+  return router{.select = null_experts<>{.nulls = nulls, .base = {k}, .place = place},
+                .weigh = renormalize{.epsilon = 0}};
 }
 }  // namespace
 

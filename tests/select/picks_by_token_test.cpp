@@ -16,8 +16,8 @@ TEST_CASE("S014 picks by token: every pair once, experts ascending, weights and 
     std::vector<offset_t> offsets(6, 77), pick(9);
     std::vector<index_t> ids(9);
     std::vector<float> w(9);
-    picks_by_token(x, matrix_view<offset_t const>{tokens.data(), 3, 3}, matrix_view<float const>{weights.data(), 3, 3}, 3,
-                   token_choices_view<float>{offsets, ids, w, pick});
+    picks_by_token(x, matrix_view<offset_t const>{tokens.data(), 3, 3}, matrix_view<float const>{weights.data(), 3, 3},
+                   3, token_choices_view<float>{offsets, ids, w, pick});
     CHECK(offsets == std::vector<offset_t>{0, 2, 2, 5, 6, 6});
     ids.resize(6), w.resize(6), pick.resize(6);
     CHECK(ids == std::vector<index_t>{0, 1, 0, 1, 2, 1});
@@ -29,7 +29,8 @@ TEST_CASE("S014 picks by token: every pair once, experts ascending, weights and 
   std::vector<offset_t> offsets(6);
   std::vector<index_t> ids(2);
   std::vector<float> w(9);
-  CHECK(try_picks_by_token(serial{}, matrix_view<offset_t const>{tokens.data(), 3, 3}, matrix_view<float const>{weights.data(), 3, 3}, 3,
+  CHECK(try_picks_by_token(serial{}, matrix_view<offset_t const>{tokens.data(), 3, 3},
+                           matrix_view<float const>{weights.data(), 3, 3}, 3,
                            token_choices_view<float>{offsets, ids, w, {}})
             .argument == std::string("out.ids size"));
 }

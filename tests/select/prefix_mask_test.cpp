@@ -31,7 +31,8 @@ TEST_CASE("S167 MC#: drawn candidates follow the mask router's probabilities") {
   std::vector<float> mask;
   for (std::size_t i = 0; i < n; ++i) mask.insert(mask.end(), {1.f, 0.f});
   std::vector<double> const z(n * 4, 0.);
-  auto const out = run(router{.select = prefix_mask<>{.base = {2}, .mask_logits = {mask.data(), 20000, 2}, .noise = true}}, z, 4);
+  auto const out =
+      run(router{.select = prefix_mask<>{.base = {2}, .mask_logits = {mask.data(), 20000, 2}, .noise = true}}, z, 4);
   double one = 0;
   for (offset_t t = 0; t < 20000; ++t) one += out.count(t) == 1;
   double const p = std::exp(1.) / (std::exp(1.) + 1);

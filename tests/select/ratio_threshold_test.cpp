@@ -29,7 +29,8 @@ TEST_CASE("S161 MC-MoE: mu = 0 keeps all, the ratio decides, weights sum to 1") 
 }
 
 TEST_CASE("S161 MC-MoE: protected tokens are never pruned; both dropped gives zeros, no NaN") {
-  std::vector<token_care> const care{token_care::keep_all, token_care::drop_all, token_care::ordinary, token_care::keep_all};
+  std::vector<token_care> const care{token_care::keep_all, token_care::drop_all, token_care::ordinary,
+                                     token_care::keep_all};
   auto const out = run(mc_moe(2, care), normal_numbers(4 * 8, 42), 8);
   CHECK(out.count(0) == 2);
   CHECK(out.count(1) == 0);

@@ -15,8 +15,8 @@ struct take_body {
   pick_order order;
   offset_t scratch_bytes() const { return 0; }
   void operator()(lane_group auto const& g, offset_t, scratch) const {
-    take_many(g, memory_row<V const>{keys->data(), static_cast<index_t>(keys->size())},
-              row_view<offset_t>(*out), order);
+    take_many(g, memory_row<V const>{keys->data(), static_cast<index_t>(keys->size())}, row_view<offset_t>(*out),
+              order);
   }
 };
 template <class V>
@@ -25,8 +25,7 @@ void check(std::vector<V> const& keys, std::size_t wanted) {
   for (std::size_t i = 0; i < keys.size(); ++i)
     if (keys[i] > -infinity<V>) best.push_back(static_cast<offset_t>(i));
   auto const key = [&](offset_t i) { return keys[static_cast<std::size_t>(i)]; };
-  std::stable_sort(best.begin(), best.end(),
-                   [&](offset_t a, offset_t b) { return key(a) > key(b); });
+  std::stable_sort(best.begin(), best.end(), [&](offset_t a, offset_t b) { return key(a) > key(b); });
   best.resize(std::min(best.size(), wanted));
   auto by_position = best;
   std::sort(by_position.begin(), by_position.end());
@@ -50,8 +49,7 @@ TEST_CASE("take_many equals a stable sort: ties, NaN, infinities, denormals, eve
     std::size_t const n = 1 + random() % 300;
     std::vector<float> x(n);
     for (auto& v : x) {
-      v = static_cast<float>(static_cast<int>(random() % 41) - 20) *
-          (round % 2 == 0 ? 1.f : 1e-39f);
+      v = static_cast<float>(static_cast<int>(random() % 41) - 20) * (round % 2 == 0 ? 1.f : 1e-39f);
       if (random() % 20 == 0) v = infinity<float>;
       if (random() % 20 == 0) v = -infinity<float>;
       if (random() % 20 == 0) v = not_a_number<float>;
@@ -65,8 +63,7 @@ TEST_CASE("take_many equals a stable sort: ties, NaN, infinities, denormals, eve
   check(std::vector<float>{}, 3);
 }
 
-TEST_CASE(
-    "take_many of long rows: the serial way equals every other, however many keys are alike") {
+TEST_CASE("take_many of long rows: the serial way equals every other, however many keys are alike") {
   for (std::size_t const n : {63u, 64u, 1000u, 4096u, 9999u})
     for (std::size_t const wanted : {1u, 65u, 300u, 2100u}) {
       auto x = narrow(normal_numbers(n, static_cast<unsigned>(n + wanted)));

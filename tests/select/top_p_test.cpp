@@ -49,8 +49,9 @@ TEST_CASE("S013 top-p: choice and raw probabilities equal the definition") {
   auto const z = normal_numbers(40 * 16, 3, 2);
   for (bool const keep : {true, false})
     for (index_t const least : {1, 3}) {
-      router const r{.select = top_p{.p = .7f, .max_experts = 16, .min_experts = least,
-                                     .boundary = keep ? crossing::keep : crossing::drop}};
+      router const r{
+          .select = top_p{
+              .p = .7f, .max_experts = 16, .min_experts = least, .boundary = keep ? crossing::keep : crossing::drop}};
       auto const out = run(r, z, experts);
       for (offset_t t = 0; t < tokens; ++t) {
         std::vector<double> const row(z.begin() + t * experts, z.begin() + (t + 1) * experts);

@@ -15,16 +15,12 @@ struct layer_data {
     numbers n(seed);
     table<V> z(heads * tokens, tokens);
     for (offset_t r = 0; r < z.rows; ++r)
-      for (offset_t j = 0; j < tokens; ++j)
-        z.at(r, j) = j <= r % tokens ? static_cast<V>(n.normal()) : V(-1000);
+      for (offset_t j = 0; j < tokens; ++j) z.at(r, j) = j <= r % tokens ? static_cast<V>(n.normal()) : V(-1000);
     attention = softmax_rows(z);
     stream = n.normals<V>(tokens, width), added = n.normals<V>(tokens, width, .7);
   }
   attention_layer<V> view() const {
-    return {.heads = heads,
-            .attention = attention.seen(),
-            .stream = stream.seen(),
-            .added = added.seen()};
+    return {.heads = heads, .attention = attention.seen(), .stream = stream.seen(), .added = added.seen()};
   }
 };
 
@@ -39,10 +35,8 @@ table<V> step(X const& x, attention_layer<V> const& in, table<V> const& before) 
 double wanted(layer_data<double> const& d, table<double> const& u, offset_t t, offset_t c) {
   double read = 0, a = 0, r = 0;
   for (index_t h = 0; h < heads; ++h)
-    for (offset_t j = 0; j < tokens; ++j)
-      read += d.attention.at(h * tokens + t, j) * u.at(j, c) / heads;
-  for (offset_t i = 0; i < width; ++i)
-    a += std::pow(d.added.at(t, i), 2), r += std::pow(d.stream.at(t, i), 2);
+    for (offset_t j = 0; j < tokens; ++j) read += d.attention.at(h * tokens + t, j) * u.at(j, c) / heads;
+  for (offset_t i = 0; i < width; ++i) a += std::pow(d.added.at(t, i), 2), r += std::pow(d.stream.at(t, i), 2);
   a = std::sqrt(a), r = std::sqrt(r);
   return (a * read + r * u.at(t, c)) / (a + r);
 }
@@ -79,8 +73,7 @@ TEST_CASE("SMoES attention score: the extra value column says what the matrix sa
     CHECK(from_columns.values[i] == doctest::Approx(from_matrix.values[i]).epsilon(1e-12));
 }
 
-TEST_CASE_TEMPLATE("SMoES attention score: range, fixed point, identity, heads, padding", V, float,
-                   double) {
+TEST_CASE_TEMPLATE("SMoES attention score: range, fixed point, identity, heads, padding", V, float, double) {
   layer_data<V> const d(5);
   V const close = sizeof(V) == 4 ? V(1e-6) : V(1e-14);
   auto u = numbers(6).units<V>(tokens, 1);
@@ -136,8 +129,7 @@ TEST_CASE(
 TEST_CASE("SMoES attention score: keys that start elsewhere, for sequences packed into one batch") {
   layer_data<double> const d(10);
   table<double> two(2 * tokens, 1);
-  auto const first = numbers(11).units<double>(tokens, 1),
-             second = numbers(12).units<double>(tokens, 1);
+  auto const first = numbers(11).units<double>(tokens, 1), second = numbers(12).units<double>(tokens, 1);
   layer_data<double> both(13);
   both.stream = table<double>(2 * tokens, width), both.added = both.stream,
   both.attention = table<double>(heads * 2 * tokens, tokens);
@@ -146,8 +138,7 @@ TEST_CASE("SMoES attention score: keys that start elsewhere, for sequences packe
     two.at(t, 0) = t < tokens ? first.at(t, 0) : second.at(t - tokens, 0);
     first_key[static_cast<std::size_t>(t)] = t < tokens ? 0 : tokens;
     for (offset_t i = 0; i < width; ++i)
-      both.stream.at(t, i) = d.stream.at(t % tokens, i),
-                        both.added.at(t, i) = d.added.at(t % tokens, i);
+      both.stream.at(t, i) = d.stream.at(t % tokens, i), both.added.at(t, i) = d.added.at(t % tokens, i);
     for (index_t h = 0; h < heads; ++h)
       for (offset_t j = 0; j < tokens; ++j)
         both.attention.at(h * 2 * tokens + t, j) = d.attention.at(h * tokens + t % tokens, j);
@@ -159,9 +150,8 @@ TEST_CASE("SMoES attention score: keys that start elsewhere, for sequences packe
 }
 
 TEST_CASE("SMoES attention score: every group the same bits; shapes are checked") {
-  same_everywhere([&](auto const& x) {
-    return step(x, layer_data<float>(20).view(), numbers(21).units<float>(tokens, 2)).values;
-  });
+  same_everywhere(
+      [&](auto const& x) { return step(x, layer_data<float>(20).view(), numbers(21).units<float>(tokens, 2)).values; });
   same_everywhere([&](auto const& x) {
     return step(x, layer_data<double>(22).view(), numbers(23).units<double>(tokens, 1)).values;
   });
@@ -169,8 +159,7 @@ TEST_CASE("SMoES attention score: every group the same bits; shapes are checked"
   layer_data<float> const d(24);
   table<float> const u(tokens, 1);
   table<float> small(tokens - 1, 1);
-  CHECK(try_attention_score(serial{}, d.view(), u.seen(), small.view(), {}).code ==
-        errc::bad_shape);
+  CHECK(try_attention_score(serial{}, d.view(), u.seen(), small.view(), {}).code == errc::bad_shape);
   CHECK(score_layer(3, score_lag::none) == 4);
   CHECK(score_layer(3, score_lag::one) == 3);
 }

@@ -10,13 +10,11 @@ struct balance_data {
   table<double> logits, p;
   table<std::int64_t> counts;
   table<index_t> bin;
-  balance_data(unsigned seed, offset_t tokens, index_t experts_, index_t bins_)
-      : experts(experts_), bins(bins_) {
+  balance_data(unsigned seed, offset_t tokens, index_t experts_, index_t bins_) : experts(experts_), bins(bins_) {
     numbers n(seed);
     logits = n.normals<double>(tokens, experts), p = softmax_rows(logits);
     counts = table<std::int64_t>(1, experts), bin = table<index_t>(1, experts);
-    for (index_t e = 0; e < experts; ++e)
-      counts.at(0, e) = 1 + n.below(50), bin.at(0, e) = e % bins;
+    for (index_t e = 0; e < experts; ++e) counts.at(0, e) = 1 + n.below(50), bin.at(0, e) = e % bins;
     std::shuffle(bin.values.begin(), bin.values.end(), n.g);
   }
 };
@@ -32,10 +30,10 @@ balance_result balance_of(X const& x, bin_balance const& term, balance_data cons
             memory(gate_mass_workspace_bytes(x, d.p.rows, d.experts)));
   table<double> coefficient(1, d.experts, 77);
   balance_result r{0, table<double>(d.p.rows, d.experts, 99)};
-  r.loss = bin_balance_loss(x, term, d.counts.seen_row(), mass.seen_row(), d.bin.seen_row(),
-                            coefficient.row(), memory(x.workspace_bytes(0)));
-  bin_balance_backward(x, term, d.p.seen(), row_view<std::uint8_t const>(valid),
-                       coefficient.seen_row(), r.d_logits.view(), memory(x.workspace_bytes(0)));
+  r.loss = bin_balance_loss(x, term, d.counts.seen_row(), mass.seen_row(), d.bin.seen_row(), coefficient.row(),
+                            memory(x.workspace_bytes(0)));
+  bin_balance_backward(x, term, d.p.seen(), row_view<std::uint8_t const>(valid), coefficient.seen_row(),
+                       r.d_logits.view(), memory(x.workspace_bytes(0)));
   return r;
 }
 // The three formulas in plain loops.
@@ -46,8 +44,7 @@ double wanted(balance_form form, balance_data const& d, table<double> const& p) 
   for (index_t e = 0; e < d.experts; ++e) {
     double sum = 0;
     for (offset_t t = 0; t < p.rows; ++t) sum += p.at(t, e);
-    P.push_back(sum / static_cast<double>(p.rows)),
-        f.push_back(static_cast<double>(d.counts.at(0, e)) / chosen);
+    P.push_back(sum / static_cast<double>(p.rows)), f.push_back(static_cast<double>(d.counts.at(0, e)) / chosen);
   }
   double total = 0;
   for (index_t i = 0; i < d.bins; ++i) {
@@ -63,8 +60,7 @@ double wanted(balance_form form, balance_data const& d, table<double> const& p) 
   }
   return total;
 }
-constexpr balance_form forms[] = {balance_form::in_bin, balance_form::literal, balance_form::global,
-                                  balance_form::off};
+constexpr balance_form forms[] = {balance_form::in_bin, balance_form::literal, balance_form::global, balance_form::off};
 
 }  // namespace
 
@@ -96,10 +92,8 @@ TEST_CASE(
     for (index_t e = 0; e < 12; ++e) d.p.at(t, e) = (1. + d.bin.at(0, e)) / 30;
   CHECK(balance_of(serial{}, {.alpha = 1, .bins = 4}, d).loss == doctest::Approx(4.));
   balance_data const other(3, 40, 12, 4);
-  double const literal =
-      balance_of(serial{}, {.alpha = 1, .form = balance_form::literal, .bins = 4}, other).loss;
-  double const global =
-      balance_of(serial{}, {.alpha = 1, .form = balance_form::global, .bins = 4}, other).loss;
+  double const literal = balance_of(serial{}, {.alpha = 1, .form = balance_form::literal, .bins = 4}, other).loss;
+  double const global = balance_of(serial{}, {.alpha = 1, .form = balance_form::global, .bins = 4}, other).loss;
   CHECK(literal == doctest::Approx(global * 3 / 12).epsilon(1e-12));
 }
 
@@ -137,11 +131,9 @@ TEST_CASE(
     });
   table<std::int64_t> whole(1, 41), merged(1, 41), part(1, 41);
   auto const add = [&](matrix_view<double const> p, table<std::int64_t>& to) {
-    gate_mass(serial{}, gate_form::softmax, p, {}, to.row(),
-              memory(gate_mass_workspace_bytes(serial{}, p.rows, 40)));
+    gate_mass(serial{}, gate_form::softmax, p, {}, to.row(), memory(gate_mass_workspace_bytes(serial{}, p.rows, 40)));
   };
-  add(d.p.seen(), whole), add(d.p.seen().middle_rows(0, 123), merged),
-      add(d.p.seen().middle_rows(123, 477), part);
+  add(d.p.seen(), whole), add(d.p.seen().middle_rows(0, 123), merged), add(d.p.seen().middle_rows(123, 477), part);
   merge(merged.row(), part.seen_row());
   CHECK(merged.values == whole.values);
 

@@ -10,8 +10,7 @@ table<std::int64_t> sums_of(X const& x, bin_batch<V> const& in, index_t bins) {
   auto const term = inter_bin_mi(bins);
   table<std::int64_t> sums(in.samples, bin_sum_columns(in.modality.count(), bins));
   sum_bins(x, term, in, sums.view(),
-           memory(bin_sums_workspace_bytes<X, V>(x, term, static_cast<index_t>(in.p.cols),
-                                                 in.modality.count())));
+           memory(bin_sums_workspace_bytes<X, V>(x, term, static_cast<index_t>(in.p.cols), in.modality.count())));
   return sums;
 }
 // Tokens [first, last) of a batch: a shard.
@@ -25,9 +24,8 @@ bin_batch<V> cut(bin_batch<V> in, offset_t first, offset_t last) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE(
-    "SMoES sums: any cut of the tokens over shards merges to the same bits, loss and gradient too",
-    V, float, double) {
+TEST_CASE_TEMPLATE("SMoES sums: any cut of the tokens over shards merges to the same bits, loss and gradient too", V,
+                   float, double) {
   mi_data<V> const d(1, 4, 25, 12, 3);
   auto const in = d.batch();
   auto const whole = sums_of(serial{}, in, 3);
@@ -62,8 +60,7 @@ TEST_CASE("SMoES sums: adding a gradient to what is there") {
   table<std::int64_t> totals(1, 3);
   inter_bin(serial{}, term, in, value.row(), kept.row(), totals.row(), d_logits.view(),
             memory(inter_bin_workspace_bytes<double>(serial{}, term, 12, 6, 2, 2)), true);
-  for (std::size_t i = 0; i < d_logits.values.size(); ++i)
-    CHECK(d_logits.values[i] == 2. + alone.d_logits.values[i]);
+  for (std::size_t i = 0; i < d_logits.values.size(); ++i) CHECK(d_logits.values[i] == 2. + alone.d_logits.values[i]);
 }
 
 TEST_CASE("SMoES sums: samples without tokens, and more samples than tokens") {

@@ -14,10 +14,9 @@ struct bins_state {
       : moving(modalities, experts), preference(1, experts), order(1, experts), bin(1, experts) {}
 };
 template <class X>
-void step(X const& x, expert_binning const& rule, table<std::int64_t> const& counts,
-          bins_state& s) {
-  update_bins(x, rule, counts.seen(), s.moving.view(), s.preference.row(), s.order.row(),
-              s.bin.row(), memory(x.workspace_bytes(0)));
+void step(X const& x, expert_binning const& rule, table<std::int64_t> const& counts, bins_state& s) {
+  update_bins(x, rule, counts.seen(), s.moving.view(), s.preference.row(), s.order.row(), s.bin.row(),
+              memory(x.workspace_bytes(0)));
 }
 table<std::int64_t> random_counts(unsigned seed, offset_t experts) {
   numbers n(seed);
@@ -41,14 +40,11 @@ TEST_CASE("SMoES bins: equal runs of the experts by text share, ties to the lowe
     }
     for (index_t const n : size) CHECK(n == 16 / bins);
     std::stable_sort(wanted.begin(), wanted.end(), [&](index_t a, index_t b) {
-      auto const ratio = [&](index_t e) {
-        return s.moving.at(1, e) / (s.moving.at(0, e) + s.moving.at(1, e));
-      };
+      auto const ratio = [&](index_t e) { return s.moving.at(1, e) / (s.moving.at(0, e) + s.moving.at(1, e)); };
       return ratio(a) < ratio(b);
     });
     CHECK(s.order.values == wanted);
-    for (offset_t r = 0; r < 16; ++r)
-      CHECK(s.bin.at(0, wanted[static_cast<std::size_t>(r)]) == r * bins / 16);
+    for (offset_t r = 0; r < 16; ++r) CHECK(s.bin.at(0, wanted[static_cast<std::size_t>(r)]) == r * bins / 16);
   }
   bins_state even(2, 6);
   step(serial{}, {.bins = 3}, table<std::int64_t>(2, 6), even);  // nobody was chosen: all 1/2
@@ -83,8 +79,8 @@ TEST_CASE(
     "rule") {
   bins_state s(2, 10);
   auto const counts = random_counts(4, 10);
-  status const refused = try_update_bins(serial{}, {.bins = 4}, counts.seen(), s.moving.view(),
-                                         s.preference.row(), s.order.row(), s.bin.row(), {});
+  status const refused = try_update_bins(serial{}, {.bins = 4}, counts.seen(), s.moving.view(), s.preference.row(),
+                                         s.order.row(), s.bin.row(), {});
   CHECK(refused.code == errc::bad_shape);
   CHECK(std::string(refused.argument) == "binning.bins");
   CHECK((refused.found == 4 && refused.wanted == 10));
@@ -120,10 +116,8 @@ TEST_CASE("SMoES bins: relabeled experts make bins consecutive and route as befo
   relabel(s.order.row(), new_id.row());
   for (index_t e = 0; e < experts; ++e) CHECK(s.bin.at(0, e) == new_id.at(0, e) / 3);
 
-  auto const gate = numbers(9).normals<double>(experts, 5),
-             x = numbers(10).normals<double>(tokens, 5);
-  auto const bodies =
-      numbers(11).normals<double>(experts, 1);  // an expert: one number times the sum of x
+  auto const gate = numbers(9).normals<double>(experts, 5), x = numbers(10).normals<double>(tokens, 5);
+  auto const bodies = numbers(11).normals<double>(experts, 1);  // an expert: one number times the sum of x
   table<double> moved_gate(experts, 5), moved_bodies(experts, 1);
   permute_experts(row_view<index_t const>(s.order.row()), gate.seen(), moved_gate.view());
   permute_experts(row_view<index_t const>(s.order.row()), bodies.seen(), moved_bodies.view());
@@ -142,8 +136,7 @@ TEST_CASE("SMoES bins: relabeled experts make bins consecutive and route as befo
   };
   table<index_t> ids(tokens, 3), moved_ids(tokens, 3);
   auto const before = run(gate, bodies, ids), after = run(moved_gate, moved_bodies, moved_ids);
-  for (offset_t t = 0; t < tokens; ++t)
-    CHECK(after.at(t, 0) == doctest::Approx(before.at(t, 0)).epsilon(1e-14));
+  for (offset_t t = 0; t < tokens; ++t) CHECK(after.at(t, 0) == doctest::Approx(before.at(t, 0)).epsilon(1e-14));
   relabel_ids(row_view<index_t const>(new_id.row()), ids.view());
   CHECK(ids.values == moved_ids.values);
 }

@@ -25,8 +25,7 @@ TEST_CASE("SMoES transfers: sets of devices in plain words") {
   auto ids = random_choices(1, 200, 4, 12);
   for (offset_t t = 0; t < 200; t += 9) ids.at(t, t % 4) = no_expert;
   for (index_t j = 0; j < 4; ++j) ids.at(5, j) = no_expert;
-  auto const device = numbers(2).ids(1, 12, 3), home = numbers(3).ids(1, 200, 3),
-             modality = numbers(4).ids(1, 200, 2);
+  auto const device = numbers(2).ids(1, 12, 3), home = numbers(3).ids(1, 200, 3), modality = numbers(4).ids(1, 200, 2);
   transfer_tally wanted, of_text;
   std::vector<std::int64_t> load(3), found(3);
   for (offset_t t = 0; t < 200; ++t) {
@@ -34,8 +33,7 @@ TEST_CASE("SMoES transfers: sets of devices in plain words") {
     transfer_tally one;
     for (index_t j = 0; j < 4; ++j)
       if (index_t const e = ids.at(t, j); e != no_expert) {
-        used.insert(device.at(0, e)), ++one.slots,
-            ++load[static_cast<std::size_t>(device.at(0, e))];
+        used.insert(device.at(0, e)), ++one.slots, ++load[static_cast<std::size_t>(device.at(0, e))];
         one.off_home += device.at(0, e) != home.at(0, t);
       }
     one.tokens = !used.empty(), one.span = used.size() > 1;
@@ -67,8 +65,7 @@ TEST_CASE("SMoES transfers: uniform routing meets the closed forms; one device i
     table<index_t> device(1, experts), home(1, tokens);
     place_in_order({}, Q, device.row());
     homes_in_runs(Q, home.row());
-    auto const r = transfers(ids.seen(), row_view<index_t const>(device.row()),
-                             row_view<index_t const>(home.row()));
+    auto const r = transfers(ids.seen(), row_view<index_t const>(device.row()), row_view<index_t const>(home.row()));
     CHECK(std::fabs(r.r_any() - uniform_r_any(experts, k, Q)) < .01);
     CHECK(std::fabs(r.r_slot() - uniform_r_slot(Q)) < .01);
     CHECK(std::fabs(r.r_span() - uniform_r_span(experts, k, Q)) < .01);
@@ -85,10 +82,8 @@ TEST_CASE("SMoES transfers: experts permuted inside a device change nothing") {
   place_in_order({}, 2, device.row());
   homes_in_runs(2, home.row());
   for (index_t& e : moved.values) e = e / 4 * 4 + (e + 1) % 4;
-  auto const a = transfers(ids.seen(), row_view<index_t const>(device.row()),
-                           row_view<index_t const>(home.row()));
-  auto const b = transfers(moved.seen(), row_view<index_t const>(device.row()),
-                           row_view<index_t const>(home.row()));
+  auto const a = transfers(ids.seen(), row_view<index_t const>(device.row()), row_view<index_t const>(home.row()));
+  auto const b = transfers(moved.seen(), row_view<index_t const>(device.row()), row_view<index_t const>(home.row()));
   CHECK((a.any == b.any && a.copies == b.copies && a.span == b.span && a.off_home == b.off_home));
 }
 
@@ -112,14 +107,12 @@ TEST_CASE(
   home_by_modality(by_device.seen(), home_of.row());
   CHECK(home_of.values == std::vector<index_t>{0, 3});
   std::vector<index_t> const modality{1, 0, 1};
-  homes_of_tokens(row_view<index_t const>(modality), row_view<index_t const>(home_of.row()),
-                  home.row());
+  homes_of_tokens(row_view<index_t const>(modality), row_view<index_t const>(home_of.row()), home.row());
   CHECK(home.values == std::vector<index_t>{3, 0, 3});
 }
 
 TEST_CASE("SMoES time: transfer hides behind compute, or adds to it") {
-  link_model const link{
-      .latency = 1e-3, .bandwidth = 1e6, .seconds_per_slot = 1e-4, .overlapped = true};
+  link_model const link{.latency = 1e-3, .bandwidth = 1e6, .seconds_per_slot = 1e-4, .overlapped = true};
   CHECK(link.transfer(2, 3000) == doctest::Approx(5e-3));
   CHECK(link.layer(100, 2, 3000) == doctest::Approx(1e-2));
   CHECK(link.layer(10, 2, 3000) == doctest::Approx(5e-3));

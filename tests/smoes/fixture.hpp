@@ -24,12 +24,9 @@ struct table {
   std::vector<V> values;
   offset_t rows = 0, cols = 0;
   table() = default;
-  table(offset_t r, offset_t c, V fill = V{})
-      : values(static_cast<std::size_t>(r * c), fill), rows(r), cols(c) {}
+  table(offset_t r, offset_t c, V fill = V{}) : values(static_cast<std::size_t>(r * c), fill), rows(r), cols(c) {}
   V& at(offset_t r, offset_t c) { return values[static_cast<std::size_t>(r * cols + c)]; }
-  V const& at(offset_t r, offset_t c) const {
-    return values[static_cast<std::size_t>(r * cols + c)];
-  }
+  V const& at(offset_t r, offset_t c) const { return values[static_cast<std::size_t>(r * cols + c)]; }
   matrix_view<V> view() { return {values.data(), rows, cols}; }
   matrix_view<V const> view() const { return {values.data(), rows, cols}; }
   matrix_view<V const> seen() const { return view(); }
@@ -80,8 +77,7 @@ inline std::vector<std::byte> memory(offset_t bytes) {
 
 template <class V>
 bool same_bits(std::vector<V> const& a, std::vector<V> const& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(V)) == 0);
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(V)) == 0);
 }
 
 // f(executor) gives a vector; every way to run must give the same bits.

@@ -40,20 +40,16 @@ TEST_CASE("SMoES Gaussian score: doubling every dimension changes nothing (tau =
   for (index_t m = 0; m < 3; ++m)
     for (offset_t d = 0; d < 8; ++d) {
       if (d < 4) narrow.mean.at(m, d) = n.normal(), narrow.variance.at(m, d) = .5 + n.unit();
-      twice.mean.at(m, d) = narrow.mean.at(m, d % 4),
-                       twice.variance.at(m, d) = narrow.variance.at(m, d % 4);
+      twice.mean.at(m, d) = narrow.mean.at(m, d % 4), twice.variance.at(m, d) = narrow.variance.at(m, d % 4);
     }
   for (offset_t t = 0; t < 10; ++t)
     for (offset_t d = 0; d < 8; ++d) xx.at(t, d) = x.at(t, d % 4);
   auto const a = score(serial{}, x, narrow), b = score(serial{}, xx, twice);
-  for (std::size_t i = 0; i < a.values.size(); ++i)
-    CHECK(a.values[i] == doctest::Approx(b.values[i]).epsilon(1e-12));
-  for (offset_t t = 0; t < 10; ++t)
-    CHECK(a.at(t, 0) + a.at(t, 1) + a.at(t, 2) == doctest::Approx(1.));
+  for (std::size_t i = 0; i < a.values.size(); ++i) CHECK(a.values[i] == doctest::Approx(b.values[i]).epsilon(1e-12));
+  for (offset_t t = 0; t < 10; ++t) CHECK(a.at(t, 0) + a.at(t, 1) + a.at(t, 2) == doctest::Approx(1.));
 }
 
-TEST_CASE(
-    "SMoES Gaussian score: until a modality was seen, the label stands in; without labels, even") {
+TEST_CASE("SMoES Gaussian score: until a modality was seen, the label stands in; without labels, even") {
   gaussian_state<float> s(2, 3);
   s.known.at(0, 0) = 1;
   auto const x = numbers(14).normals<float>(4, 3);
@@ -77,8 +73,7 @@ TEST_CASE("SMoES Gaussian: every group the same bits; bad parameters are named")
   });
   gaussian_state<double> s(2, 7);
   table<wide_sum> const m(2, moment_columns(7));
-  CHECK(try_update_gaussians(serial{}, gaussian_ema{.beta = 1}, m.seen(), s.view(), {}).code ==
-        errc::bad_value);
-  CHECK(try_update_gaussians(serial{}, gaussian_ema{}, table<wide_sum>(2, 3).seen(), s.view(), {})
-            .code == errc::bad_shape);
+  CHECK(try_update_gaussians(serial{}, gaussian_ema{.beta = 1}, m.seen(), s.view(), {}).code == errc::bad_value);
+  CHECK(try_update_gaussians(serial{}, gaussian_ema{}, table<wide_sum>(2, 3).seen(), s.view(), {}).code ==
+        errc::bad_shape);
 }

@@ -19,8 +19,7 @@ TEST_CASE(
       for (offset_t d = 0; d < width; ++d) {
         double n = 0, sum = 0, squares = 0;
         for (offset_t t = 0; t < 40; ++t)
-          if (label[static_cast<std::size_t>(t)] == m)
-            n += 1, sum += x.at(t, d), squares += x.at(t, d) * x.at(t, d);
+          if (label[static_cast<std::size_t>(t)] == m) n += 1, sum += x.at(t, d), squares += x.at(t, d) * x.at(t, d);
         if (n == 0) {
           CHECK(s.mean.at(m, d) == before.mean.at(m, d));
           CHECK(s.variance.at(m, d) == before.variance.at(m, d));
@@ -30,14 +29,12 @@ TEST_CASE(
         mean.at(m, d) = keep * mean.at(m, d) + (1 - keep) * sum / n;
         square.at(m, d) = keep * square.at(m, d) + (1 - keep) * squares / n;
         CHECK(s.mean.at(m, d) == doctest::Approx(mean.at(m, d)).epsilon(1e-12));
-        CHECK(s.variance.at(m, d) ==
-              doctest::Approx(square.at(m, d) - mean.at(m, d) * mean.at(m, d)).epsilon(1e-10));
+        CHECK(s.variance.at(m, d) == doctest::Approx(square.at(m, d) - mean.at(m, d) * mean.at(m, d)).epsilon(1e-10));
       }
   }
 }
 
-TEST_CASE(
-    "SMoES Gaussian moments: any split over shards and micro-batches merges to the same bits") {
+TEST_CASE("SMoES Gaussian moments: any split over shards and micro-batches merges to the same bits") {
   auto const x = numbers(7).normals<float>(700, 5, 30);
   auto const label = labels(700, 2, 8);
   auto const whole = moments_of(serial{}, x, label, 2);
@@ -59,8 +56,8 @@ TEST_CASE("SMoES Gaussian moments: soft weights count by score; hard scores are 
   fill_hard_scores(row_view<index_t const>(label), hard.view());
   auto const by_score = [&](table<double> const& u) {
     table<wide_sum> m(2, moment_columns(4));
-    gaussian_moments(serial{}, gauss_weight::soft, x.seen(), {}, modality_scores<double>(u.seen()),
-                     {}, m.view(), memory(gaussian_moments_workspace_bytes(serial{}, 60, 4, 2)));
+    gaussian_moments(serial{}, gauss_weight::soft, x.seen(), {}, modality_scores<double>(u.seen()), {}, m.view(),
+                     memory(gaussian_moments_workspace_bytes(serial{}, 60, 4, 2)));
     return m;
   };
   CHECK(same_bits(by_score(hard).values, moments_of(serial{}, x, label, 2).values));

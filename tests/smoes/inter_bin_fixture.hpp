@@ -14,16 +14,13 @@ struct mi_data {
   table<V> logits, p, scores;  // scores: tokens x 1 (u) or x modalities
   table<index_t> sample, bin;
 
-  mi_data(unsigned seed, offset_t samples_, offset_t each, index_t experts_, index_t bins_,
-          index_t modalities_ = 2)
+  mi_data(unsigned seed, offset_t samples_, offset_t each, index_t experts_, index_t bins_, index_t modalities_ = 2)
       : experts(experts_), bins(bins_), modalities(modalities_), samples(samples_) {
     numbers n(seed);
     logits = n.normals<V>(samples * each, experts);
     p = softmax_rows(logits);
-    if (modalities == 2)
-      scores = n.units<V>(samples * each, 1);
-    else
-      scores = softmax_rows(n.normals<V>(samples * each, modalities));
+    if (modalities == 2) scores = n.units<V>(samples * each, 1);
+    else scores = softmax_rows(n.normals<V>(samples * each, modalities));
     sample = table<index_t>(1, samples * each), bin = table<index_t>(1, experts);
     for (offset_t t = 0; t < sample.cols; ++t) sample.at(0, t) = static_cast<index_t>(t / each);
     for (index_t e = 0; e < experts; ++e) bin.at(0, e) = e % bins;
@@ -49,12 +46,11 @@ struct mi_result {
 };
 template <class X, class V>
 mi_result<V> inter_bin_of(X const& x, inter_bin_term const& term, bin_batch<V> const& in) {
-  mi_result<V> r{0, table<double>(1, in.samples), table<std::uint8_t>(1, in.samples),
-                 table<std::int64_t>(1, 3, 99), table<V>(in.p.rows, in.p.cols, V(99))};
-  r.loss = inter_bin(
-      x, term, in, r.value.row(), r.kept.row(), r.totals.row(), r.d_logits.view(),
-      memory(inter_bin_workspace_bytes<V>(x, term, in.p.rows, static_cast<index_t>(in.p.cols),
-                                          in.modality.count(), in.samples)));
+  mi_result<V> r{0, table<double>(1, in.samples), table<std::uint8_t>(1, in.samples), table<std::int64_t>(1, 3, 99),
+                 table<V>(in.p.rows, in.p.cols, V(99))};
+  r.loss = inter_bin(x, term, in, r.value.row(), r.kept.row(), r.totals.row(), r.d_logits.view(),
+                     memory(inter_bin_workspace_bytes<V>(x, term, in.p.rows, static_cast<index_t>(in.p.cols),
+                                                         in.modality.count(), in.samples)));
   return r;
 }
 
@@ -66,9 +62,8 @@ bool shares_of(mi_data<V> const& d, table<V> const& p, offset_t b, double least,
   for (offset_t t = 0; t < d.tokens(); ++t) {
     if (d.sample.at(0, t) != b) continue;
     for (index_t m = 0; m < d.modalities; ++m) {
-      double const M = d.scores.cols == 1
-                           ? (m == 1 ? double(d.scores.at(t, 0)) : 1 - double(d.scores.at(t, 0)))
-                           : double(d.scores.at(t, m));
+      double const M = d.scores.cols == 1 ? (m == 1 ? double(d.scores.at(t, 0)) : 1 - double(d.scores.at(t, 0)))
+                                          : double(d.scores.at(t, m));
       mass[static_cast<std::size_t>(m)] += M;
       for (index_t e = 0; e < d.experts; ++e) w.at(m, d.bin.at(0, e)) += M * double(p.at(t, e));
     }
@@ -95,8 +90,7 @@ inline double mutual_information(table<double> const& w) {
 }
 inline double symmetric_kl(table<double> const& w) {
   double d = 0;
-  for (offset_t i = 0; i < w.cols; ++i)
-    d += (w.at(1, i) - w.at(0, i)) * std::log(w.at(1, i) / w.at(0, i));
+  for (offset_t i = 0; i < w.cols; ++i) d += (w.at(1, i) - w.at(0, i)) * std::log(w.at(1, i) / w.at(0, i));
   return d;
 }
 template <class V, class Loss>

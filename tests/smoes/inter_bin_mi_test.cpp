@@ -21,8 +21,7 @@ TEST_CASE("SMoES MI: definition, closed form and plain loops agree, for two and 
         CHECK(of_m == doctest::Approx(1. / modalities).epsilon(1e-12));
       }
     }
-    CHECK(closed.loss ==
-          doctest::Approx(-.3 * mean_loss(d, d.p, mutual_information)).epsilon(1e-10));
+    CHECK(closed.loss == doctest::Approx(-.3 * mean_loss(d, d.p, mutual_information)).epsilon(1e-10));
     CHECK(same_bits(closed.d_logits.values, defined.d_logits.values));
   }
 }
@@ -57,8 +56,7 @@ TEST_CASE("SMoES MI: gradient for sigmoid gates, whose scores are divided by the
   auto term = inter_bin_mi(3, 1);
   term.gate = gate_form::sigmoid;
   auto const r = inter_bin_of(serial{}, term, d.batch());
-  CHECK(r.loss ==
-        doctest::Approx(-mean_loss(d, normalized(d.logits), mutual_information)).epsilon(1e-9));
+  CHECK(r.loss == doctest::Approx(-mean_loss(d, normalized(d.logits), mutual_information)).epsilon(1e-9));
   CHECK(gradient_error(d.logits, r.d_logits, [&](table<double> const& z) {
           return -mean_loss(d, normalized(z), mutual_information);
         }) < 1e-6);
@@ -76,14 +74,12 @@ TEST_CASE(
     d.scores.at(t, 0) = t % 2 == 0 ? 0. : 1.;
     for (index_t e = 0; e < 8; ++e) d.p.at(t, e) = d.bin.at(0, e) == (t % 2 == 0 ? 1 : 3) ? .5 : 0.;
   }
-  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss ==
-        doctest::Approx(-std::log(2.)).epsilon(1e-12));
+  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss == doctest::Approx(-std::log(2.)).epsilon(1e-12));
 
   mi_data<double> e(5, 3, 10, 8, 4);
   double const before = inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss;
   for (index_t& b : e.bin.values) b = (b + 1) % 4;
-  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss ==
-        doctest::Approx(before).epsilon(1e-12));
+  CHECK(inter_bin_of(serial{}, inter_bin_mi(4, 1), e.batch()).loss == doctest::Approx(before).epsilon(1e-12));
 }
 
 TEST_CASE("SMoES MI: every step down the gradient raises the Jensen-Shannon divergence") {
@@ -92,8 +88,7 @@ TEST_CASE("SMoES MI: every step down the gradient raises the Jensen-Shannon dive
   double last = first;
   for (int step = 0; step < 50; ++step) {
     auto const r = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch());
-    for (std::size_t i = 0; i < d.logits.values.size(); ++i)
-      d.logits.values[i] -= 10 * r.d_logits.values[i];
+    for (std::size_t i = 0; i < d.logits.values.size(); ++i) d.logits.values[i] -= 10 * r.d_logits.values[i];
     d.p = softmax_rows(d.logits);
     double const now = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch()).loss;
     CHECK(now < last);
@@ -133,8 +128,7 @@ TEST_CASE(
   for (offset_t t = 0, to = 0; t < 10; ++t) {
     if (t == 3) continue;
     for (index_t e = 0; e < 6; ++e) shorter.p.at(to, e) = longer.p.at(t, e);
-    shorter.scores.at(to, 0) = longer.scores.at(t, 0),
-                          shorter.sample.at(0, to++) = longer.sample.at(0, t);
+    shorter.scores.at(to, 0) = longer.scores.at(t, 0), shorter.sample.at(0, to++) = longer.sample.at(0, t);
   }
   auto padded = longer.batch();
   valid.resize(10);
@@ -201,8 +195,7 @@ TEST_CASE("SMoES MI: many experts side by side give the bits of one lane") {
             table<std::int64_t> totals(1, 3);
             auto const term = inter_bin_mi(8, .3);
             inter_bin(x, term, in, value.row(), kept.row(), totals.row(), gradient.view(),
-                      memory(inter_bin_workspace_bytes<float>(x, term, d.tokens(), experts,
-                                                              modalities, 3)),
+                      memory(inter_bin_workspace_bytes<float>(x, term, d.tokens(), experts, modalities, 3)),
                       accumulate);
             CHECK(kept.at(0, 2) == (modalities == 3));
             auto out = gradient.values;
@@ -222,8 +215,7 @@ TEST_CASE("SMoES MI: float follows double") {
   mi_data<double> wide(12, 3, 30, 16, 4);
   wide.bin = d.bin;
   for (std::size_t i = 0; i < d.p.values.size(); ++i) wide.p.values[i] = double(d.p.values[i]);
-  for (std::size_t i = 0; i < d.scores.values.size(); ++i)
-    wide.scores.values[i] = double(d.scores.values[i]);
+  for (std::size_t i = 0; i < d.scores.values.size(); ++i) wide.scores.values[i] = double(d.scores.values[i]);
   auto const a = inter_bin_of(serial{}, inter_bin_mi(4, 1), d.batch());
   auto const b = inter_bin_of(serial{}, inter_bin_mi(4, 1), wide.batch());
   CHECK(a.loss == doctest::Approx(b.loss).epsilon(1e-5));
@@ -235,9 +227,7 @@ TEST_CASE("SMoES MI: what does not fit is named") {
   mi_data<double> const d(13, 2, 5, 6, 2);
   auto in = d.batch();
   in.bin_of_expert = {};
-  CHECK(
-      try_inter_bin(serial{}, inter_bin_mi(2, 1), in, {}, {}, {}, matrix_view<double>{}, {}).code ==
-      errc::bad_shape);
+  CHECK(try_inter_bin(serial{}, inter_bin_mi(2, 1), in, {}, {}, {}, matrix_view<double>{}, {}).code == errc::bad_shape);
   CHECK(inter_bin_mi(7, 1).validate(6).code == errc::bad_value);
   CHECK(inter_bin_kl(2, 1, 2, 1).validate(6).code == errc::bad_value);
 }

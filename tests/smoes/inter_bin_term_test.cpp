@@ -14,9 +14,8 @@ TEST_CASE("SMoES inter-bin KL: value and gradient below, inside and above its ba
     };
     auto const r = inter_bin_of(serial{}, inter_bin_kl(4, 2, low, high), d.batch());
     CHECK(r.loss == doctest::Approx(2 * mean_loss(d, d.p, loss)).epsilon(1e-9));
-    CHECK(gradient_error(d.logits, r.d_logits, [&](table<double> const& z) {
-            return 2 * mean_loss(d, softmax_rows(z), loss);
-          }) < 1e-6);
+    CHECK(gradient_error(d.logits, r.d_logits,
+                         [&](table<double> const& z) { return 2 * mean_loss(d, softmax_rows(z), loss); }) < 1e-6);
   }
 }
 
@@ -32,8 +31,7 @@ TEST_CASE("SMAR: every expert a bin, the whole batch one sample, hard scores, a 
   CHECK(inside.value.at(0, 0) == doctest::Approx(now).epsilon(1e-9));
   CHECK(inside.loss == 0.);
   for (double const g : inside.d_logits.values) CHECK(g == 0.);
-  CHECK(inter_bin_of(serial{}, smar(1, now * 2, now * 3), in).loss ==
-        doctest::Approx(now).epsilon(1e-9));
+  CHECK(inter_bin_of(serial{}, smar(1, now * 2, now * 3), in).loss == doctest::Approx(now).epsilon(1e-9));
   auto const above = inter_bin_of(serial{}, smar(1, now * .2, now * .25), in);
   CHECK(above.loss == doctest::Approx(now * .75).epsilon(1e-9));
   CHECK(gradient_error(d.logits, above.d_logits, [&](table<double> const& z) {

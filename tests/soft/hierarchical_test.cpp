@@ -11,11 +11,16 @@ TEST_CASE("S134 Mamba HoME: groups do not meet at level 1, padding takes no part
   hierarchical_soft const how{.group = 4, .slots = 2};
   auto x = normal_numbers(10 * 3, 1);  // groups of 4, 4 and 2
   std::vector<double> means(9), vectors(18), a(20), slots(18), y(30);
-  auto const c = [](std::vector<double>& v, offset_t rows, offset_t cols) { return matrix_view<double const>{v.data(), rows, cols}; };
-  auto const m = [](std::vector<double>& v, offset_t rows, offset_t cols) { return matrix_view<double>{v.data(), rows, cols}; };
+  auto const c = [](std::vector<double>& v, offset_t rows, offset_t cols) {
+    return matrix_view<double const>{v.data(), rows, cols};
+  };
+  auto const m = [](std::vector<double>& v, offset_t rows, offset_t cols) {
+    return matrix_view<double>{v.data(), rows, cols};
+  };
   auto const layer = [&] {
     REQUIRE(try_group_means(serial{}, how, c(x, 10, 3), m(means, 3, 3)).ok());
-    for (std::size_t i = 0; i < 18; ++i) vectors[i] = means[i / 6 * 3 + i % 3] * (i / 3 % 2 == 0 ? 1 : -.5) + .1 * static_cast<double>(i % 3);
+    for (std::size_t i = 0; i < 18; ++i)
+      vectors[i] = means[i / 6 * 3 + i % 3] * (i / 3 % 2 == 0 ? 1 : -.5) + .1 * static_cast<double>(i % 3);
     REQUIRE(try_group_assignment(serial{}, how, c(x, 10, 3), c(vectors, 6, 3), m(a, 10, 2)).ok());
     REQUIRE(try_group_slots(serial{}, how, c(a, 10, 2), c(x, 10, 3), m(slots, 6, 3)).ok());
     REQUIRE(try_group_combine(serial{}, how, c(a, 10, 2), c(slots, 6, 3), m(y, 10, 3)).ok());
@@ -26,7 +31,8 @@ TEST_CASE("S134 Mamba HoME: groups do not meet at level 1, padding takes no part
   for (std::size_t s = 0; s < 6; ++s)
     for (std::size_t i = 0; i < 3; ++i) {
       double sum = 0;
-      for (std::size_t t = s / 2 * 4; t < std::min<std::size_t>(10, s / 2 * 4 + 4); ++t) sum += a[2 * t + s % 2] * x[3 * t + i];
+      for (std::size_t t = s / 2 * 4; t < std::min<std::size_t>(10, s / 2 * 4 + 4); ++t)
+        sum += a[2 * t + s % 2] * x[3 * t + i];
       CHECK(slots[3 * s + i] == doctest::Approx(sum).epsilon(1e-12));
     }
   auto const before = y;

@@ -9,8 +9,8 @@ TEST_CASE("S088 slot logits: plain dots, and cosines that ignore the lengths") {
   auto x = normal_numbers(6, 1), phi = normal_numbers(12, 2);
   std::vector<double> out(8), again(8);
   auto const run_it = [&](slot_logits how, std::vector<double>& to) {
-    compute_slot_logits(serial{}, how, matrix_view<double const>{x.data(), 2, 3}, matrix_view<double const>{phi.data(), 3, 4},
-                        matrix_view<double>{to.data(), 2, 4});
+    compute_slot_logits(serial{}, how, matrix_view<double const>{x.data(), 2, 3},
+                        matrix_view<double const>{phi.data(), 3, 4}, matrix_view<double>{to.data(), 2, 4});
   };
   run_it({}, out);
   for (std::size_t t = 0; t < 2; ++t)
@@ -28,6 +28,7 @@ TEST_CASE("S088 slot logits: plain dots, and cosines that ignore the lengths") {
     CHECK(again[i] == doctest::Approx(out[i]).epsilon(1e-12));
     CHECK(std::fabs(out[i]) <= 2.000001);
   }
-  CHECK(!try_slot_logits(serial{}, cosine, matrix_view<double const>{x.data(), 2, 3}, matrix_view<double const>{phi.data(), 4, 3},
-                         matrix_view<double>{out.data(), 2, 3}).ok());
+  CHECK(!try_slot_logits(serial{}, cosine, matrix_view<double const>{x.data(), 2, 3},
+                         matrix_view<double const>{phi.data(), 4, 3}, matrix_view<double>{out.data(), 2, 3})
+             .ok());
 }

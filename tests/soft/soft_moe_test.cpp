@@ -55,7 +55,8 @@ TEST_CASE("S088 S134 soft MoE: dispatch columns and combine rows sum to 1; permu
     for (std::size_t i = 0; i < 5; ++i) turned.x[5 * ((t + 3) % 7) + i] = l.x[5 * t + i];
   turned.forward(serial{});
   for (std::size_t t = 0; t < 7; ++t)
-    for (std::size_t i = 0; i < 5; ++i) CHECK(turned.y[5 * ((t + 3) % 7) + i] == doctest::Approx(l.y[5 * t + i]).epsilon(1e-12));
+    for (std::size_t i = 0; i < 5; ++i)
+      CHECK(turned.y[5 * ((t + 3) % 7) + i] == doctest::Approx(l.y[5 * t + i]).epsilon(1e-12));
 }
 
 TEST_CASE("S088 soft MoE: gradients of x and phi by finite differences, plain and normalized") {
@@ -68,10 +69,12 @@ TEST_CASE("S088 soft MoE: gradients of x and phi by finite differences, plain an
     std::vector<double> d_out, d_logits, d_x(35), d_phi(20);
     auto const c = [&](std::vector<double>& v, offset_t r, offset_t k) { return layer::as_const(l.view(v, r, k)); };
     matrix_view<double const> const dy{d_y.data(), 7, 5};
-    soft_combine_backward(serial{}, c(l.combine, 7, 4), c(l.out_slots, 4, 5), dy, l.view(d_out, 4, 5), l.view(d_logits, 7, 4));
+    soft_combine_backward(serial{}, c(l.combine, 7, 4), c(l.out_slots, 4, 5), dy, l.view(d_out, 4, 5),
+                          l.view(d_logits, 7, 4));
     for (std::size_t s = 0; s < 4; ++s)
       for (std::size_t i = 0; i < 5; ++i) d_out[5 * s + i] *= l.m[s];
-    soft_slots_backward(serial{}, c(l.dispatch, 7, 4), c(l.x, 7, 5), c(d_out, 4, 5), l.view(d_x, 7, 5), l.view(d_logits, 7, 4));
+    soft_slots_backward(serial{}, c(l.dispatch, 7, 4), c(l.x, 7, 5), c(d_out, 4, 5), l.view(d_x, 7, 5),
+                        l.view(d_logits, 7, 4));
     slot_logits_backward(serial{}, l.how, c(l.x, 7, 5), c(l.phi, 5, 4), c(l.logits, 7, 4), c(d_logits, 7, 4),
                          l.view(d_x, 7, 5), l.view(d_phi, 5, 4));
     auto const check = [&](std::vector<double>& p, std::vector<double> const& found) {
@@ -111,6 +114,7 @@ TEST_CASE("P9 S088 soft MoE: padding mixes into no slot; lane groups agree; shap
   l.forward(lockstep{.lanes = 32}, valid);
   CHECK(same_bits(l.y, serial_y));
   std::vector<double> small(6);
-  CHECK(!try_soft_slots(serial{}, matrix_view<double const>{l.dispatch.data(), 7, 4}, matrix_view<double const>{l.x.data(), 6, 5},
-                        matrix_view<double>{small.data(), 4, 5}).ok());
+  CHECK(!try_soft_slots(serial{}, matrix_view<double const>{l.dispatch.data(), 7, 4},
+                        matrix_view<double const>{l.x.data(), 6, 5}, matrix_view<double>{small.data(), 4, 5})
+             .ok());
 }

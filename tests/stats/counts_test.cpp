@@ -32,20 +32,24 @@ TEST_CASE("promise P10: counts sum to the valid choices, merge over shards, on e
   for (std::size_t t = 0; t < valid.size(); t += 7) valid[t] = 0;
   counts_t plain(16), all(16), parts(16);
   for (offset_t i = 0; i < T * k; ++i)
-    if (auto const e = ids[static_cast<std::size_t>(i)]; e >= 0 && e < 16 && valid[static_cast<std::size_t>(i / k)] != 0)
+    if (auto const e = ids[static_cast<std::size_t>(i)];
+        e >= 0 && e < 16 && valid[static_cast<std::size_t>(i / k)] != 0)
       ++plain[static_cast<std::size_t>(e)];
   matrix_view<index_t const> const m(ids.data(), T, k);
   count_choices(serial{}, m, row_view<std::uint8_t const>(valid), row_view<std::int64_t>(all), memory());
   CHECK(all == plain);
-  count_choices(threads{3}, m.middle_rows(0, 1000), row_view<std::uint8_t const>(valid.data(), 1000), row_view<std::int64_t>(parts), memory());
+  count_choices(threads{3}, m.middle_rows(0, 1000), row_view<std::uint8_t const>(valid.data(), 1000),
+                row_view<std::int64_t>(parts), memory());
   count_choices(lockstep{4}, m.middle_rows(1000, T - 1000), row_view<std::uint8_t const>(valid.data() + 1000, T - 1000),
                 row_view<std::int64_t>(parts), memory());
   CHECK(parts == plain);
   std::vector<std::uint8_t> const bytes{0, 3, 255, 3, 200, 1};
   counts_t few(4);
-  count_choices(serial{}, matrix_view<std::uint8_t const>(bytes.data(), 3, 2), {}, row_view<std::int64_t>(few), memory());
+  count_choices(serial{}, matrix_view<std::uint8_t const>(bytes.data(), 3, 2), {}, row_view<std::int64_t>(few),
+                memory());
   CHECK(few == counts_t{1, 1, 0, 2});
-  count_choices(serial{}, matrix_view<std::uint8_t const>(bytes.data(), 0, 2), {}, row_view<std::int64_t>(few), memory());
+  count_choices(serial{}, matrix_view<std::uint8_t const>(bytes.data(), 0, 2), {}, row_view<std::int64_t>(few),
+                memory());
   CHECK(few == counts_t{1, 1, 0, 2});
 }
 

@@ -28,7 +28,8 @@ TEST_CASE("token sums: every token once, added to what is there, for one chunk a
       std::vector<std::int64_t> into(5, 7);
       auto const bytes = token_sums_workspace_bytes<std::int64_t>(x, tokens, 5, 0);
       std::vector<std::byte> space(static_cast<std::size_t>(bytes), std::byte{0xAA});
-      CHECK(try_sum_over_tokens<std::int64_t>(x, tokens, row_view<std::int64_t>(into), squares{}, workspace(space)).ok());
+      CHECK(
+          try_sum_over_tokens<std::int64_t>(x, tokens, row_view<std::int64_t>(into), squares{}, workspace(space)).ok());
       return into;
     };
     CHECK(sum(serial{}) == wanted);
@@ -36,5 +37,6 @@ TEST_CASE("token sums: every token once, added to what is there, for one chunk a
     CHECK(sum(lockstep{.lanes = 4}) == wanted);
   }
   std::vector<std::int64_t> into(5);
-  CHECK(try_sum_over_tokens<std::int64_t>(serial{}, 1000, row_view<std::int64_t>(into), squares{}, workspace{}).code == errc::too_small);
+  CHECK(try_sum_over_tokens<std::int64_t>(serial{}, 1000, row_view<std::int64_t>(into), squares{}, workspace{}).code ==
+        errc::too_small);
 }

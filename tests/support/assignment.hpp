@@ -15,9 +15,7 @@ using namespace moeroute;
 // Exact optimum: shortest augmenting paths (Hungarian) on tokens against places, every expert repeated T/E times.
 inline double optimum(std::vector<double> const& s, std::size_t tokens, std::size_t experts) {
   std::size_t const n = tokens, each = tokens / experts;
-  auto const cost = [&](std::size_t i, std::size_t j) {
-    return -s[(i - 1) * experts + (j - 1) / each];
-  };
+  auto const cost = [&](std::size_t i, std::size_t j) { return -s[(i - 1) * experts + (j - 1) / each]; };
   std::vector<double> u(n + 1), v(n + 1);
   std::vector<std::size_t> match(n + 1), way(n + 1);
   for (std::size_t i = 1; i <= n; ++i) {
@@ -37,10 +35,8 @@ inline double optimum(std::vector<double> const& s, std::size_t tokens, std::siz
         if (least[j] < delta) delta = least[j], j1 = j;
       }
       for (std::size_t j = 0; j <= n; ++j) {
-        if (used[j])
-          u[match[j]] += delta, v[j] -= delta;
-        else
-          least[j] -= delta;
+        if (used[j]) u[match[j]] += delta, v[j] -= delta;
+        else least[j] -= delta;
       }
       j0 = j1;
     } while (match[j0] != 0);

@@ -53,8 +53,8 @@ routed<V> run(X const& x, R const& r, batch<V> const& in) {
                 std::vector<V>(static_cast<std::size_t>(tokens * in.logits.cols))};
   auto work = memory(route_workspace_bytes<X, R, V>(x, r, tokens, static_cast<index_t>(in.logits.cols)));
   route(x, r, in,
-        routing_view<index_t, V>{{out.ids.data(), tokens, k}, {out.weights.data(), tokens, k},
-                                 {out.scores.data(), tokens, in.logits.cols}},
+        routing_view<index_t, V>{
+            {out.ids.data(), tokens, k}, {out.weights.data(), tokens, k}, {out.scores.data(), tokens, in.logits.cols}},
         workspace(work));
   return out;
 }
@@ -88,9 +88,7 @@ inline std::vector<double> normal_numbers(std::size_t n, unsigned seed, double s
   for (auto& v : x) v = d(random);
   return x;
 }
-inline std::vector<float> narrow(std::vector<double> const& x) {
-  return std::vector<float>(x.begin(), x.end());
-}
+inline std::vector<float> narrow(std::vector<double> const& x) { return std::vector<float>(x.begin(), x.end()); }
 
 template <class R, class V>
 std::vector<V> gradient(R const& r, batch<V> const& in, std::vector<index_t> const& ids, std::vector<V> const& d) {

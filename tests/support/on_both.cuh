@@ -23,10 +23,10 @@ std::vector<T> some_logits(offset_t tokens, index_t experts, std::uint64_t seed)
     for (index_t e = 0; e < experts; ++e) {
       float const u = d.uniform(t, e);
       float z = math::log(u / (1 - u));
-      if (t % 8 == 1) z = static_cast<float>(static_cast<int>(4 * u));             // ties
-      if (t % 8 == 2) z = .25f;                                                    // constant
-      if (t % 8 == 3) z = odd[static_cast<int>(8 * u)];                            // anything
-      if (t % 8 == 4) z = e % 37 == 5 ? z : -infinity<float>;                      // nearly all closed
+      if (t % 8 == 1) z = static_cast<float>(static_cast<int>(4 * u));  // ties
+      if (t % 8 == 2) z = .25f;                                         // constant
+      if (t % 8 == 3) z = odd[static_cast<int>(8 * u)];                 // anything
+      if (t % 8 == 4) z = e % 37 == 5 ? z : -infinity<float>;           // nearly all closed
       if (t % 8 == 5) z = u < .3f ? not_a_number<float> : z;
       if (t % 32 == 6) z = -infinity<float>;
       if (t % 32 == 14) z = not_a_number<float>;
@@ -65,11 +65,13 @@ answer on_one_lane(R const& r, std::vector<T> const& logits, offset_t tokens, in
   batch<T> const in{.logits = {logits.data(), tokens, experts}, .nan = nan};
   std::vector<std::byte> memory(static_cast<std::size_t>(route_workspace_bytes<serial, R, T>({}, r, tokens, experts)));
   route(serial{}, r, in,
-        routing_view<>{{a.ids.data(), tokens, columns}, {a.weights.data(), tokens, columns}, {a.scores.data(), tokens, experts}},
+        routing_view<>{
+            {a.ids.data(), tokens, columns}, {a.weights.data(), tokens, columns}, {a.scores.data(), tokens, experts}},
         workspace(memory));
-  if constexpr (WithGradient) route_backward(serial{}, r, in, matrix_view<index_t const>{a.ids.data(), tokens, columns},
-                 matrix_view<float const>{a.weights.data(), tokens, columns},
-                 matrix_view<float>{a.d_logits.data(), tokens, experts}, workspace(memory));
+  if constexpr (WithGradient)
+    route_backward(serial{}, r, in, matrix_view<index_t const>{a.ids.data(), tokens, columns},
+                   matrix_view<float const>{a.weights.data(), tokens, columns},
+                   matrix_view<float>{a.d_logits.data(), tokens, experts}, workspace(memory));
   return a;
 }
 
@@ -79,15 +81,18 @@ answer on_device(on_cuda x, R const& r, std::vector<T> const& logits, offset_t t
   device_array<T> const z(logits);
   device_array<index_t> const ids(n * k);
   device_array<float> const weights(n * k), scores(logits.size()), d_logits(logits.size());
-  device_array<std::byte> const memory(static_cast<std::size_t>(route_workspace_bytes<on_cuda, R, T>(x, r, tokens, experts)));
+  device_array<std::byte> const memory(
+      static_cast<std::size_t>(route_workspace_bytes<on_cuda, R, T>(x, r, tokens, experts)));
   auto const columns = static_cast<offset_t>(k);
   batch<T> const in{.logits = {z.data(), tokens, experts}, .nan = nan};
   route(x, r, in,
-        routing_view<>{{ids.data(), tokens, columns}, {weights.data(), tokens, columns}, {scores.data(), tokens, experts}},
+        routing_view<>{
+            {ids.data(), tokens, columns}, {weights.data(), tokens, columns}, {scores.data(), tokens, experts}},
         workspace(memory));
-  if constexpr (WithGradient) route_backward(x, r, in, matrix_view<index_t const>{ids.data(), tokens, columns},
-                 matrix_view<float const>{weights.data(), tokens, columns},
-                 matrix_view<float>{d_logits.data(), tokens, experts}, workspace(memory));
+  if constexpr (WithGradient)
+    route_backward(x, r, in, matrix_view<index_t const>{ids.data(), tokens, columns},
+                   matrix_view<float const>{weights.data(), tokens, columns},
+                   matrix_view<float>{d_logits.data(), tokens, experts}, workspace(memory));
   check(cudaStreamSynchronize(x.stream), "cudaStreamSynchronize");
   CHECK(ids.bands_whole());
   CHECK(weights.bands_whole());

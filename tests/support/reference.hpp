@@ -51,7 +51,8 @@ inline row limit_groups(row key, int groups, int top, int n, double closed = -in
   std::size_t const width = key.size() / static_cast<std::size_t>(groups);
   row score;
   for (std::size_t q = 0; q < static_cast<std::size_t>(groups); ++q) {
-    row part(key.begin() + static_cast<std::ptrdiff_t>(q * width), key.begin() + static_cast<std::ptrdiff_t>((q + 1) * width));
+    row part(key.begin() + static_cast<std::ptrdiff_t>(q * width),
+             key.begin() + static_cast<std::ptrdiff_t>((q + 1) * width));
     std::vector<int> const best = order(part);
     double sum = 0;
     for (int i = 0; i < n; ++i) sum += closed_if_nan(part[static_cast<std::size_t>(best[static_cast<std::size_t>(i)])]);

@@ -29,22 +29,20 @@ bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
 
 // Outputs and workspace start as garbage. T x E logits in row-major order; `in` may carry the other views.
 template <class X, class R, class T, class W = moeroute::compute_t<T>>
-routed<W> route(X const& x, R const& r, std::vector<T> const& logits, offset_t experts,
-                moeroute::batch<T> in = {}) {
+routed<W> route(X const& x, R const& r, std::vector<T> const& logits, offset_t experts, moeroute::batch<T> in = {}) {
   offset_t const tokens = experts == 0 ? 0 : static_cast<offset_t>(logits.size()) / experts;
   index_t const k = r.select.experts_per_token();
   in.logits = {logits.data(), tokens, experts};
   routed<W> out{std::vector<index_t>(static_cast<std::size_t>(tokens * k), 123456789),
-                std::vector<W>(static_cast<std::size_t>(tokens * k), W(-7)),
-                std::vector<W>(logits.size(), W(-7)), k};
+                std::vector<W>(static_cast<std::size_t>(tokens * k), W(-7)), std::vector<W>(logits.size(), W(-7)), k};
   std::vector<std::byte> space(
       static_cast<std::size_t>(moeroute::route_workspace_bytes<X, R, T>(x, r, tokens, static_cast<index_t>(experts))),
       std::byte{0xff});
-  moeroute::route(x, r, in,
-                  moeroute::routing_view<index_t, W>{{out.ids.data(), tokens, k},
-                                                     {out.weights.data(), tokens, k},
-                                                     {out.scores.data(), tokens, experts}},
-                  moeroute::workspace(space));
+  moeroute::route(
+      x, r, in,
+      moeroute::routing_view<index_t, W>{
+          {out.ids.data(), tokens, k}, {out.weights.data(), tokens, k}, {out.scores.data(), tokens, experts}},
+      moeroute::workspace(space));
   return out;
 }
 

@@ -15,8 +15,14 @@ struct travel {
   std::vector<double> weights, x;
   plan_arrays<> plan;
 
-  travel(moeroute::offset_t t, moeroute::offset_t choices, int e, moeroute::offset_t d, moeroute::plan_options o = {}, unsigned seed = 1)
-      : tokens(t), k(choices), width(d), rows(moeroute::plan_rows_bound(t * choices, e, o.align)), experts(e), plan(t * choices, e, rows) {
+  travel(moeroute::offset_t t, moeroute::offset_t choices, int e, moeroute::offset_t d, moeroute::plan_options o = {},
+         unsigned seed = 1)
+      : tokens(t),
+        k(choices),
+        width(d),
+        rows(moeroute::plan_rows_bound(t * choices, e, o.align)),
+        experts(e),
+        plan(t * choices, e, rows) {
     auto const next = [&] { return (seed = seed * 1664525u + 1013904223u) >> 8; };
     auto const real = [&] { return static_cast<double>(static_cast<float>(next() % 4096) / 1024.f - 2.f); };
     for (moeroute::offset_t i = 0; i < t * choices; ++i) {
@@ -25,11 +31,16 @@ struct travel {
     }
     for (moeroute::offset_t i = 0; i < t * d; ++i) x.push_back(real());
     auto w = poisoned<std::byte>(moeroute::plan_workspace_bytes(moeroute::serial{}, e));
-    moeroute::make_plan(moeroute::serial{}, moeroute::choices_view<>{.ids = {ids.data(), t, choices}}, e, o, plan.view, w);
+    moeroute::make_plan(moeroute::serial{}, moeroute::choices_view<>{.ids = {ids.data(), t, choices}}, e, o, plan.view,
+                        w);
   }
-  double weight(moeroute::offset_t t, moeroute::offset_t j) const { return weights[static_cast<std::size_t>(t * k + j)]; }
+  double weight(moeroute::offset_t t, moeroute::offset_t j) const {
+    return weights[static_cast<std::size_t>(t * k + j)];
+  }
   double token(moeroute::offset_t t, moeroute::offset_t d) const { return x[static_cast<std::size_t>(t * width + d)]; }
-  moeroute::offset_t slot(moeroute::offset_t t, moeroute::offset_t j) const { return plan.slot_of_choice[static_cast<std::size_t>(t * k + j)]; }
+  moeroute::offset_t slot(moeroute::offset_t t, moeroute::offset_t j) const {
+    return plan.slot_of_choice[static_cast<std::size_t>(t * k + j)];
+  }
 };
 
 template <class T>

@@ -108,7 +108,8 @@ TEST_CASE("training: later tokens leak nothing; frozen parts stay as they are") 
   adam<double>(f.p).step(f.p, g, part::gates, {}, 0);
   for (auto const& info : f.p.where.tensors)
     for (Eigen::Index i = info.offset; i < info.offset + info.rows * info.cols; ++i)
-      if (info.which != part::gates) REQUIRE(f.p.values[static_cast<std::size_t>(i)] == before.values[static_cast<std::size_t>(i)]);
+      if (info.which != part::gates)
+        REQUIRE(f.p.values[static_cast<std::size_t>(i)] == before.values[static_cast<std::size_t>(i)]);
   CHECK(f.p.values != before.values);
 }
 

@@ -43,25 +43,22 @@ template <executor X, class T = float>
 offset_t balanced_workspace_bytes(X const& x, offset_t tokens, offset_t experts) {
   using V = compute_t<T>;
   offset_t const stride = tokens + 16, places = tokens / (experts > 0 ? experts : 1) + 1;
-  return aligned_bytes<V>(experts * stride) + 2 * aligned_bytes<V>(tokens) +
-         2 * aligned_bytes<index_t>(tokens) + aligned_bytes<V>(experts * places) +
-         aligned_bytes<offset_t>(experts * places) + aligned_bytes<offset_t>(experts) +
-         aligned_bytes<double>(experts) + workspace_alignment +
+  return aligned_bytes<V>(experts * stride) + 2 * aligned_bytes<V>(tokens) + 2 * aligned_bytes<index_t>(tokens) +
+         aligned_bytes<V>(experts * places) + aligned_bytes<offset_t>(experts * places) +
+         aligned_bytes<offset_t>(experts) + aligned_bytes<double>(experts) + workspace_alignment +
          x.workspace_bytes(aligned_bytes<V>(tokens));
 }
 
 // The expert of every token. Scores that are not finite count as the smallest finite one. CPU executors only.
 template <executor X, element T>
-status try_balanced_assignment(X const& x, auction how, matrix_view<T const> scores,
-                               row_view<index_t> out, workspace w,
+status try_balanced_assignment(X const& x, auction how, matrix_view<T const> scores, row_view<index_t> out, workspace w,
                                assignment_report* report = nullptr) noexcept {
   using V = compute_t<T>;
   checks c;
   c.also(detail::check_balanced(scores, out));
   c.also(workspace_ok(w, balanced_workspace_bytes<X, T>(x, scores.rows, scores.cols)));
   if (!(how.epsilon >= 0))
-    c.also({errc::bad_value, "auction.epsilon", "must be at least",
-            static_cast<std::int64_t>(how.epsilon), 0});
+    c.also({errc::bad_value, "auction.epsilon", "must be at least", static_cast<std::int64_t>(how.epsilon), 0});
   if (!c.result().ok()) return c.result();
   offset_t const tokens = scores.rows;
   auto const experts = static_cast<index_t>(scores.cols);
@@ -89,8 +86,7 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
 
   double total = 0, gap = 0;
   auto const measure = [&]() -> status {  // total score and its proven distance from the best
-    if (status const bad = x.run(experts, detail::best_at_prices<V>{a, sums}, rest); !bad.ok())
-      return bad;
+    if (status const bad = x.run(experts, detail::best_at_prices<V>{a, sums}, rest); !bad.ok()) return bad;
     double most = 0;
     total = 0;
     for (offset_t t = 0; t < tokens; ++t) {
@@ -103,11 +99,9 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
   };
   offset_t left = tokens, rounds = 0;
   for (; left > 0 && rounds < how.fast_rounds; ++rounds) {
-    if (status const bad = x.run(experts, detail::place_fast_bids<V>{a, high, rounds == 0}, rest);
-        !bad.ok())
+    if (status const bad = x.run(experts, detail::place_fast_bids<V>{a, high, rounds == 0}, rest); !bad.ok())
       return bad;
-    if (status const bad = x.run(1, detail::settle_fast_bids<V>{a, &left}, rest); !bad.ok())
-      return bad;
+    if (status const bad = x.run(1, detail::settle_fast_bids<V>{a, &left}, rest); !bad.ok()) return bad;
   }
   bool good = left == 0;
   if (good) {
@@ -124,8 +118,7 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
     for (index_t e = 0; e < experts; ++e) a.held[e] = 0;
     for (left = tokens; left > 0; ++rounds) {
       if (status const bad = x.run(experts, detail::place_bids<V>{a}, rest); !bad.ok()) return bad;
-      if (status const bad = x.run(1, detail::settle_bids<V>{a, &left}, rest); !bad.ok())
-        return bad;
+      if (status const bad = x.run(1, detail::settle_bids<V>{a, &left}, rest); !bad.ok()) return bad;
     }
     if (status const bad = measure(); !bad.ok()) return bad;
   }
@@ -134,8 +127,8 @@ status try_balanced_assignment(X const& x, auction how, matrix_view<T const> sco
   return {};
 }
 template <executor X, element T>
-assignment_report balanced_assignment(X const& x, auction how, matrix_view<T const> scores,
-                                      row_view<index_t> out, workspace w) {
+assignment_report balanced_assignment(X const& x, auction how, matrix_view<T const> scores, row_view<index_t> out,
+                                      workspace w) {
   assignment_report report;
   throw_if_bad(try_balanced_assignment(x, how, scores, out, w, &report));
   return report;

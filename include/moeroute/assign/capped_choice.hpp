@@ -24,10 +24,12 @@ struct capped_choice {
 
   status validate(offset_t tokens, offset_t experts) const {
     checks c;
-    c.at_least("capped_choice.tokens_per_expert", tokens_per_expert, 1).at_most("capped_choice.tokens_per_expert", tokens_per_expert, tokens);
+    c.at_least("capped_choice.tokens_per_expert", tokens_per_expert, 1)
+        .at_most("capped_choice.tokens_per_expert", tokens_per_expert, tokens);
     c.at_least("capped_choice.cap", cap, 1).at_least("capped_choice.rounds", rounds, 0);
     c.at_most("experts x tokens_per_expert (no more than tokens x cap)", experts * tokens_per_expert, tokens * cap);
-    if (!(lambda > 0)) c.also({errc::bad_value, "capped_choice.lambda", "must be above", static_cast<std::int64_t>(lambda), 0});
+    if (!(lambda > 0))
+      c.also({errc::bad_value, "capped_choice.lambda", "must be above", static_cast<std::int64_t>(lambda), 0});
     return c.result();
   }
 };
@@ -40,11 +42,13 @@ inline offset_t capped_choice_workspace_bytes(offset_t tokens, offset_t experts)
 // `out` as route_experts writes it (experts x tokens_per_expert, by descending score); weights are the scores.
 // Places that no pair may fill any more (the greedy end can block itself) hold token -1.
 template <class T, class W>
-status try_capped_choice(capped_choice how, matrix_view<T const> scores, expert_routing_view<W> out, workspace w) noexcept {
+status try_capped_choice(capped_choice how, matrix_view<T const> scores, expert_routing_view<W> out,
+                         workspace w) noexcept {
   offset_t const tokens = scores.rows, experts = scores.cols;
   checks c;
   c.also(how.validate(tokens, experts)).must_be("out.tokens rows", out.tokens.rows, experts);
-  c.must_be("out.tokens columns", out.tokens.cols, how.tokens_per_expert).must_be("out.weights rows", out.weights.rows, experts);
+  c.must_be("out.tokens columns", out.tokens.cols, how.tokens_per_expert)
+      .must_be("out.weights rows", out.weights.rows, experts);
   c.must_be("out.weights columns", out.weights.cols, how.tokens_per_expert);
   c.also(workspace_ok(w, capped_choice_workspace_bytes(tokens, experts)));
   if (!c.result().ok()) return c.result();

@@ -8,12 +8,11 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // A cheap balanced assignment without a bound: tokens by descending best score, each to its best expert with room.
 template <element T>
-status try_greedy_assignment(matrix_view<T const> scores, row_view<index_t> out,
-                             workspace w) noexcept {
+status try_greedy_assignment(matrix_view<T const> scores, row_view<index_t> out, workspace w) noexcept {
   checks c;
   c.also(detail::check_balanced(scores, out));
-  c.also(workspace_ok(w, aligned_bytes<offset_t>(scores.rows) +
-                             aligned_bytes<offset_t>(scores.cols) + workspace_alignment));
+  c.also(workspace_ok(
+      w, aligned_bytes<offset_t>(scores.rows) + aligned_bytes<offset_t>(scores.cols) + workspace_alignment));
   if (!c.result().ok()) return c.result();
   using V = compute_t<T>;
   scratch s = aligned_scratch(w);

@@ -21,16 +21,12 @@ offset_t sinkhorn_workspace_bytes(X const& x, offset_t tokens, offset_t experts)
 template <executor X, element T, class V>
 status try_sinkhorn_plan(X const& x, sinkhorn how, matrix_view<T const> logits, matrix_view<V> plan,
                          workspace w) noexcept {
-  static_assert(std::same_as<V, compute_t<T>>,
-                "sinkhorn_plan: the plan is float, or double for double logits");
+  static_assert(std::same_as<V, compute_t<T>>, "sinkhorn_plan: the plan is float, or double for double logits");
   checks c;
   c.must_be("plan rows", plan.rows, logits.rows).must_be("plan columns", plan.cols, logits.cols);
-  c.strided("logits", logits)
-      .strided("plan", plan)
-      .at_least("sinkhorn.max_rounds", how.max_rounds, 1);
+  c.strided("logits", logits).strided("plan", plan).at_least("sinkhorn.max_rounds", how.max_rounds, 1);
   if (!(how.tolerance >= 0))
-    c.also({errc::bad_value, "sinkhorn.tolerance", "must be at least",
-            static_cast<std::int64_t>(how.tolerance), 0});
+    c.also({errc::bad_value, "sinkhorn.tolerance", "must be at least", static_cast<std::int64_t>(how.tolerance), 0});
   c.also(workspace_ok(w, sinkhorn_workspace_bytes<X, V>(x, logits.rows, logits.cols)));
   if (!c.result().ok() || plan.empty()) return c.result();
   offset_t const blocks = (plan.rows + detail::sinkhorn_block - 1) / detail::sinkhorn_block;
@@ -41,20 +37,15 @@ status try_sinkhorn_plan(X const& x, sinkhorn how, matrix_view<T const> logits, 
   a.partial = s.take<V>(blocks * plan.cols);
   a.done = s.take<std::int64_t>(1);
   workspace const rest{s.at, w.bytes - static_cast<offset_t>(s.at - w.data)};
-  if (status const bad = x.run(plan.rows, detail::sinkhorn_start<T, V>{logits, plan, a}, rest);
-      !bad.ok())
-    return bad;
+  if (status const bad = x.run(plan.rows, detail::sinkhorn_start<T, V>{logits, plan, a}, rest); !bad.ok()) return bad;
   for (index_t round = 0; round < how.max_rounds; ++round) {
-    if (status const bad = x.run(blocks, detail::sinkhorn_rows<V>{how, plan, a}, rest); !bad.ok())
-      return bad;
-    if (status const bad = x.run(1, detail::sinkhorn_columns<V>{how, plan, a}, rest); !bad.ok())
-      return bad;
+    if (status const bad = x.run(blocks, detail::sinkhorn_rows<V>{how, plan, a}, rest); !bad.ok()) return bad;
+    if (status const bad = x.run(1, detail::sinkhorn_columns<V>{how, plan, a}, rest); !bad.ok()) return bad;
   }
   return x.run(plan.rows, detail::sinkhorn_finish<V>{plan, a}, rest);
 }
 template <executor X, element T, class V>
-void sinkhorn_plan(X const& x, sinkhorn how, matrix_view<T const> logits, matrix_view<V> plan,
-                   workspace w) {
+void sinkhorn_plan(X const& x, sinkhorn how, matrix_view<T const> logits, matrix_view<V> plan, workspace w) {
   throw_if_bad(try_sinkhorn_plan(x, how, logits, plan, w));
 }
 

@@ -50,19 +50,17 @@ struct sinkhorn_rows {
     if constexpr (is_serial<G> && std::same_as<V, float>)
       if (plan.cols % 16 == 0 && (last - first) % 16 == 0)
         return simd::sinkhorn_block(plan[first].data, plan.stride, last - first, plan.cols,
-                                    static_cast<float>(plan.rows), how.epsilon, a.column_factor,
-                                    a.row_factor + first, sum);
+                                    static_cast<float>(plan.rows), how.epsilon, a.column_factor, a.row_factor + first,
+                                    sum);
 #endif
     for (offset_t e = g.rank(); e < plan.cols; e += g.size()) sum[e] = 0;
     for (offset_t t = first; t < last; ++t) {
       V const* const row = plan[t].data;
       V const* const d1 = a.column_factor;
-      V const mass = tree_fold<V>(
-          g, plan.cols, [=](V part, offset_t e) { return math::fma(d1[e], row[e], part); });
+      V const mass = tree_fold<V>(g, plan.cols, [=](V part, offset_t e) { return math::fma(d1[e], row[e], part); });
       V const d0 = V(1) / (static_cast<V>(plan.rows) * (mass + V(how.epsilon)));
       if (g.rank() == 0) a.row_factor[t] = d0;
-      for (offset_t e = g.rank(); e < plan.cols; e += g.size())
-        sum[e] = math::fma(d0, row[e], sum[e]);
+      for (offset_t e = g.rank(); e < plan.cols; e += g.size()) sum[e] = math::fma(d0, row[e], sum[e]);
     }
     g.sync();
   }
@@ -84,8 +82,7 @@ struct sinkhorn_columns {
 #if defined(MOEROUTE_SIMD)
     if constexpr (is_serial<G> && std::same_as<V, float>)
       if (plan.cols % 16 == 0) {
-        float const moved =
-            simd::sinkhorn_columns(a.partial, blocks, plan.cols, how.epsilon, a.column_factor);
+        float const moved = simd::sinkhorn_columns(a.partial, blocks, plan.cols, how.epsilon, a.column_factor);
         if (moved / static_cast<float>(plan.cols) <= how.tolerance) *a.done = 1;
         return;
       }
@@ -120,12 +117,10 @@ struct sinkhorn_start {  // rows: tokens
     }
 #if defined(MOEROUTE_SIMD)
     if constexpr (is_serial<G> && std::same_as<T, float>)
-      if (plan.cols % 16 == 0)
-        return simd::exponentials_of_row(logits[t].data, plan.cols, plan[t].data);
+      if (plan.cols % 16 == 0) return simd::exponentials_of_row(logits[t].data, plan.cols, plan[t].data);
 #endif
     V top = -infinity<V>;
-    for (offset_t e = g.rank(); e < plan.cols; e += g.size())
-      top = math::max(static_cast<V>(load(logits[t][e])), top);
+    for (offset_t e = g.rank(); e < plan.cols; e += g.size()) top = math::max(static_cast<V>(load(logits[t][e])), top);
     top = g.max(top);
     for (offset_t e = g.rank(); e < plan.cols; e += g.size()) {
       V const z = static_cast<V>(load(logits[t][e]));
@@ -143,8 +138,7 @@ struct sinkhorn_finish {  // rows: tokens
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
 #if defined(MOEROUTE_SIMD)
     if constexpr (is_serial<G> && std::same_as<V, float>)
-      if (plan.cols % 16 == 0)
-        return simd::scale_row(plan[t].data, a.column_factor, a.row_factor[t], plan.cols);
+      if (plan.cols % 16 == 0) return simd::scale_row(plan[t].data, a.column_factor, a.row_factor[t], plan.cols);
 #endif
     for (offset_t e = g.rank(); e < plan.cols; e += g.size())
       plan[t][e] = math::mul(math::mul(a.column_factor[e], plan[t][e]), a.row_factor[t]);

@@ -39,9 +39,9 @@ struct transport_column {  // rows: experts
   matrix_view<T const> z;
   double const* price;  // tokens
   matrix_view<V> plan;
-  double* column;       // experts x tokens: prices applied
-  double* best;         // experts x C
-  offset_t* ids;        // experts x C
+  double* column;  // experts x tokens: prices applied
+  double* best;    // experts x C
+  offset_t* ids;   // experts x C
   static constexpr offset_t scratch_bytes() { return 0; }
   template <lane_group G>
   void operator()(G const& g, offset_t e, scratch) const {
@@ -76,12 +76,18 @@ offset_t sparse_transport_workspace_bytes(X const& x, offset_t tokens, offset_t 
 
 // The plan (tokens x experts). No gradient goes through it; weights come from the plan or from the scores.
 template <executor X, element T, class V>
-status try_sparse_transport_plan(X const& x, sparse_transport how, matrix_view<T const> z, matrix_view<V> plan, workspace w) noexcept {
+status try_sparse_transport_plan(X const& x, sparse_transport how, matrix_view<T const> z, matrix_view<V> plan,
+                                 workspace w) noexcept {
   checks c;
-  c.must_be("plan rows", plan.rows, z.rows).must_be("plan columns", plan.cols, z.cols).strided("z", z).strided("plan", plan);
-  c.at_least("sparse_transport.tokens_per_expert", how.tokens_per_expert, 1).at_least("sparse_transport.rounds", how.rounds, 1);
+  c.must_be("plan rows", plan.rows, z.rows)
+      .must_be("plan columns", plan.cols, z.cols)
+      .strided("z", z)
+      .strided("plan", plan);
+  c.at_least("sparse_transport.tokens_per_expert", how.tokens_per_expert, 1)
+      .at_least("sparse_transport.rounds", how.rounds, 1);
   if (c.result().ok()) c.at_least("experts x tokens_per_expert", z.cols * how.tokens_per_expert, z.rows);
-  if (!(how.gamma > 0)) c.also({errc::bad_value, "sparse_transport.gamma", "must be above", static_cast<std::int64_t>(how.gamma), 0});
+  if (!(how.gamma > 0))
+    c.also({errc::bad_value, "sparse_transport.gamma", "must be above", static_cast<std::int64_t>(how.gamma), 0});
   c.also(workspace_ok(w, sparse_transport_workspace_bytes(x, z.rows, z.cols, how.tokens_per_expert)));
   if (!c.result().ok() || plan.empty()) return c.result();
   scratch s = aligned_scratch(w);

@@ -32,12 +32,10 @@ MOEROUTE_HD std::int64_t total_count(G const& g, row_view<Count const> counts, o
 }
 // b_e += rate (sign_e - mean sign), or rate sign_e.
 template <class G, class P, class Sign>
-MOEROUTE_HD void step_by_sign(G const& g, row_view<P> bias, double rate, bool zero_mean,
-                              Sign const& sign) {
+MOEROUTE_HD void step_by_sign(G const& g, row_view<P> bias, double rate, bool zero_mean, Sign const& sign) {
   std::int64_t mine = 0;
   for (offset_t e = g.rank(); e < bias.size; e += g.size()) mine += sign(e);
-  double const mean =
-      zero_mean ? static_cast<double>(g.sum(mine)) / static_cast<double>(bias.size) : 0.;
+  double const mean = zero_mean ? static_cast<double>(g.sum(mine)) / static_cast<double>(bias.size) : 0.;
   for (offset_t e = g.rank(); e < bias.size; e += g.size())
     bias[e] = static_cast<P>(static_cast<double>(bias[e]) + rate * (sign(e) - mean));
 }
@@ -68,8 +66,8 @@ struct proportional_update {
     if (total == 0) return;
     double const mean = static_cast<double>(total) / static_cast<double>(bias.size);
     for (offset_t e = g.rank(); e < bias.size; e += g.size())
-      bias[e] = static_cast<P>(static_cast<double>(bias[e]) +
-                               rate * (mean - static_cast<double>(load.counts[e])) / mean);
+      bias[e] =
+          static_cast<P>(static_cast<double>(bias[e]) + rate * (mean - static_cast<double>(load.counts[e])) / mean);
   }
   void describe(text& t) const { t.add("b += ").add(rate).add(" (mean - n) / mean"); }
 };
@@ -87,13 +85,11 @@ struct target_update {
     offset_t const real = bias.size - identity_experts;
     double const wanted = k_target / (k * static_cast<double>(real));
     for (offset_t e = g.rank(); e < real; e += g.size())
-      bias[e] = static_cast<P>(
-          static_cast<double>(bias[e]) +
-          rate * (wanted - static_cast<double>(load.counts[e]) / static_cast<double>(slots)));
+      bias[e] = static_cast<P>(static_cast<double>(bias[e]) +
+                               rate * (wanted - static_cast<double>(load.counts[e]) / static_cast<double>(slots)));
   }
   void describe(text& t) const {
-    t.add("b += ").add(rate).add(" (").add(k_target).add(" / (").add(k).add(
-        " N) - n / slots), N real experts");
+    t.add("b += ").add(rate).add(" (").add(k_target).add(" / (").add(k).add(" N) - n / slots), N real experts");
   }
 };
 
@@ -105,13 +101,10 @@ struct share_update {
   MOEROUTE_HD void operator()(G const& g, load_of_step<Count> load, row_view<P> bias) const {
     if (load.tokens == 0) return;
     detail::step_by_sign(g, bias, rate, false, [&](offset_t e) {
-      return detail::sign_of(k * load.tokens -
-                             bias.size * static_cast<std::int64_t>(load.counts[e]));
+      return detail::sign_of(k * load.tokens - bias.size * static_cast<std::int64_t>(load.counts[e]));
     });
   }
-  void describe(text& t) const {
-    t.add("b += ").add(rate).add(" sign(").add(k).add(" / E - n / tokens)");
-  }
+  void describe(text& t) const { t.add("b += ").add(rate).add(" sign(").add(k).add(" / E - n / tokens)"); }
 };
 
 namespace detail {
@@ -138,13 +131,11 @@ status try_update_bias(X const& x, Rule const& rule, matrix_view<Count> counts, 
                 "update_bias: the bias is float or double; a 16-bit bias loses its small updates");
   static_assert(std::integral<std::remove_const_t<Count>>, "update_bias: counts are integers");
   checks c;
-  c.must_be("counts rows", counts.rows, bias.rows)
-      .must_be("counts columns", counts.cols, bias.cols);
+  c.must_be("counts rows", counts.rows, bias.rows).must_be("counts columns", counts.cols, bias.cols);
   c.strided("counts", counts).strided("bias", bias).at_least("tokens", tokens, 0);
   if (!c.result().ok()) return c.result();
   using C = std::remove_const_t<Count>;
-  return x.run(bias.rows, detail::update_bias_row<Rule, C, P>{rule, counts, bias, tokens},
-               workspace{});
+  return x.run(bias.rows, detail::update_bias_row<Rule, C, P>{rule, counts, bias, tokens}, workspace{});
 }
 template <executor X, class Rule, class Count, class P>
 status try_update_bias(X const& x, Rule const& rule, row_view<Count> counts, row_view<P> bias,

@@ -42,10 +42,7 @@ struct quantile_update {
   bool zero_mean = false;
 
   status validate(index_t experts) const {
-    return checks{}
-        .at_least("quantile_update.k", k, 1)
-        .at_most("quantile_update.k", k, experts - 1)
-        .result();
+    return checks{}.at_least("quantile_update.k", k, 1).at_most("quantile_update.k", k, experts - 1).result();
   }
   void describe(text& t) const {
     t.add(
@@ -71,8 +68,7 @@ struct row_cutoff {
     row_view<T const> const s = scores[t];
     P a = not_a_number<P>;
     if (valid.empty() || valid[t] != 0)
-      a = nth_largest<P>(g, s.size, k + 1,
-                         [&](offset_t e) { return static_cast<P>(load(s[e])) + bias[e]; });
+      a = nth_largest<P>(g, s.size, k + 1, [&](offset_t e) { return static_cast<P>(load(s[e])) + bias[e]; });
     if (g.rank() == 0) cutoff[t] = a;
     g.sync();
   }
@@ -103,9 +99,8 @@ struct subtract_mean {
   offset_t scratch_bytes() const { return 0; }
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
-    double const mean =
-        tree_sum<double>(g, bias.size, [&](offset_t e) { return static_cast<double>(bias[e]); }) /
-        static_cast<double>(bias.size);
+    double const mean = tree_sum<double>(g, bias.size, [&](offset_t e) { return static_cast<double>(bias[e]); }) /
+                        static_cast<double>(bias.size);
     g.sync();
     for (offset_t e = g.rank(); e < bias.size; e += g.size())
       bias[e] = static_cast<P>(static_cast<double>(bias[e]) - mean);
@@ -118,23 +113,18 @@ struct subtract_mean {
 // One step on a batch of scores (tokens x experts, what route writes when asked). `cutoff` (tokens) receives
 // a_t. Needs no workspace; without tokens the bias stays.
 template <executor X, class T, class P>
-status try_update_by_quantile(X const& x, quantile_update const& rule, matrix_view<T> scores,
-                              row_view<P> bias, row_view<P> cutoff,
-                              row_view<std::uint8_t const> valid = {}) noexcept {
-  static_assert(std::same_as<P, float> || std::same_as<P, double>,
-                "update_by_quantile: the bias is float or double");
+status try_update_by_quantile(X const& x, quantile_update const& rule, matrix_view<T> scores, row_view<P> bias,
+                              row_view<P> cutoff, row_view<std::uint8_t const> valid = {}) noexcept {
+  static_assert(std::same_as<P, float> || std::same_as<P, double>, "update_by_quantile: the bias is float or double");
   using E = std::remove_const_t<T>;
   checks c;
-  c.also(rule.validate(static_cast<index_t>(scores.cols)))
-      .must_be("bias size", bias.size, scores.cols);
+  c.also(rule.validate(static_cast<index_t>(scores.cols))).must_be("bias size", bias.size, scores.cols);
   c.must_be("cutoff size", cutoff.size, scores.rows)
       .empty_or("valid size", valid, scores.rows)
       .strided("scores", scores);
   if (!c.result().ok()) return c.result();
-  status s = x.run(scores.rows, detail::row_cutoff<E, P>{rule.k, scores, bias, valid, cutoff},
-                   workspace{});
-  if (s.ok())
-    s = x.run(scores.cols, detail::column_cutoff<E, P>{rule.k, scores, cutoff, bias}, workspace{});
+  status s = x.run(scores.rows, detail::row_cutoff<E, P>{rule.k, scores, bias, valid, cutoff}, workspace{});
+  if (s.ok()) s = x.run(scores.cols, detail::column_cutoff<E, P>{rule.k, scores, cutoff, bias}, workspace{});
   if (s.ok() && rule.zero_mean) s = x.run(1, detail::subtract_mean<P>{bias}, workspace{});
   return s;
 }
@@ -169,15 +159,13 @@ struct quantile_histogram {
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     P const a = cutoff(g, row);
-    row.scores.each(g, [&](index_t e, auto const& s) {
-      sums[offset_t{e} * bins + bin(a, static_cast<P>(s))] += std::int64_t{1};
-    });
+    row.scores.each(
+        g, [&](index_t e, auto const& s) { sums[offset_t{e} * bins + bin(a, static_cast<P>(s))] += std::int64_t{1}; });
   }
   status validate(index_t experts) const {
     checks c;
     c.at_least("quantile_histogram.k", k, 1).at_most("quantile_histogram.k", k, experts - 1);
-    c.at_least("quantile_histogram.bins", bins, 1)
-        .empty_or("quantile_histogram.bias size", bias, experts);
+    c.at_least("quantile_histogram.bins", bins, 1).empty_or("quantile_histogram.bias size", bias, experts);
     c.at_least("quantile_histogram.high (must exceed low)", high > low ? 1 : 0, 1);
     return c.result();
   }
@@ -187,8 +175,8 @@ static_assert(statistic<quantile_histogram<>>);
 
 // b_e = the k / E quantile of a_t - s_te, linear inside a bin; an expert without tokens keeps its bias.
 template <class P>
-void bias_from_histogram(quantile_histogram<P> const& h, bool zero_mean,
-                         row_view<wide_sum const> sums, row_view<P> bias) {
+void bias_from_histogram(quantile_histogram<P> const& h, bool zero_mean, row_view<wide_sum const> sums,
+                         row_view<P> bias) {
   index_t const experts = static_cast<index_t>(bias.size);
   throw_if_bad(checks{}.must_be("sums size", sums.size, h.sums(experts)).result());
   for (index_t e = 0; e < experts; ++e) {

@@ -9,14 +9,14 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // What the machine (or a test) provides: `lanes` threads, a power of two, at most 32.
 template <class P>
-concept word_exchange = (P::lanes & (P::lanes - 1)) == 0 && P::lanes <= 32 &&
-    requires(P const& p, std::uint32_t x, index_t i, bool b) {
-  { p.rank() } -> std::same_as<index_t>;
-  { p.shuffle_xor(x, i) } -> std::same_as<std::uint32_t>;  // x of lane rank() ^ i
-  { p.shuffle(x, i) } -> std::same_as<std::uint32_t>;      // x of lane i
-  { p.ballot(b) } -> std::same_as<std::uint32_t>;          // bit l: what lane l says
-  p.sync();                                                // and memory written before is seen
-};
+concept word_exchange =
+    (P::lanes & (P::lanes - 1)) == 0 && P::lanes <= 32 && requires(P const& p, std::uint32_t x, index_t i, bool b) {
+      { p.rank() } -> std::same_as<index_t>;
+      { p.shuffle_xor(x, i) } -> std::same_as<std::uint32_t>;  // x of lane rank() ^ i
+      { p.shuffle(x, i) } -> std::same_as<std::uint32_t>;      // x of lane i
+      { p.ballot(b) } -> std::same_as<std::uint32_t>;          // bit l: what lane l says
+      p.sync();                                                // and memory written before is seen
+    };
 // A machine that also reduces integers by itself (sm_80 and later: redux.sync).
 template <class P>
 concept integer_reduction = requires(P const& p, std::int32_t i, std::uint32_t u) {

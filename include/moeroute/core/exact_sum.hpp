@@ -30,10 +30,8 @@ struct exact_sum {
       return simd_to_ticks(x);
     } else {
 #if defined(__CUDA_ARCH__)
-      if constexpr (narrow)
-        return __float2ll_rn(x * unit);
-      else
-        return __double2ll_rn(x * unit);
+      if constexpr (narrow) return __float2ll_rn(x * unit);
+      else return __double2ll_rn(x * unit);
 #else
       if constexpr (narrow) {
         // Adding 1.5 * 2^52 leaves the rounded integer in the low bits; vectorizes on every level.
@@ -51,10 +49,8 @@ struct exact_sum {
     return *this;
   }
   MOEROUTE_HD MOEROUTE_INLINE V value() const {
-    if constexpr (math::is_scalar<V>)
-      return static_cast<V>(ticks) / unit;
-    else
-      return simd_from_ticks(ticks, V(unit));
+    if constexpr (math::is_scalar<V>) return static_cast<V>(ticks) / unit;
+    else return simd_from_ticks(ticks, V(unit));
   }
 };
 

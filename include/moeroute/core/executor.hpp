@@ -15,14 +15,14 @@ struct workspace {
   constexpr workspace() = default;
   constexpr workspace(void* p, offset_t n) : data(static_cast<std::byte*>(p)), bytes(n) {}
   template <class R>
-    requires(!std::same_as<std::remove_cvref_t<R>, workspace> && requires(R&& r) {
-      r.data();
-      r.size();
-      *r.data();
-    })
+    requires(!std::same_as<std::remove_cvref_t<R>, workspace> &&
+             requires(R&& r) {
+               r.data();
+               r.size();
+               *r.data();
+             })
   constexpr workspace(R&& r)
-      : workspace(detail::raw_pointer(r.data()),
-                  static_cast<offset_t>(r.size() * sizeof(*r.data()))) {}
+      : workspace(detail::raw_pointer(r.data()), static_cast<offset_t>(r.size() * sizeof(*r.data()))) {}
 };
 
 inline constexpr offset_t workspace_alignment = 64;
@@ -176,8 +176,7 @@ template <class X>
 offset_t body_workspace_bytes(X const& x, offset_t scratch_bytes, offset_t rows_scratch_bytes) {
   if constexpr (requires { x.workspace_bytes(scratch_bytes, rows_scratch_bytes); })
     return x.workspace_bytes(scratch_bytes, rows_scratch_bytes);
-  else
-    return x.workspace_bytes(scratch_bytes);
+  else return x.workspace_bytes(scratch_bytes);
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -9,20 +9,20 @@ namespace moeroute::inline MOEROUTE_ABI {
 // and every lane receives. Lane r owns the elements r, r + size(), ...; to read what another lane wrote,
 // sync() first.
 template <class G>
-concept lane_group = requires(G const& g, float f, double d, std::int64_t n, ranked<std::int32_t> a,
-                              ranked<std::int64_t> b, bool yes) {
-  { g.rank() } -> std::same_as<index_t>;
-  { g.size() } -> std::same_as<index_t>;
-  { g.sum(f) } -> std::same_as<float>;
-  { g.sum(d) } -> std::same_as<double>;
-  { g.sum(n) } -> std::same_as<std::int64_t>;
-  { g.max(f) } -> std::same_as<float>;
-  { g.max(d) } -> std::same_as<double>;
-  { g.best(a) } -> std::same_as<ranked<std::int32_t>>;
-  { g.best(b) } -> std::same_as<ranked<std::int64_t>>;
-  { g.any(yes) } -> std::same_as<bool>;
-  g.sync();
-};
+concept lane_group =
+    requires(G const& g, float f, double d, std::int64_t n, ranked<std::int32_t> a, ranked<std::int64_t> b, bool yes) {
+      { g.rank() } -> std::same_as<index_t>;
+      { g.size() } -> std::same_as<index_t>;
+      { g.sum(f) } -> std::same_as<float>;
+      { g.sum(d) } -> std::same_as<double>;
+      { g.sum(n) } -> std::same_as<std::int64_t>;
+      { g.max(f) } -> std::same_as<float>;
+      { g.max(d) } -> std::same_as<double>;
+      { g.best(a) } -> std::same_as<ranked<std::int32_t>>;
+      { g.best(b) } -> std::same_as<ranked<std::int64_t>>;
+      { g.any(yes) } -> std::same_as<bool>;
+      g.sync();
+    };
 
 // One lane, on the CPU: every collective is the identity and every stripe a plain loop.
 struct serial_group {

@@ -22,12 +22,10 @@ template <std::size_t Size>
 MOEROUTE_HD void sort(key (&a)[Size]) {
   constexpr auto N = static_cast<index_t>(Size);
   MOEROUTE_UNROLL
-  for (index_t p = 1; p < N; p *= 2)
-    MOEROUTE_UNROLL
-    for (index_t q = p; q >= 1; q /= 2)
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < N - q; ++i)
-        if (i >= q % p && (i - q % p) / q % 2 == 0 && i / (2 * p) == (i + q) / (2 * p)) order(a[i], a[i + q]);
+  for (index_t p = 1; p < N; p *= 2) MOEROUTE_UNROLL
+  for (index_t q = p; q >= 1; q /= 2) MOEROUTE_UNROLL
+  for (index_t i = 0; i < N - q; ++i)
+    if (i >= q % p && (i - q % p) / q % 2 == 0 && i / (2 * p) == (i + q) / (2 * p)) order(a[i], a[i + q]);
 }
 // The best N of two descending lists, descending.
 template <std::size_t Size>
@@ -36,10 +34,9 @@ MOEROUTE_HD void merge(key (&a)[Size], key const (&b)[Size]) {
   MOEROUTE_UNROLL
   for (index_t i = 0; i < N; ++i) a[i] = a[i] > b[N - 1 - i] ? a[i] : b[N - 1 - i];
   MOEROUTE_UNROLL
-  for (index_t d = N / 2; d > 0; d /= 2)
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < N; ++i)
-      if ((i & d) == 0) order(a[i], a[i + d]);
+  for (index_t d = N / 2; d > 0; d /= 2) MOEROUTE_UNROLL
+  for (index_t i = 0; i < N; ++i)
+    if ((i & d) == 0) order(a[i], a[i + d]);
 }
 // top = the best N of all lanes' keys, in every lane. A key of 0 is nobody.
 template <class G, std::size_t Count, std::size_t Size>

@@ -73,10 +73,8 @@ namespace detail {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 #if defined(__CUDA_ARCH__)
-  if constexpr (sizeof(V) == 4)
-    return __fmul_rn(a, b);
-  else
-    return __dmul_rn(a, b);
+  if constexpr (sizeof(V) == 4) return __fmul_rn(a, b);
+  else return __dmul_rn(a, b);
 #elif defined(__clang__)
 #pragma clang fp contract(off)
   return a * b;
@@ -91,55 +89,40 @@ MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 // A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V mul(V a, V b) {
-  if constexpr (is_scalar<V>)
-    return detail::separate_product(a, b);
-  else
-    return simd_mul(a, b);
+  if constexpr (is_scalar<V>) return detail::separate_product(a, b);
+  else return simd_mul(a, b);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V max(V a, V b) {  // b where either is NaN
-  if constexpr (is_scalar<V>)
-    return a > b ? a : b;
-  else
-    return simd_max(a, b);
+  if constexpr (is_scalar<V>) return a > b ? a : b;
+  else return simd_max(a, b);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V min(V a, V b) {  // b where either is NaN
-  if constexpr (is_scalar<V>)
-    return a < b ? a : b;
-  else
-    return simd_min(a, b);
+  if constexpr (is_scalar<V>) return a < b ? a : b;
+  else return simd_min(a, b);
 }
 template <class M, class V>
 MOEROUTE_HD MOEROUTE_INLINE V where(M condition, V yes, V no) {
-  if constexpr (std::same_as<M, bool>)
-    return condition ? yes : no;
-  else
-    return simd_where(condition, yes, no);
+  if constexpr (std::same_as<M, bool>) return condition ? yes : no;
+  else return simd_where(condition, yes, no);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
-  if constexpr (!is_scalar<V>)
-    return simd_sqrt(x);
-  else if constexpr (sizeof(V) == 4)
-    return ::sqrtf(x);
-  else
-    return ::sqrt(x);
+  if constexpr (!is_scalar<V>) return simd_sqrt(x);
+  else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
+  else return ::sqrt(x);
 }
 template <class To, class From>
 MOEROUTE_HD MOEROUTE_INLINE To as(From x) {
   static_assert(sizeof(To) == sizeof(From));
-  if constexpr (std::is_arithmetic_v<From>)
-    return __builtin_bit_cast(To, x);
-  else
-    return simd_as(std::type_identity<To>{}, x);
+  if constexpr (std::is_arithmetic_v<From>) return __builtin_bit_cast(To, x);
+  else return simd_as(std::type_identity<To>{}, x);
 }
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V to_number(typename bits_of<V>::type n) {
-  if constexpr (is_scalar<V>)
-    return static_cast<V>(n);
-  else
-    return simd_to_number(n);
+  if constexpr (is_scalar<V>) return static_cast<V>(n);
+  else return simd_to_number(n);
 }
 
 // ---- polynomials ---------------------------------------------------------------------------------------------
@@ -277,8 +260,8 @@ MOEROUTE_HD MOEROUTE_INLINE V log(V x) {
   using S = scalar_t<V>;
   using C = constants<S>;
   auto const tiny = x < V(C::smallest_normal);
-  V const y = math::log_of_normal(math::where(tiny, x * V(C::into_normal), x),
-                                  math::where(tiny, V(C::into_normal_log2), V(0)));
+  V const y =
+      math::log_of_normal(math::where(tiny, x * V(C::into_normal), x), math::where(tiny, V(C::into_normal_log2), V(0)));
   V const rest = math::where(x == V(0), V(-infinity<S>), V(not_a_number<S>));
   return math::where(x > V(0), math::where(x == V(infinity<S>), x, y), rest);
 }
@@ -287,10 +270,8 @@ MOEROUTE_HD MOEROUTE_INLINE V log(V x) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V over_one_plus(V n, V u) {
   V const d = V(1) + u;
-  if constexpr (requires { simd_sigmoid_quotient(n, d); })
-    return simd_sigmoid_quotient(n, d);
-  else
-    return n / d;
+  if constexpr (requires { simd_sigmoid_quotient(n, d); }) return simd_sigmoid_quotient(n, d);
+  else return n / d;
 }
 
 // log(1 + u) for 0 <= u <= 1.

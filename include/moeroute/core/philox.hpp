@@ -10,15 +10,12 @@ struct philox_block {
   std::uint32_t word[4];
 };
 
-MOEROUTE_HD inline philox_block philox4x32(philox_block counter, std::uint32_t key0,
-                                           std::uint32_t key1) {
+MOEROUTE_HD inline philox_block philox4x32(philox_block counter, std::uint32_t key0, std::uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     std::uint64_t const a = std::uint64_t{0xD2511F53u} * counter.word[0];
     std::uint64_t const b = std::uint64_t{0xCD9E8D57u} * counter.word[2];
-    counter = {{static_cast<std::uint32_t>(b >> 32) ^ counter.word[1] ^ key0,
-                static_cast<std::uint32_t>(b),
-                static_cast<std::uint32_t>(a >> 32) ^ counter.word[3] ^ key1,
-                static_cast<std::uint32_t>(a)}};
+    counter = {{static_cast<std::uint32_t>(b >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(b),
+                static_cast<std::uint32_t>(a >> 32) ^ counter.word[3] ^ key1, static_cast<std::uint32_t>(a)}};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -33,9 +30,8 @@ MOEROUTE_HD V cosine_of_turn(V u) {
   bool const far = v > V(.25);
   V const x = math::mul(V(3.14159265358979323846), far ? V(.5) - v : v), z = math::mul(x, x);
   V const s = math::fma(math::mul(x, z),
-                        math::horner(z, V(-1.6666666666666666e-1), V(8.3333333333333333e-3),
-                                     V(-1.9841269841269841e-4), V(2.7557319223985891e-6),
-                                     V(-2.5052108385441719e-8), V(1.6059043836821614e-10),
+                        math::horner(z, V(-1.6666666666666666e-1), V(8.3333333333333333e-3), V(-1.9841269841269841e-4),
+                                     V(2.7557319223985891e-6), V(-2.5052108385441719e-8), V(1.6059043836821614e-10),
                                      V(-7.6471637318198165e-13)),
                         x);
   V const c = math::fma(V(-2) * s, s, V(1));
@@ -54,10 +50,9 @@ struct draws {
   MOEROUTE_HD std::uint32_t bits(offset_t token, index_t expert) const {
     auto const t = static_cast<std::uint64_t>(token);
     auto const e = static_cast<std::uint32_t>(expert);
-    philox_block const block = philox4x32(
-        {{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}},
-        static_cast<std::uint32_t>(seed),
-        static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u));
+    philox_block const block =
+        philox4x32({{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}},
+                   static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u));
     std::uint32_t const* const w = block.word;  // chosen without an index: words stay in registers
     return e % 4 < 2 ? (e % 4 == 0 ? w[0] : w[1]) : (e % 4 == 2 ? w[2] : w[3]);
   }

@@ -12,13 +12,13 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 enum class errc : std::uint8_t {
   ok,
-  bad_shape,     // a size does not fit the others
-  bad_stride,    // inner stride is not 1, or rows overlap where they are written
-  bad_value,     // a parameter outside its range
-  missing,       // an array that the policy needs was not given
-  too_small,     // workspace or output smaller than needed
-  unsupported,   // a legal wish that this build or policy does not serve
-  device,        // the CUDA runtime refused; `found` is its error code, `relation` its words
+  bad_shape,    // a size does not fit the others
+  bad_stride,   // inner stride is not 1, or rows overlap where they are written
+  bad_value,    // a parameter outside its range
+  missing,      // an array that the policy needs was not given
+  too_small,    // workspace or output smaller than needed
+  unsupported,  // a legal wish that this build or policy does not serve
+  device,       // the CUDA runtime refused; `found` is its error code, `relation` its words
 };
 
 // found/wanted are the two numbers; `relation` reads between them ("must be", "must be at most").
@@ -66,20 +66,18 @@ inline void throw_if_bad(status s) {
 // First failure wins: checks{} .must_be("out.ids rows", found, wanted) ... .result().
 class checks {
  public:
-  constexpr checks& must_be(char const* what, offset_t found, offset_t wanted,
-                            errc code = errc::bad_shape) {
+  constexpr checks& must_be(char const* what, offset_t found, offset_t wanted, errc code = errc::bad_shape) {
     return fail_unless(found == wanted, status{code, what, "must be", found, wanted});
   }
-  constexpr checks& at_most(char const* what, offset_t found, offset_t most,
-                            errc code = errc::bad_value) {
+  constexpr checks& at_most(char const* what, offset_t found, offset_t most, errc code = errc::bad_value) {
     return fail_unless(found <= most, status{code, what, "must be at most", found, most});
   }
-  constexpr checks& at_least(char const* what, offset_t found, offset_t least,
-                             errc code = errc::bad_value) {
+  constexpr checks& at_least(char const* what, offset_t found, offset_t least, errc code = errc::bad_value) {
     return fail_unless(found >= least, status{code, what, "must be at least", found, least});
   }
   constexpr checks& divides(char const* what, offset_t divisor, offset_t number) {
-    return fail_unless(divisor > 0 && number % divisor == 0, status{errc::bad_shape, what, "must be a divisor of", divisor, number});
+    return fail_unless(divisor > 0 && number % divisor == 0,
+                       status{errc::bad_shape, what, "must be a divisor of", divisor, number});
   }
   // For reading: inner stride 1 (adapters mark another one by -1); rows may overlap or repeat.
   template <class M>
@@ -92,7 +90,8 @@ class checks {
   template <class M>
   constexpr checks& strided(char const* what, M const& m) {
     offset_t const stride = m.stride, cols = m.cols;
-    return fail_unless(m.rows <= 1 || stride >= cols, status{errc::bad_stride, what, "(row stride) must be at least", stride, cols});
+    return fail_unless(m.rows <= 1 || stride >= cols,
+                       status{errc::bad_stride, what, "(row stride) must be at least", stride, cols});
   }
   // An optional row: absent, or one entry a row.
   template <class R>

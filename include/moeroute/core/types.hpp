@@ -31,11 +31,10 @@ inline constexpr fixed_index<N> fixed{};
 // ---- element types: float, double, and any 16-bit floating type that converts to float ------------
 
 template <class T>
-concept half_like = sizeof(T) == 2 && !std::integral<T> && !std::is_enum_v<T> &&
-                    requires(T x, float f) {
-                      static_cast<float>(x);
-                      static_cast<T>(f);
-                    };
+concept half_like = sizeof(T) == 2 && !std::integral<T> && !std::is_enum_v<T> && requires(T x, float f) {
+  static_cast<float>(x);
+  static_cast<T>(f);
+};
 template <class T>
 concept element = std::same_as<T, float> || std::same_as<T, double> || half_like<T>;
 
@@ -63,9 +62,10 @@ template <class I>
 inline constexpr I largest = std::numeric_limits<I>::max();
 // How many experts an id type can name beside its sentinel.
 template <std::integral Id>
-inline constexpr offset_t nameable_experts = sizeof(Id) >= sizeof(offset_t)
-    ? largest<offset_t>
-    : static_cast<offset_t>(static_cast<std::uint64_t>(largest<Id>) + (std::is_signed_v<Id> ? 1u : 0u));
+inline constexpr offset_t nameable_experts =
+    sizeof(Id) >= sizeof(offset_t)
+        ? largest<offset_t>
+        : static_cast<offset_t>(static_cast<std::uint64_t>(largest<Id>) + (std::is_signed_v<Id> ? 1u : 0u));
 template <class I>
 inline constexpr I least = std::numeric_limits<I>::min();
 template <class V>
@@ -75,11 +75,11 @@ MOEROUTE_HD constexpr bool is_nan(V x) {
 
 // What a policy may know of the row it works on. Fields a batch leaves out are 0.
 struct row_context {
-  offset_t token = 0;     // names the token for random draws: the same in any batch
-  index_t sequence = 0;   // which sequence it belongs to
-  index_t modality = 0;   // 0 vision, 1 text, or the caller's own numbering
-  index_t group = 0;      // isolation group: one request
-  offset_t row = 0;       // its number in the batch: for policies that hold an array with a row a token
+  offset_t token = 0;    // names the token for random draws: the same in any batch
+  index_t sequence = 0;  // which sequence it belongs to
+  index_t modality = 0;  // 0 vision, 1 text, or the caller's own numbering
+  index_t group = 0;     // isolation group: one request
+  offset_t row = 0;      // its number in the batch: for policies that hold an array with a row a token
 };
 
 // How far a choice may depend on other rows of the batch.

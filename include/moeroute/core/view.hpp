@@ -31,8 +31,7 @@ concept row_major_of = requires(R&& r) {
   { r.rows() } -> std::convertible_to<offset_t>;
   { r.cols() } -> std::convertible_to<offset_t>;
   { r.outerStride() } -> std::convertible_to<offset_t>;
-  requires bool(std::remove_cvref_t<R>::IsRowMajor) ||
-      int(std::remove_cvref_t<R>::ColsAtCompileTime) == 1;
+  requires bool(std::remove_cvref_t<R>::IsRowMajor) || int(std::remove_cvref_t<R>::ColsAtCompileTime) == 1;
 };
 }  // namespace detail
 
@@ -45,8 +44,7 @@ struct row_view {
   MOEROUTE_HD constexpr row_view(T* p, offset_t n) : data(p), size(n) {}
   template <class R>
     requires(!std::same_as<std::remove_cvref_t<R>, row_view> && detail::contiguous_of<R, T>)
-  constexpr row_view(R&& r)
-      : data(detail::raw_pointer(r.data())), size(static_cast<offset_t>(r.size())) {}
+  constexpr row_view(R&& r) : data(detail::raw_pointer(r.data())), size(static_cast<offset_t>(r.size())) {}
   template <class U>
     requires(std::same_as<U const, T> && !std::same_as<U, T>)
   MOEROUTE_HD constexpr row_view(row_view<U> const& r) : data(r.data), size(r.size) {}
@@ -65,10 +63,8 @@ struct matrix_view {
   offset_t stride{};  // elements from a row to the next
 
   constexpr matrix_view() = default;
-  MOEROUTE_HD constexpr matrix_view(T* p, offset_t r, offset_t c)
-      : data(p), rows(r), cols(c), stride(c) {}
-  MOEROUTE_HD constexpr matrix_view(T* p, offset_t r, offset_t c, offset_t s)
-      : data(p), rows(r), cols(c), stride(s) {}
+  MOEROUTE_HD constexpr matrix_view(T* p, offset_t r, offset_t c) : data(p), rows(r), cols(c), stride(c) {}
+  MOEROUTE_HD constexpr matrix_view(T* p, offset_t r, offset_t c, offset_t s) : data(p), rows(r), cols(c), stride(s) {}
   template <class U>
     requires(std::same_as<U const, T> && !std::same_as<U, T>)
   MOEROUTE_HD constexpr matrix_view(matrix_view<U> const& m)

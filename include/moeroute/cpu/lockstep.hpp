@@ -80,9 +80,7 @@ static_assert(lane_group<lockstep_group>);
 struct lockstep {
   index_t lanes = 4;  // 1 to 64
 
-  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
-    return serial::workspace_bytes(scratch_bytes);
-  }
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) { return serial::workspace_bytes(scratch_bytes); }
   template <class Body>
   status run(offset_t rows, Body const& body, workspace w) const noexcept {
     checks c;

@@ -50,10 +50,10 @@ template <std::integral Id, std::signed_integral Slot>
 struct count_block {
   static constexpr bool long_rows = true;
   detail::choice_shares<Id> share;
-  index_t warps;            // of a block that count; as many as scratch has room for
-  std::uint32_t* counts;    // shares x experts
-  offset_t* odd;            // shares: first choice with an id that nobody knows; largest<offset_t> if none
-  Slot* rank;               // choices: rank of a choice among those of its expert in its share
+  index_t warps;          // of a block that count; as many as scratch has room for
+  std::uint32_t* counts;  // shares x experts
+  offset_t* odd;          // shares: first choice with an id that nobody knows; largest<offset_t> if none
+  Slot* rank;             // choices: rank of a choice among those of its expert in its share
 
   offset_t scratch_bytes() const {
     return aligned_bytes<std::uint32_t>(static_cast<offset_t>(warps) * share.ids.experts);

@@ -34,8 +34,7 @@ class cuda_error : public error {
 };
 
 // For the caller's own calls: check(cudaStreamSynchronize(s), "cudaStreamSynchronize").
-inline void check(cudaError_t e, char const* call, char const* file = __builtin_FILE(),
-                  int line = __builtin_LINE()) {
+inline void check(cudaError_t e, char const* call, char const* file = __builtin_FILE(), int line = __builtin_LINE()) {
   if (e == cudaSuccess) return;
 #if defined(__cpp_exceptions)
   throw cuda_error(e, call, file, line);

@@ -58,9 +58,8 @@ __global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
 // Launches `kernel`, asking for more than 48 KB of shared memory where `bytes` wants it. The error of
 // this launch is read here; errors of the running kernel show at the caller's next synchronization.
 template <class... Parameters, class... Arguments>
-MOEROUTE_HIDDEN inline status launch(char const* what, void (*kernel)(Parameters...), offset_t blocks,
-                                     int threads, offset_t bytes, cudaStream_t stream,
-                                     Arguments const&... arguments) noexcept {
+MOEROUTE_HIDDEN inline status launch(char const* what, void (*kernel)(Parameters...), offset_t blocks, int threads,
+                                     offset_t bytes, cudaStream_t stream, Arguments const&... arguments) noexcept {
   auto const* const f = reinterpret_cast<void const*>(kernel);
   if (bytes > 48 * 1024) {
     auto const e = cudaFuncSetAttribute(f, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
@@ -82,9 +81,9 @@ struct on_cuda {
   cudaStream_t stream{};
   offset_t shared_limit = 96 * 1024;  // bytes a block may take; a row that needs more lies in the workspace
 
-  static constexpr offset_t most_blocks = 1 << 16;      // of a grid; rows beyond are walked in strides
-  static constexpr offset_t blocks_in_workspace = 264;  // rows at work at a time when scratch is there
-  static constexpr offset_t long_row_bytes = 16 * 1024; // of scratch: from here on a row gets a block
+  static constexpr offset_t most_blocks = 1 << 16;       // of a grid; rows beyond are walked in strides
+  static constexpr offset_t blocks_in_workspace = 264;   // rows at work at a time when scratch is there
+  static constexpr offset_t long_row_bytes = 16 * 1024;  // of scratch: from here on a row gets a block
 
   offset_t workspace_bytes(offset_t scratch_bytes) const {
     offset_t const bytes = aligned_bytes<std::byte>(scratch_bytes);
@@ -110,8 +109,9 @@ struct on_cuda {
     bool const fits = bytes <= shared_limit;
     offset_t const most = fits ? most_blocks : blocks_in_workspace;
     if (!fits) spill = aligned_scratch(w).at;
-    return detail::launch("launch of long rows", detail::row_kernel<detail::block_a_row, Body>, rows < most ? rows : most,
-                          detail::block_a_row::threads, fits ? bytes : 0, stream, rows, bytes, spill, body);
+    return detail::launch("launch of long rows", detail::row_kernel<detail::block_a_row, Body>,
+                          rows < most ? rows : most, detail::block_a_row::threads, fits ? bytes : 0, stream, rows,
+                          bytes, spill, body);
   }
 };
 static_assert(executor<on_cuda>);

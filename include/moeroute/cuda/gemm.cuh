@@ -63,9 +63,9 @@ struct cublas_gemm {
       offset_t const inner = op_a == transposed::yes ? a.rows : a.cols;
       auto const op = [](transposed t) { return t == transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N; };
       return detail::blas_status(
-          cublasGemmEx_64(handle, op(op_b), op(op_a), c.cols, c.rows, inner, &one, b.data, detail::blas_type<Tb>, b.stride,
-                          a.data, detail::blas_type<Ta>, a.stride, &beta, c.data, detail::blas_type<V>, c.stride,
-                          doubles ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+          cublasGemmEx_64(handle, op(op_b), op(op_a), c.cols, c.rows, inner, &one, b.data, detail::blas_type<Tb>,
+                          b.stride, a.data, detail::blas_type<Ta>, a.stride, &beta, c.data, detail::blas_type<V>,
+                          c.stride, doubles ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
           "cublasGemmEx");
     } else {
       return plain_gemm{}(x, a, op_a, b, op_b, beta, c);

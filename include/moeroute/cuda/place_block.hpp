@@ -12,10 +12,10 @@ struct place_block {
   detail::choice_shares<Id> share;
   offset_t shares;
   offset_t align;
-  std::uint32_t const* counts;  // shares x experts
-  offset_t const* odd;          // shares
-  plan_view<Slot> plan;         // slot_of_choice holds the ranks of count_block
-  offset_t* odd_choice;         // one number or null: the first choice with an id that nobody knows, or -1
+  std::uint32_t const* counts;            // shares x experts
+  offset_t const* odd;                    // shares
+  plan_view<Slot> plan;                   // slot_of_choice holds the ranks of count_block
+  offset_t* odd_choice;                   // one number or null: the first choice with an id that nobody knows, or -1
   offset_t capacity = largest<offset_t>;  // choices of an expert that get a row: the first of its queue
   bool fixed_rows = false;                // every expert has rows for its capacity
 

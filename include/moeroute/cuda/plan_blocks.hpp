@@ -74,7 +74,8 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   detail::choice_shares<Id> const share{in, ids, choices, cut.per_share};
   count_block<Id, Slot> const count{share, cut.warps, counts, odd, plan.slot_of_choice.data};
   if (status const s = x.run(cut.shares, count, rest); !s.ok()) return s;
-  place_block<Id, Slot> const place{share, cut.shares, options.align, counts, odd, plan, odd_choice, capacity, fixed_rows};
+  place_block<Id, Slot> const place{share, cut.shares, options.align, counts,    odd,
+                                    plan,  odd_choice, capacity,      fixed_rows};
   return x.run(cut.shares, place, rest);
 }
 
@@ -102,8 +103,8 @@ status limited_plan_by_blocks(X const& x, index_t warps_of_block, choices_view<I
   if (fixed_rows && without) c.must_be("capacity.formula (fixed rows need a capacity)", 0, 1, errc::bad_value);
   if (!c.result().ok()) return c.result();
   bool const ragged = in.offsets.size != 0;
-  capacity_sizes const sizes{ragged ? in.offsets.size - 1 : in.ids.rows, ragged ? in.ids.cols : in.ids.rows * in.ids.cols,
-                             experts, 0};
+  capacity_sizes const sizes{ragged ? in.offsets.size - 1 : in.ids.rows,
+                             ragged ? in.ids.cols : in.ids.rows * in.ids.cols, experts, 0};
   return plan_by_blocks(x, warps_of_block, in, experts, options, plan, w, odd_choice, capacity(limit.rule, sizes),
                         fixed_rows);
 }

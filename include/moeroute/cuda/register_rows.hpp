@@ -30,7 +30,11 @@ inline constexpr bool is_group_limited<group_limited_top_k<Score>> = true;
 template <class S>
 inline constexpr index_t network_size = 8;
 template <index_t K>
-inline constexpr index_t network_size<top_k<fixed_index<K>>> = K <= 1 ? 1 : K <= 2 ? 2 : K <= 4 ? 4 : K <= 8 ? 8 : 16;
+inline constexpr index_t network_size<top_k<fixed_index<K>>> = K <= 1   ? 1
+                                                               : K <= 2 ? 2
+                                                               : K <= 4 ? 4
+                                                               : K <= 8 ? 8
+                                                                        : 16;
 
 // Where expert e lies: in runs, neighbours are in one lane; else lanes take turns with vectors of `Vec`.
 template <index_t Lanes, index_t Experts, index_t Vec, bool Runs>
@@ -262,9 +266,7 @@ struct route_in_registers {
       return g.any(wrong);
     }
   }
-  MOEROUTE_HD static std::uint32_t ordered(std::int32_t key) {
-    return static_cast<std::uint32_t>(key) ^ 0x80000000u;
-  }
+  MOEROUTE_HD static std::uint32_t ordered(std::int32_t key) { return static_cast<std::uint32_t>(key) ^ 0x80000000u; }
   MOEROUTE_HD static constexpr std::uint32_t id_mask() {
     std::uint32_t m = static_cast<std::uint32_t>(Experts - 1);
     m |= m >> 1, m |= m >> 2, m |= m >> 4, m |= m >> 8;

@@ -131,10 +131,8 @@ struct sorted_borders_block {
       offset_t low = q + 1, high = s.choices;  // the first place behind the cell
       while (low < high) {
         offset_t const middle = low + (high - low) / 2;
-        if (s.cell_of(s.at.sorted_keys[middle]) == cell)
-          low = middle + 1;
-        else
-          high = middle;
+        if (s.cell_of(s.at.sorted_keys[middle]) == cell) low = middle + 1;
+        else high = middle;
       }
       s.at.load[cell] = low - q;
     });

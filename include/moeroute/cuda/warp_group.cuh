@@ -15,12 +15,8 @@ struct warp_words {
     else return ((1u << Lanes) - 1) << (threadIdx.x % 32 / Lanes * Lanes);
   }
   __device__ index_t rank() const { return static_cast<index_t>(threadIdx.x % Lanes); }
-  __device__ std::uint32_t shuffle_xor(std::uint32_t x, index_t d) const {
-    return __shfl_xor_sync(mask(), x, d);
-  }
-  __device__ std::uint32_t shuffle(std::uint32_t x, index_t lane) const {
-    return __shfl_sync(mask(), x, lane, Lanes);
-  }
+  __device__ std::uint32_t shuffle_xor(std::uint32_t x, index_t d) const { return __shfl_xor_sync(mask(), x, d); }
+  __device__ std::uint32_t shuffle(std::uint32_t x, index_t lane) const { return __shfl_sync(mask(), x, lane, Lanes); }
   __device__ std::uint32_t ballot(bool b) const {
     std::uint32_t const all = __ballot_sync(mask(), b);
     if constexpr (Lanes == 32) return all;

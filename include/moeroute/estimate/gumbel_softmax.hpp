@@ -22,7 +22,8 @@ struct gumbel_softmax {
   draws random{.purpose = 0x47534D58};
 
   status validate() const {
-    return tau > 0 ? status{} : status{errc::bad_value, "gumbel_softmax.tau", "must be above", static_cast<std::int64_t>(tau), 0};
+    return tau > 0 ? status{}
+                   : status{errc::bad_value, "gumbel_softmax.tau", "must be above", static_cast<std::int64_t>(tau), 0};
   }
 };
 
@@ -77,17 +78,20 @@ status try_gumbel_softmax_sample(X const& x, gumbel_softmax const& how, matrix_v
                                  matrix_view<V> out, row_view<offset_t const> token = {}, workspace w = {}) noexcept {
   checks c;
   c.also(how.validate()).must_be("soft rows", soft.rows, z.rows).must_be("soft columns", soft.cols, z.cols);
-  c.must_be("out rows", out.rows, z.rows).must_be("out columns", out.cols, z.cols).empty_or("token size", token, z.rows);
+  c.must_be("out rows", out.rows, z.rows)
+      .must_be("out columns", out.cols, z.cols)
+      .empty_or("token size", token, z.rows);
   return c.result().ok() ? x.run(z.rows, detail::gumbel_softmax_row<V>{how, z, token, soft, out}, w) : c.result();
 }
 // The gradient of z for either form: that of the soft sample.
 template <executor X, class V>
-status try_gumbel_softmax_backward(X const& x, gumbel_softmax const& how, matrix_view<V const> soft, matrix_view<V const> d_out,
-                                   matrix_view<V> d_z, workspace w = {}) noexcept {
+status try_gumbel_softmax_backward(X const& x, gumbel_softmax const& how, matrix_view<V const> soft,
+                                   matrix_view<V const> d_out, matrix_view<V> d_z, workspace w = {}) noexcept {
   checks c;
   c.also(how.validate()).must_be("d_out rows", d_out.rows, soft.rows).must_be("d_out columns", d_out.cols, soft.cols);
   c.must_be("d_z rows", d_z.rows, soft.rows).must_be("d_z columns", d_z.cols, soft.cols);
-  return c.result().ok() ? x.run(soft.rows, detail::gumbel_softmax_row_backward<V>{how, soft, d_out, d_z}, w) : c.result();
+  return c.result().ok() ? x.run(soft.rows, detail::gumbel_softmax_row_backward<V>{how, soft, d_out, d_z}, w)
+                         : c.result();
 }
 
 // Masks of the k choices from a sample over the k prefix candidates, and back: both are running sums.

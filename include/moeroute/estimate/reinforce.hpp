@@ -46,12 +46,13 @@ struct reinforce_row {
 
 // Adds scale * (R_t - baseline) * d log p(drawn_t) / d z to d_z. Tokens with no_expert add nothing.
 template <executor X, class V>
-status try_reinforce(X const& x, matrix_view<V const> z, row_view<index_t const> drawn, row_view<V const> reward, V baseline,
-                     V scale, matrix_view<V> d_z, workspace w) noexcept {
+status try_reinforce(X const& x, matrix_view<V const> z, row_view<index_t const> drawn, row_view<V const> reward,
+                     V baseline, V scale, matrix_view<V> d_z, workspace w) noexcept {
   checks c;
   c.must_be("drawn size", drawn.size, z.rows).must_be("reward size", reward.size, z.rows);
   c.must_be("d_z rows", d_z.rows, z.rows).must_be("d_z columns", d_z.cols, z.cols).strided("d_z", d_z);
-  return c.result().ok() ? x.run(z.rows, detail::reinforce_row<V>{z, drawn, reward, baseline, scale, d_z}, w) : c.result();
+  return c.result().ok() ? x.run(z.rows, detail::reinforce_row<V>{z, drawn, reward, baseline, scale, d_z}, w)
+                         : c.result();
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -58,7 +58,8 @@ struct cosine_row_backward {
     for (offset_t i = g.rank(); i < f.y.cols; i += g.size()) {
       V sum = 0;
       for (offset_t e = 0; e < f.expert.rows; ++e)
-        sum += d_logits[t][e] * f.scale * static_cast<V>(load(f.expert[e][i])) / (token * f.guarded(f.norm(f.expert[e])));
+        sum +=
+            d_logits[t][e] * f.scale * static_cast<V>(load(f.expert[e][i])) / (token * f.guarded(f.norm(f.expert[e])));
       d_y[t][i] = sum - (n > V(0) ? along * f.y[t][i] / (n * n) : V(0));
     }
     g.sync();
@@ -92,13 +93,13 @@ struct cosine_expert_backward {
 
 template <element W, class Gemm>
 struct cosine_gate {
-  matrix_view<W const> projection{};      // dims x width
-  row_view<W const> projection_bias{};    // dims, or empty
-  matrix_view<W const> expert{};          // experts x dims
-  double log_scale = 0;                   // logarithm of the inverse temperature
+  matrix_view<W const> projection{};         // dims x width
+  row_view<W const> projection_bias{};       // dims, or empty
+  matrix_view<W const> expert{};             // experts x dims
+  double log_scale = 0;                      // logarithm of the inverse temperature
   double log_scale_max = 4.605170185988092;  // ln 100; above it the scale is clamped and gets no gradient
   normalize_token token = normalize_token::yes;
-  double epsilon = 1e-12;                 // norms below count as this
+  double epsilon = 1e-12;  // norms below count as this
   [[no_unique_address]] Gemm gemm{};
 
   index_t experts() const { return static_cast<index_t>(expert.rows); }
@@ -124,11 +125,11 @@ struct cosine_gate {
 
   template <class V>
   struct gradient {
-    matrix_view<V> hidden{};           // tokens x width
-    matrix_view<V> projection{};       // dims x width
-    row_view<V> projection_bias{};     // dims
-    matrix_view<V> expert{};           // experts x dims
-    double* log_scale{};               // one number
+    matrix_view<V> hidden{};        // tokens x width
+    matrix_view<V> projection{};    // dims x width
+    row_view<V> projection_bias{};  // dims
+    matrix_view<V> expert{};        // experts x dims
+    double* log_scale{};            // one number
   };
   template <executor X, class H, class V>
   status backward(X const& x, matrix_view<H> hidden, matrix_view<V const> d_logits, gradient<V> d,
@@ -144,8 +145,7 @@ struct cosine_gate {
     if (s.ok() && !d.expert.empty())
       s = x.run(expert.rows, detail::cosine_expert_backward<W, V>{f, d_logits, d.expert}, workspace{});
     linear_gate<W, Gemm> const linear{projection, projection_bias, gemm};
-    if (s.ok())
-      s = linear.backward(x, hidden, matrix_view<V const>(d_y), {d.hidden, d.projection, d.projection_bias});
+    if (s.ok()) s = linear.backward(x, hidden, matrix_view<V const>(d_y), {d.hidden, d.projection, d.projection_bias});
     if (s.ok() && d.log_scale != nullptr) *d.log_scale = log_scale < log_scale_max ? slope(f, d_logits) : 0;
     return s;
   }

@@ -39,8 +39,7 @@ struct gemm_row {
         for (; l + 8 <= inner; l += 8)
           for (offset_t q = 0; q < 8; ++q) part[q] += load(x[l + q]) * load(y[l + q]);
       }
-      for (; l < inner; ++l)
-        part[l % 8] += load(at ? a[l][i] : a[i][l]) * load(bt ? b[j][l] : b[l][j]);
+      for (; l < inner; ++l) part[l % 8] += load(at ? a[l][i] : a[i][l]) * load(bt ? b[j][l] : b[l][j]);
       V const sum = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
       c[i][j] = beta == V(0) ? sum : beta * c[i][j] + sum;
     }
@@ -53,12 +52,11 @@ struct gemm_row {
 // Without dependencies: right for every size, element type and executor, and slow for large ones.
 struct plain_gemm {
   template <executor X, class A, class B, class V>
-  status operator()(X const& x, matrix_view<A> a, transposed op_a, matrix_view<B> b, transposed op_b,
-                    V beta, matrix_view<V> c) const noexcept {
+  status operator()(X const& x, matrix_view<A> a, transposed op_a, matrix_view<B> b, transposed op_b, V beta,
+                    matrix_view<V> c) const noexcept {
     using Ea = std::remove_const_t<A>;
     using Eb = std::remove_const_t<B>;
-    return x.run(c.rows,
-                 detail::gemm_row<Ea, Eb, V>{a, op_a == transposed::yes, b, op_b == transposed::yes, beta, c},
+    return x.run(c.rows, detail::gemm_row<Ea, Eb, V>{a, op_a == transposed::yes, b, op_b == transposed::yes, beta, c},
                  workspace{});
   }
 };

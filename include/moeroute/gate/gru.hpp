@@ -59,8 +59,8 @@ struct gru_row_backward {
 
 template <element W, class Gemm>
 struct gru_gate {
-  matrix_view<W const> w1{};   // state x width
-  matrix_view<W const> w2{};   // experts x state
+  matrix_view<W const> w1{};  // state x width
+  matrix_view<W const> w2{};  // experts x state
   gru_cell<W const> cell{};
   matrix_view<W const> state{};  // tokens x state, before this layer
   matrix_view<W> next{};         // tokens x state, after it
@@ -83,8 +83,8 @@ struct gru_gate {
 
   // What is left empty is not computed; parameter gradients are added to what is there.
   struct gradient {
-    matrix_view<W> hidden{};        // tokens x width
-    matrix_view<W> state{};         // tokens x state: what flows back to the layer below; required
+    matrix_view<W> hidden{};  // tokens x width
+    matrix_view<W> state{};   // tokens x state: what flows back to the layer below; required
     matrix_view<W> w1{}, w2{};
     gru_cell<W> cell{};
   };
@@ -114,7 +114,8 @@ struct gru_gate {
     times(b.r, cell.w_hr, W(1), d.state), times(b.z, cell.w_hz, W(1), d.state), times(b.hn, cell.w_hn, W(1), d.state);
     times(b.r, cell.w_ir, W(0), b.d_u), times(b.z, cell.w_iz, W(1), b.d_u), times(b.n, cell.w_in, W(1), b.d_u);
     auto const outer = [&](matrix_view<W> from, matrix_view<W const> input, matrix_view<W> to) {
-      if (s.ok() && !to.empty()) s = gemm(x, matrix_view<W const>(from), transposed::yes, input, transposed::no, W(1), to);
+      if (s.ok() && !to.empty())
+        s = gemm(x, matrix_view<W const>(from), transposed::yes, input, transposed::no, W(1), to);
     };
     matrix_view<W const> const u = b.u;
     outer(b.r, u, d.cell.w_ir), outer(b.z, u, d.cell.w_iz), outer(b.n, u, d.cell.w_in);
@@ -148,16 +149,15 @@ struct gru_gate {
     for (matrix_view<W const> m : weights)
       c.must_be("gate.cell weight rows", m.rows, size).must_be("gate.cell weight columns", m.cols, size);
     row_view<W const> const biases[] = {cell.b_ir, cell.b_hr, cell.b_iz, cell.b_hz, cell.b_in, cell.b_hn};
-    for (row_view<W const> v : biases)
-      c.empty_or("gate.cell bias size", v, size);
+    for (row_view<W const> v : biases) c.empty_or("gate.cell bias size", v, size);
     c.at_least("workspace bytes", w.bytes, workspace_bytes(x, tokens), errc::too_small);
     if (!c.result().ok()) return c.result();
     scratch memory = aligned_scratch(w);
     for (matrix_view<W>* m : {&b.u, &b.r, &b.z, &b.n, &b.hn, &b.d_next, &b.d_u})
       *m = {memory.template take<W>(tokens * size), tokens, size};
     status s = gemm(x, hidden, transposed::no, w1, transposed::yes, W(0), b.u);
-    auto const sum = [&](matrix_view<W> to, matrix_view<W const> input, matrix_view<W const> weight, row_view<W const> bias,
-                         W beta) {
+    auto const sum = [&](matrix_view<W> to, matrix_view<W const> input, matrix_view<W const> weight,
+                         row_view<W const> bias, W beta) {
       if (s.ok()) s = gemm(x, input, transposed::no, weight, transposed::yes, beta, to);
       if (s.ok() && !bias.empty()) s = x.run(tokens, detail::add_row<W, W>{bias, to}, workspace{});
     };

@@ -47,7 +47,8 @@ struct linear_gate {
   template <executor X, class H, class V>
   status operator()(X const& x, matrix_view<H> hidden, matrix_view<V> logits, workspace) const noexcept {
     checks c;
-    c.also(check_gemm("hidden", hidden, transposed::no, "gate.weight columns", weight, transposed::yes, "logits", logits));
+    c.also(
+        check_gemm("hidden", hidden, transposed::no, "gate.weight columns", weight, transposed::yes, "logits", logits));
     c.empty_or("gate.bias size", bias, weight.rows);
     if (!c.result().ok()) return c.result();
     if (status const s = gemm(x, hidden, transposed::no, weight, transposed::yes, V(0), logits); !s.ok()) return s;
@@ -71,14 +72,16 @@ struct linear_gate {
     c.must_be("gate.weight columns", weight.cols, hidden.cols).empty_or("d.bias size", d.bias, weight.rows);
     if (!c.result().ok()) return c.result();
     if (!d.hidden.empty()) {
-      c.also(check_gemm("d_logits", d_logits, transposed::no, "gate.weight", weight, transposed::no, "d.hidden", d.hidden));
+      c.also(check_gemm("d_logits", d_logits, transposed::no, "gate.weight", weight, transposed::no, "d.hidden",
+                        d.hidden));
       if (!c.result().ok()) return c.result();
       if (status const s = gemm(x, d_logits, transposed::no, weight, transposed::no, beta, d.hidden); !s.ok()) return s;
     }
     if (!d.weight.empty()) {
       c.also(check_gemm("d_logits", d_logits, transposed::yes, "hidden", hidden, transposed::no, "d.weight", d.weight));
       if (!c.result().ok()) return c.result();
-      if (status const s = gemm(x, d_logits, transposed::yes, hidden, transposed::no, beta, d.weight); !s.ok()) return s;
+      if (status const s = gemm(x, d_logits, transposed::yes, hidden, transposed::no, beta, d.weight); !s.ok())
+        return s;
     }
     if (d.bias.empty()) return {};
     return x.run(d_logits.cols, detail::sum_columns<V, V>{d_logits, d.bias, d.accumulate}, workspace{});

@@ -63,14 +63,17 @@ struct sparse_projection {
     checks c;
     c.must_be("logits rows", logits.rows, hidden.rows).must_be("logits columns", logits.cols, place.rows);
     c.must_be("gate.value rows", value.rows, place.rows).must_be("gate.value columns", value.cols, place.cols);
-    return c.result().ok() ? x.run(hidden.rows, detail::sparse_projection_row<H, V>{place, value, hidden, logits}, w) : c.result();
+    return c.result().ok() ? x.run(hidden.rows, detail::sparse_projection_row<H, V>{place, value, hidden, logits}, w)
+                           : c.result();
   }
   // d_hidden += A^T d_logits; A itself is frozen.
   template <executor X, class V>
   status backward(X const& x, matrix_view<V const> d_logits, matrix_view<V> d_hidden, workspace w) const noexcept {
     checks c;
     c.must_be("d_logits columns", d_logits.cols, place.rows).must_be("d_hidden rows", d_hidden.rows, d_logits.rows);
-    return c.result().ok() ? x.run(d_hidden.rows, detail::sparse_projection_row_backward<V>{place, value, d_logits, d_hidden}, w) : c.result();
+    return c.result().ok()
+               ? x.run(d_hidden.rows, detail::sparse_projection_row_backward<V>{place, value, d_logits, d_hidden}, w)
+               : c.result();
   }
   void describe(text& t) const { t.add("frozen projection with ").add(place.cols).add(" non-zeros a row"); }
 };
@@ -81,7 +84,11 @@ class drawn_projection {
  public:
   drawn_projection(index_t experts, offset_t width, double density, std::uint64_t seed) : experts_(experts) {
     n_ = static_cast<offset_t>(density * static_cast<double>(width));
-    throw_if_bad(checks{}.at_least("experts", experts, 1).at_least("non-zeros a row", n_, 1).at_most("non-zeros a row", n_, width).result());
+    throw_if_bad(checks{}
+                     .at_least("experts", experts, 1)
+                     .at_least("non-zeros a row", n_, 1)
+                     .at_most("non-zeros a row", n_, width)
+                     .result());
     draws const where{.seed = seed, .purpose = 0x464C5930}, what{.seed = seed, .purpose = 0x464C5931};
     for (index_t e = 0; e < experts; ++e) {
       offset_t left = n_;  // selection sampling: keeps the order, exactly n of them

@@ -29,10 +29,10 @@ struct route_drift {
 
 template <class A, class B>
 struct route_drift_row {
-  matrix_view<A const> first;    // layers * tokens x k
-  matrix_view<B const> second;   // layers * tokens x k
-  offset_t tokens;               // rows of a layer
-  row_view<route_drift> out;     // layers
+  matrix_view<A const> first;   // layers * tokens x k
+  matrix_view<B const> second;  // layers * tokens x k
+  offset_t tokens;              // rows of a layer
+  row_view<route_drift> out;    // layers
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE

@@ -13,9 +13,9 @@ struct gate_entropy_row {
   Prior prior;
   route_measure measure;
   batch<T, H> in;
-  row_view<P> entropy;            // tokens, optional
-  row_view<P const> d_entropy;    // tokens, for the gradient
-  matrix_view<D> d_logits;        // tokens x experts, optional; added to
+  row_view<P> entropy;          // tokens, optional
+  row_view<P const> d_entropy;  // tokens, for the gradient
+  matrix_view<D> d_logits;      // tokens x experts, optional; added to
 
   offset_t scratch_bytes() const { return aligned_bytes<V>(in.logits.cols); }
   MOEROUTE_EXEC_CHECK_DISABLE

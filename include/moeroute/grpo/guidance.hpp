@@ -18,11 +18,11 @@ namespace moeroute::inline MOEROUTE_ABI {
 // ---- counts: integers, mergeable by addition over shards, batches and ranks ---------------------------------
 
 template <class Id>
-struct count_choices_row {  // a row is a modality, a lane owns the experts of its stripe
-  matrix_view<Id const> ids;                  // tokens x k
-  row_view<index_t const> modality;           // tokens
-  row_view<std::uint8_t const> valid;         // tokens, optional
-  matrix_view<std::int64_t> counts;           // modalities x experts, added to
+struct count_choices_row {             // a row is a modality, a lane owns the experts of its stripe
+  matrix_view<Id const> ids;           // tokens x k
+  row_view<index_t const> modality;    // tokens
+  row_view<std::uint8_t const> valid;  // tokens, optional
+  matrix_view<std::int64_t> counts;    // modalities x experts, added to
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_HD void operator()(lane_group auto const& g, offset_t m, scratch) const {
@@ -63,7 +63,9 @@ struct guidance {
   status validate(index_t experts) const {
     if (!(percent >= 0 && percent <= 100))
       return {errc::bad_value, "guidance.percent", "must be at most", static_cast<std::int64_t>(percent), 100};
-    return checks{}.at_least("guidance.keep_open", keep_open, 1).at_most("guidance.keep_open", keep_open, experts)
+    return checks{}
+        .at_least("guidance.keep_open", keep_open, 1)
+        .at_most("guidance.keep_open", keep_open, experts)
         .result();
   }
 };
@@ -71,9 +73,9 @@ struct guidance {
 template <class N>
 struct guidance_row {  // a row is a modality
   guidance policy;
-  matrix_view<N const> counts;                // modalities x experts
-  matrix_view<double> q;                      // modalities x experts
-  matrix_view<std::uint8_t> open;             // modalities x experts
+  matrix_view<N const> counts;     // modalities x experts
+  matrix_view<double> q;           // modalities x experts
+  matrix_view<std::uint8_t> open;  // modalities x experts
 
   offset_t scratch_bytes() const { return aligned_bytes<double>(counts.rows); }
   MOEROUTE_HD static std::int64_t rank_of(double q) { return static_cast<std::int64_t>(q * 0x1p40 + .5); }

@@ -24,10 +24,10 @@ struct trace_header {
   std::int64_t tokens = 0;
   std::int32_t experts = 0;
   std::int32_t k = 0;
-  std::int64_t mask_version = 0;      // which guidance mask was in force
-  std::int64_t step = 0;              // of the policy that drew it
+  std::int64_t mask_version = 0;  // which guidance mask was in force
+  std::int64_t step = 0;          // of the policy that drew it
   std::uint64_t seed = 0;
-  std::int64_t origin = 0;            // 0 rollout, 1 replay: do not move a bias from replayed counts
+  std::int64_t origin = 0;  // 0 rollout, 1 replay: do not move a bias from replayed counts
 
   constexpr offset_t rows() const { return layers * tokens; }
   constexpr offset_t id_count() const { return rows() * k; }
@@ -46,7 +46,8 @@ struct trace_header {
     if (id_bytes != 1 && id_bytes != 2 && id_bytes != 4)
       return {errc::unsupported, "trace.id_bytes (1, 2 or 4)", "must be at most", id_bytes, 4};
     if (id_bytes < trace_id_bytes(experts))
-      return {errc::bad_value, "trace.id_bytes for these experts", "must be at least", id_bytes, trace_id_bytes(experts)};
+      return {errc::bad_value, "trace.id_bytes for these experts", "must be at least", id_bytes,
+              trace_id_bytes(experts)};
     return c.result();
   }
 };
@@ -135,9 +136,7 @@ class route_trace {
     auto const* const p = reinterpret_cast<Id const*>(ids_.data());
     return {p + l * header_.tokens * header_.k, header_.tokens, header_.k};
   }
-  row_view<float const> log_prob(offset_t l) const {
-    return {log_prob_.data() + l * header_.tokens, header_.tokens};
-  }
+  row_view<float const> log_prob(offset_t l) const { return {log_prob_.data() + l * header_.tokens, header_.tokens}; }
 
   std::vector<std::byte> to_bytes() const {
     std::vector<std::byte> out(static_cast<std::size_t>(header_.bytes()), std::byte{0});
@@ -152,8 +151,7 @@ class route_trace {
   status from_bytes(row_view<std::byte const> bytes) {
     trace_header h;
     auto const least_bytes = static_cast<offset_t>(sizeof h);
-    if (bytes.size < least_bytes)
-      return {errc::too_small, "trace bytes", "must be at least", bytes.size, least_bytes};
+    if (bytes.size < least_bytes) return {errc::too_small, "trace bytes", "must be at least", bytes.size, least_bytes};
     copy(reinterpret_cast<std::byte*>(&h), bytes.data, sizeof h);
     if (status const s = h.validate(); !s.ok()) return s;
     if (bytes.size != h.bytes()) return {errc::bad_shape, "trace bytes", "must be", bytes.size, h.bytes()};

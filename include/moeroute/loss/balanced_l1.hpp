@@ -24,8 +24,7 @@ struct balanced_l1 {
     row.scores.each(g, [&](index_t e, auto const& x) { s.counts(e) += std::int64_t{x > 0}; });
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     segment_sums<wide_sum const> const s{sums, experts, 0};
     double const tokens = static_cast<double>(s.tokens());
     auto const price = [&](offset_t e) {
@@ -35,8 +34,7 @@ struct balanced_l1 {
     };
     if (!out.empty())
       for (offset_t e = g.rank(); e < experts; e += g.size()) out[e] = price(e);
-    return tree_sum<double>(g, experts,
-                            [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
+    return tree_sum<double>(g, experts, [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
   }
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {

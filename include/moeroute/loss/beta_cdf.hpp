@@ -15,16 +15,14 @@ MOEROUTE_HD inline double log_gamma(double x) {
   double product = 1;
   for (; x < 15; x += 1) product *= x;
   double const r = 1 / x, z = r * r;
-  double const tail = r * math::horner(z, 1. / 12, -1. / 360, 1. / 1260, -1. / 1680, 1. / 1188,
-                                       -691. / 360360, 1. / 156);
+  double const tail =
+      r * math::horner(z, 1. / 12, -1. / 360, 1. / 1260, -1. / 1680, 1. / 1188, -691. / 360360, 1. / 156);
   return (x - .5) * math::log(x) - x + 0.91893853320467274 + tail - math::log(product);
 }
 // log(1 - x), accurate for small x too.
 MOEROUTE_HD inline double log_one_minus(double x) { return ::log1p(-x); }
 // Inside the open interval, so that densities with a < 1 or b < 1 stay finite.
-MOEROUTE_HD inline double inside_unit(double x) {
-  return x > 1e-300 ? (x < 1 - 0x1p-53 ? x : 1 - 0x1p-53) : 1e-300;
-}
+MOEROUTE_HD inline double inside_unit(double x) { return x > 1e-300 ? (x < 1 - 0x1p-53 ? x : 1 - 0x1p-53) : 1e-300; }
 
 }  // namespace detail
 

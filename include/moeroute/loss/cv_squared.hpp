@@ -10,8 +10,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
 // L of E sums and, if asked, dL/dsum.
 template <class G, class At>
-MOEROUTE_HD double cv_squared_of(G const& g, index_t experts, double alpha, index_t ddof,
-                                 double eps, At const& at, row_view<double> out) {
+MOEROUTE_HD double cv_squared_of(G const& g, index_t experts, double alpha, index_t ddof, double eps, At const& at,
+                                 row_view<double> out) {
   double const mean = tree_sum<double>(g, experts, at) / experts;
   double const squares = tree_sum<double>(g, experts, [&](offset_t e) {
     double const d = at(e) - mean;
@@ -22,10 +22,8 @@ MOEROUTE_HD double cv_squared_of(G const& g, index_t experts, double alpha, inde
   double const variance = good ? squares / degrees : 0.;
   if (!out.empty())
     for (offset_t e = g.rank(); e < experts; e += g.size())
-      out[e] = good ? 2 * alpha *
-                          ((at(e) - mean) / (degrees * floor) -
-                           variance * mean / (experts * floor * floor))
-                    : 0.;
+      out[e] =
+          good ? 2 * alpha * ((at(e) - mean) / (degrees * floor) - variance * mean / (experts * floor * floor)) : 0.;
   return good ? alpha * variance / floor : 0.;
 }
 }  // namespace detail
@@ -46,12 +44,10 @@ struct importance_cv {
     segment_sums<wide_sum>{sums, row.experts, 0}.add_scores(g, row, normalize, score_eps);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     segment_sums<wide_sum const> const s{sums, experts, 0};
     return detail::cv_squared_of(
-        g, experts, alpha, ddof, eps, [&](offset_t e) { return s.mass(static_cast<index_t>(e)); },
-        out);
+        g, experts, alpha, ddof, eps, [&](offset_t e) { return s.mass(static_cast<index_t>(e)); }, out);
   }
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {

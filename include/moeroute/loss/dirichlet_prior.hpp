@@ -25,9 +25,7 @@ struct dirichlet_prior {
   status validate(index_t experts) const {
     return checks{}.must_be("dirichlet_prior.alpha size", alpha.size, experts).result();
   }
-  void describe(text& t) const {
-    t.add(lambda).add(mean ? " mean" : " sum").add(" (j / (n + 1) - BetaCDF(p_(j)))^2");
-  }
+  void describe(text& t) const { t.add(lambda).add(mean ? " mean" : " sum").add(" (j / (n + 1) - BetaCDF(p_(j)))^2"); }
 };
 
 namespace detail {
@@ -46,10 +44,8 @@ struct dirichlet_scores {
     double* const x = s.take<double>(p.rows);
     double* const y = s.take<double>(p.rows);
     bool const counts = in.is_valid(t) && segment_of(term.by, in.context(t)) == term.only;
-    if (counts)
-      static_cast<void>(token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, x, y));
-    for (offset_t e = g.rank(); e < p.rows; e += g.size())
-      p[e][t] = counts ? y[e] : not_a_number<double>;
+    if (counts) static_cast<void>(token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, x, y));
+    for (offset_t e = g.rank(); e < p.rows; e += g.size()) p[e][t] = counts ? y[e] : not_a_number<double>;
     g.sync();
   }
 };
@@ -96,13 +92,10 @@ struct dirichlet_column {
         g.sync();
       }
     double total = 0;
-    for (index_t i = 0; i < static_cast<index_t>(term.alpha.size); ++i)
-      total += static_cast<double>(term.alpha[i]);
+    for (index_t i = 0; i < static_cast<index_t>(term.alpha.size); ++i) total += static_cast<double>(term.alpha[i]);
     double const a = static_cast<double>(term.alpha[e]);
     auto const beta = beta_distribution::of(a, total - a > 0 ? total - a : 1e-300);
-    double const each = n == 0      ? 0.
-                        : term.mean ? term.lambda / static_cast<double>(n * p.rows)
-                                    : term.lambda;
+    double const each = n == 0 ? 0. : term.mean ? term.lambda / static_cast<double>(n * p.rows) : term.lambda;
     auto const gap = [&](offset_t j) {
       return static_cast<double>(j + 1) / static_cast<double>(n + 1) - beta.cdf(key[j]);
     };
@@ -137,8 +130,7 @@ struct dirichlet_gradient {
     double* const x = s.take<double>(d.rows);
     double* const y = s.take<double>(d.rows);
     auto const seen = token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, x, y);
-    double const dot =
-        tree_sum<double>(g, d.rows, [&](offset_t e) { return math::mul(y[e], d[e][t]); });
+    double const dot = tree_sum<double>(g, d.rows, [&](offset_t e) { return math::mul(y[e], d[e][t]); });
     row_view<D> const out = d_logits[t];
     row_context const c = in.context(t);
     seen.row.logits.each(g, [&](index_t e, double z) {
@@ -162,20 +154,17 @@ constexpr offset_t power_of_two_from(offset_t n) {
 template <executor X>
 offset_t dirichlet_prior_workspace_bytes(X const& x, offset_t tokens, index_t experts) {
   offset_t const padded = detail::power_of_two_from(tokens);
-  return x.workspace_bytes(2 * aligned_bytes<double>(experts)) +
-         aligned_bytes<double>(tokens * experts) + 2 * aligned_bytes<double>(padded * experts) +
-         aligned_bytes<double>(experts) + workspace_alignment;
+  return x.workspace_bytes(2 * aligned_bytes<double>(experts)) + aligned_bytes<double>(tokens * experts) +
+         2 * aligned_bytes<double>(padded * experts) + aligned_bytes<double>(experts) + workspace_alignment;
 }
 
 // *loss = L, d_logits += scale dL/dlogits. d_logits, cdf (tokens x experts: F of each probability) and d_scores
 // (experts x tokens: dL/dp) may be left out. Where the executor can write, loss included.
 template <executor X, any_router R, class T, class H, class D>
-status try_dirichlet_prior_loss(X const& x, dirichlet_prior const& term, R const& r,
-                                batch<T, H> const& in, double* loss, matrix_view<D> d_logits,
-                                workspace w, double scale = 1, matrix_view<double> cdf = {},
-                                matrix_view<double> d_scores = {}) noexcept {
-  static_assert(differentiable_score<decltype(R::score)>,
-                "dirichlet_prior_loss: router.score has no derivative");
+status try_dirichlet_prior_loss(X const& x, dirichlet_prior const& term, R const& r, batch<T, H> const& in,
+                                double* loss, matrix_view<D> d_logits, workspace w, double scale = 1,
+                                matrix_view<double> cdf = {}, matrix_view<double> d_scores = {}) noexcept {
+  static_assert(differentiable_score<decltype(R::score)>, "dirichlet_prior_loss: router.score has no derivative");
   static_assert(sums_to_one<std::remove_cvref_t<decltype(R::score)>>,
                 "dirichlet_prior_loss: the scores of the router must be probabilities (softmax)");
   offset_t const tokens = in.logits.rows, experts = in.logits.cols;
@@ -185,26 +174,21 @@ status try_dirichlet_prior_loss(X const& x, dirichlet_prior const& term, R const
     c.must_be("d_logits rows", d_logits.rows, tokens)
         .must_be("d_logits columns", d_logits.cols, experts)
         .strided("d_logits", d_logits);
-  if (!cdf.empty())
-    c.must_be("cdf rows", cdf.rows, tokens).must_be("cdf columns", cdf.cols, experts);
+  if (!cdf.empty()) c.must_be("cdf rows", cdf.rows, tokens).must_be("cdf columns", cdf.cols, experts);
   if (!d_scores.empty())
-    c.must_be("d_scores rows", d_scores.rows, experts)
-        .must_be("d_scores columns", d_scores.cols, tokens);
-  c.also(
-      workspace_ok(w, dirichlet_prior_workspace_bytes(x, tokens, static_cast<index_t>(experts))));
+    c.must_be("d_scores rows", d_scores.rows, experts).must_be("d_scores columns", d_scores.cols, tokens);
+  c.also(workspace_ok(w, dirichlet_prior_workspace_bytes(x, tokens, static_cast<index_t>(experts))));
   if (!c.result().ok()) return c.result();
   scratch mine = aligned_scratch(w);
   offset_t const padded = detail::power_of_two_from(tokens);
   double* const column = mine.take<double>(tokens * experts);
-  matrix_view<double> const p =
-      d_scores.empty() ? matrix_view<double>(column, experts, tokens) : d_scores;
+  matrix_view<double> const p = d_scores.empty() ? matrix_view<double>(column, experts, tokens) : d_scores;
   matrix_view<double> const sorted{mine.take<double>(padded * experts), experts, padded};
   matrix_view<offset_t> const place{mine.take<offset_t>(padded * experts), experts, padded};
   row_view<double> const parts{mine.take<double>(experts), experts};
   workspace const rest{mine.at, w.bytes - (mine.at - w.data)};
   status s = x.run(tokens, detail::dirichlet_scores<R, T, H>{r, in, term, p}, rest);
-  if (s.ok())
-    s = x.run(experts, detail::dirichlet_column{term, p, sorted, place, parts, cdf}, rest);
+  if (s.ok()) s = x.run(experts, detail::dirichlet_column{term, p, sorted, place, parts, cdf}, rest);
   if (s.ok() && loss != nullptr) s = x.run(1, detail::add_rows{parts, loss}, rest);
   if (s.ok() && !d_logits.empty())
     s = x.run(tokens, detail::dirichlet_gradient<R, T, H, D>{r, in, p, d_logits, scale}, rest);

@@ -23,8 +23,7 @@ struct router_distillation {
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     double const sum = tree_sum<double>(g, row.experts, [&](offset_t e) {
-      double const p = static_cast<double>(row.scores.data[e]) / per,
-                   q = static_cast<double>(teacher[row.t][e]);
+      double const p = static_cast<double>(row.scores.data[e]) / per, q = static_cast<double>(teacher[row.t][e]);
       if (kl) return q > 0 ? q * (math::log(q) - math::log(p > 1e-300 ? p : 1e-300)) : 0.;
       return math::mul(p - q, p - q);
     });
@@ -33,10 +32,8 @@ struct router_distillation {
     sums[1].add(kl ? sum : sum / row.experts);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
-    double const tokens = static_cast<double>(sums[0].count()),
-                 each = tokens > 0 ? alpha / tokens : 0.;
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
+    double const tokens = static_cast<double>(sums[0].count()), each = tokens > 0 ? alpha / tokens : 0.;
     if (!out.empty() && g.rank() == 0) out[0] = each;
     return each * sums[1].value();
   }
@@ -45,17 +42,16 @@ struct router_distillation {
     using V = typename Row::value_type;
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     if (kl && Row::is_softmax) {  // straight to the logits: finite also where p underflows
-      double const all = tree_sum<double>(
-          g, row.experts, [&](offset_t e) { return static_cast<double>(teacher[row.t][e]); });
+      double const all =
+          tree_sum<double>(g, row.experts, [&](offset_t e) { return static_cast<double>(teacher[row.t][e]); });
       row.d_logits.each(g, [&](index_t e, V& d) {
-        d += static_cast<V>(c[0] * (all * static_cast<double>(row.scores.data[e]) -
-                                    static_cast<double>(teacher[row.t][e])));
+        d += static_cast<V>(c[0] *
+                            (all * static_cast<double>(row.scores.data[e]) - static_cast<double>(teacher[row.t][e])));
       });
       return;
     }
     add_score_gradient(g, row, normalize, eps, [&](index_t e) {
-      double const p = static_cast<double>(row.scores.data[e]) / per,
-                   q = static_cast<double>(teacher[row.t][e]);
+      double const p = static_cast<double>(row.scores.data[e]) / per, q = static_cast<double>(teacher[row.t][e]);
       return kl ? -c[0] * q / (p > 1e-300 ? p : 1e-300) : c[0] * 2 / row.experts * (p - q);
     });
   }

@@ -36,8 +36,7 @@ struct token_entropy {
   double alpha = 1e-2;
   double q = 1;
   bool relative = false;
-  double shift =
-      0;  // > 0: DynMoLE's literal form, p + shift without renormalizing; wrong as q nears 1
+  double shift = 0;  // > 0: DynMoLE's literal form, p + shift without renormalizing; wrong as q nears 1
   segment_by by = segment_by::batch;
   index_t only = 0;  // tokens of this segment
   bool normalize = true;
@@ -50,9 +49,8 @@ struct token_entropy {
   template <lane_group G, class Row>
   MOEROUTE_HD double of(G const& g, Row const& row) const {
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
-    double h = tree_sum<double>(g, row.experts, [&](offset_t e) {
-      return part(static_cast<double>(row.scores.data[e]) / per);
-    });
+    double h = tree_sum<double>(g, row.experts,
+                                [&](offset_t e) { return part(static_cast<double>(row.scores.data[e]) / per); });
     if (shift > 0 && q != 1) h = (1 - h) / (q - 1);
     return relative ? h / detail::most_entropy(row.experts, q) : h;
   }
@@ -65,8 +63,7 @@ struct token_entropy {
     sums[1].add(h);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
     double const tokens = static_cast<double>(sums[0].count());
     double const each = tokens > 0 ? alpha / tokens : 0.;
     if (!out.empty() && g.rank() == 0) out[0] = each;
@@ -77,9 +74,8 @@ struct token_entropy {
     if (segment_of(by, row.context) != only) return;
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     double const each = relative ? c[0] / detail::most_entropy(row.experts, q) : c[0];
-    add_score_gradient(g, row, normalize, eps, [&](index_t e) {
-      return each * slope(static_cast<double>(row.scores.data[e]) / per);
-    });
+    add_score_gradient(g, row, normalize, eps,
+                       [&](index_t e) { return each * slope(static_cast<double>(row.scores.data[e]) / per); });
   }
   status validate(index_t) const {
     return checks{}.at_least("token_entropy.q (must be positive)", q > 0 ? 1 : 0, 1).result();
@@ -113,9 +109,7 @@ struct usage_entropy {
   bool normalize = true;
   double eps = 1e-20;
 
-  MOEROUTE_HD offset_t sums(index_t experts) const {
-    return segments * segment_sums_of(experts) + 1;
-  }
+  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts) + 1; }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return offset_t{segments} * experts; }
 
   template <lane_group G, class Row>
@@ -124,19 +118,14 @@ struct usage_entropy {
     if (at >= 0) segment_sums<wide_sum>{sums, row.experts, at}.add_scores(g, row, normalize, eps);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     double total = sums[sums.size - 1].count() > 0 ? not_a_number<double> : 0.;
     for (index_t i = 0; i < segments; ++i) {
       segment_sums<wide_sum const> const s{sums, experts, i};
       double const tokens = static_cast<double>(s.tokens());
-      auto const mean = [&](offset_t e) {
-        return tokens > 0 ? s.mass(static_cast<index_t>(e)) / tokens : 0.;
-      };
-      double const h = tree_sum<double>(
-          g, experts, [&](offset_t e) { return detail::entropy_part(mean(e), 1); });
-      bool const hinged = threshold < infinity<double>,
-                 on = tokens > 0 && (!hinged || h < threshold);
+      auto const mean = [&](offset_t e) { return tokens > 0 ? s.mass(static_cast<index_t>(e)) / tokens : 0.; };
+      double const h = tree_sum<double>(g, experts, [&](offset_t e) { return detail::entropy_part(mean(e), 1); });
+      bool const hinged = threshold < infinity<double>, on = tokens > 0 && (!hinged || h < threshold);
       total += on ? alpha * ((hinged ? threshold : 0.) - h) : 0.;
       if (!out.empty())
         for (offset_t e = g.rank(); e < experts; e += g.size())
@@ -151,9 +140,7 @@ struct usage_entropy {
     double const* const price = prices.data + offset_t{at} * row.experts;
     add_score_gradient(g, row, normalize, eps, [&](index_t e) { return price[e]; });
   }
-  status validate(index_t) const {
-    return checks{}.at_least("usage_entropy.segments", segments, 1).result();
-  }
+  status validate(index_t) const { return checks{}.at_least("usage_entropy.segments", segments, 1).result(); }
   void describe(text& t) const {
     t.add(alpha).add(threshold < infinity<double> ? " max(0, tau - H(mean p))" : " (-H(mean p))");
     if (threshold < infinity<double>) t.add(", tau ").add(threshold);

@@ -36,8 +36,8 @@ struct coupling_noise_bound {
     auto const square = [&](offset_t j) {  // |r_i - r_j|^2, or |r_i|^2 for j = i
       double sum = 0;
       for (offset_t d = 0; d < router.cols; ++d) {
-        double const x = static_cast<double>(load(router[i][d])) -
-                         (i == j ? 0. : static_cast<double>(load(router[j][d])));
+        double const x =
+            static_cast<double>(load(router[i][d])) - (i == j ? 0. : static_cast<double>(load(router[j][d])));
         sum = math::fma(x, x, sum);
       }
       return sum;
@@ -45,9 +45,7 @@ struct coupling_noise_bound {
     ranked<key_t<double>> mine;
     for (offset_t j = g.rank(); j < router.rows; j += g.size())
       if (j != i)
-        if (ranked<key_t<double>> const c{order_key(-square(j)), static_cast<index_t>(j)};
-            beats(c, mine))
-          mine = c;
+        if (ranked<key_t<double>> const c{order_key(-square(j)), static_cast<index_t>(j)}; beats(c, mine)) mine = c;
     auto const best = g.best(mine);
     if (g.rank() == 0) {
       bool const alone = router.rows < 2;
@@ -66,8 +64,7 @@ struct coupling_noise {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
     for (offset_t d = g.rank(); d < delta.cols; d += g.size())
-      delta[i][d] = static_cast<float>(
-          1 + epsilon[i] * (2 * noise.uniform<double>(i, static_cast<index_t>(d)) - 1));
+      delta[i][d] = static_cast<float>(1 + epsilon[i] * (2 * noise.uniform<double>(i, static_cast<index_t>(d)) - 1));
   }
 };
 
@@ -78,22 +75,17 @@ MOEROUTE_HD double probe_expert(G const& g, matrix_view<T const> router, matrix_
   for (offset_t c = g.rank(); c < gate.cols; c += g.size()) {
     double sum = 0;
     for (offset_t d = 0; d < router.cols; ++d)
-      sum = math::fma(
-          static_cast<double>(load(router[i][d])) * static_cast<double>(load(delta[i][d])),
-          static_cast<double>(load(gate[j * router.cols + d][c])), sum);
+      sum = math::fma(static_cast<double>(load(router[i][d])) * static_cast<double>(load(delta[i][d])),
+                      static_cast<double>(load(gate[j * router.cols + d][c])), sum);
     y[c] = sum;
   }
   g.sync();
-  double const square =
-      tree_sum<double>(g, gate.cols, [&](offset_t c) { return math::mul(y[c], y[c]); });
+  double const square = tree_sum<double>(g, gate.cols, [&](offset_t c) { return math::mul(y[c], y[c]); });
   return math::sqrt(square);
 }
 // dL/dM_ij times E^2 / lambda.
-MOEROUTE_HD inline double coupling_slope(matrix_view<double const> m, double alpha, offset_t i,
-                                         offset_t j) {
-  auto const over = [&](offset_t a, offset_t b, offset_t own) {
-    return m[a][b] > alpha * m[own][own] ? 1. : 0.;
-  };
+MOEROUTE_HD inline double coupling_slope(matrix_view<double const> m, double alpha, offset_t i, offset_t j) {
+  auto const over = [&](offset_t a, offset_t b, offset_t own) { return m[a][b] > alpha * m[own][own] ? 1. : 0.; };
   if (i != j) return over(i, j, i) + over(i, j, j);
   double sum = 0;
   for (offset_t n = 0; n < m.rows; ++n)
@@ -157,8 +149,7 @@ struct coupling_gradient {
         if (of_gate) {
           double const x = each * near * static_cast<double>(load(router[i][d]));
           row_view<D> const out = d_gate[j * width + d];
-          for (offset_t c = 0; c < gate.cols; ++c)
-            out[c] = static_cast<D>(static_cast<double>(out[c]) + x * y[c]);
+          for (offset_t c = 0; c < gate.cols; ++c) out[c] = static_cast<D>(static_cast<double>(out[c]) + x * y[c]);
         } else {
           double sum = 0;
           for (offset_t c = 0; c < gate.cols; ++c)
@@ -197,35 +188,26 @@ status try_expert_coupling_noise(X const& x, row_view<double const> epsilon, dra
 
 template <executor X>
 offset_t expert_coupling_workspace_bytes(X const& x, index_t experts, offset_t gate_width) {
-  return x.workspace_bytes(aligned_bytes<double>(gate_width)) + aligned_bytes<double>(experts) +
-         workspace_alignment;
+  return x.workspace_bytes(aligned_bytes<double>(gate_width)) + aligned_bytes<double>(experts) + workspace_alignment;
 }
 // router, delta: experts x width. gate: (experts * width) x gate width, expert j's rows at j * width.
 // `activation` (experts x experts) receives M. d_router and d_gate may be left out; += scale dL/d.
 template <executor X, class T, class D>
-status try_expert_coupling_loss(X const& x, expert_coupling const& term, matrix_view<T> router,
-                                matrix_view<T> delta, matrix_view<T> gate,
-                                matrix_view<double> activation, double* loss,
+status try_expert_coupling_loss(X const& x, expert_coupling const& term, matrix_view<T> router, matrix_view<T> delta,
+                                matrix_view<T> gate, matrix_view<double> activation, double* loss,
                                 matrix_view<D> d_router, matrix_view<D> d_gate, workspace w,
                                 double scale = 1) noexcept {
   offset_t const experts = router.rows, width = router.cols;
   checks c;
   c.must_be("delta rows", delta.rows, experts).must_be("delta columns", delta.cols, width);
   c.must_be("gate rows", gate.rows, experts * width);
-  c.must_be("activation rows", activation.rows, experts)
-      .must_be("activation columns", activation.cols, experts);
+  c.must_be("activation rows", activation.rows, experts).must_be("activation columns", activation.cols, experts);
   if (!d_router.empty())
-    c.must_be("d_router rows", d_router.rows, experts)
-        .must_be("d_router columns", d_router.cols, width);
+    c.must_be("d_router rows", d_router.rows, experts).must_be("d_router columns", d_router.cols, width);
   if (!d_gate.empty())
-    c.must_be("d_gate rows", d_gate.rows, gate.rows)
-        .must_be("d_gate columns", d_gate.cols, gate.cols);
-  c.strided("router", router)
-      .strided("delta", delta)
-      .strided("gate", gate)
-      .strided("activation", activation);
-  c.also(workspace_ok(
-      w, expert_coupling_workspace_bytes(x, static_cast<index_t>(experts), gate.cols)));
+    c.must_be("d_gate rows", d_gate.rows, gate.rows).must_be("d_gate columns", d_gate.cols, gate.cols);
+  c.strided("router", router).strided("delta", delta).strided("gate", gate).strided("activation", activation);
+  c.also(workspace_ok(w, expert_coupling_workspace_bytes(x, static_cast<index_t>(experts), gate.cols)));
   if (!c.result().ok()) return c.result();
   scratch mine = aligned_scratch(w);
   row_view<double> const parts{mine.take<double>(experts), experts};
@@ -233,14 +215,13 @@ status try_expert_coupling_loss(X const& x, expert_coupling const& term, matrix_
   using E = std::remove_const_t<T>;
   double const factor = experts > 0 ? term.lambda / static_cast<double>(experts * experts) : 0.;
   status s = x.run(experts, detail::coupling_activations<E>{router, delta, gate, activation}, rest);
-  if (s.ok())
-    s = x.run(experts, detail::coupling_loss_row{activation, term.alpha, factor, parts}, rest);
+  if (s.ok()) s = x.run(experts, detail::coupling_loss_row{activation, term.alpha, factor, parts}, rest);
   if (s.ok()) s = x.run(1, detail::add_rows{parts, loss}, rest);
   if (s.ok() && !(d_router.empty() && d_gate.empty()))
-    s = x.run(2 * experts,
-              detail::coupling_gradient<E, D>{router, delta, gate, activation, term.alpha,
-                                              factor * scale, d_router, d_gate},
-              rest);
+    s = x.run(
+        2 * experts,
+        detail::coupling_gradient<E, D>{router, delta, gate, activation, term.alpha, factor * scale, d_router, d_gate},
+        rest);
   return s;
 }
 template <executor X, class... A>

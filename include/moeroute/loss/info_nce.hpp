@@ -14,9 +14,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 struct info_nce {
   double alpha = 1;
 
-  double operator()(matrix_view<double const> a, matrix_view<double const> b,
-                    matrix_view<double const> w, matrix_view<double> d_a = {},
-                    matrix_view<double> d_w = {}) const {
+  double operator()(matrix_view<double const> a, matrix_view<double const> b, matrix_view<double const> w,
+                    matrix_view<double> d_a = {}, matrix_view<double> d_w = {}) const {
     offset_t const tasks = a.rows, experts = a.cols;
     if (tasks == 0) return 0;
     auto const logit = [&](offset_t i, offset_t j) {
@@ -52,8 +51,7 @@ struct ema_copy {
   template <class T>
   void operator()(row_view<T const> online, row_view<T> target) const {
     for (offset_t i = 0; i < target.size; ++i)
-      target[i] = static_cast<T>((1 - rate) * static_cast<double>(target[i]) +
-                                 rate * static_cast<double>(online[i]));
+      target[i] = static_cast<T>((1 - rate) * static_cast<double>(target[i]) + rate * static_cast<double>(online[i]));
   }
 };
 

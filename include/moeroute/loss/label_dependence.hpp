@@ -26,8 +26,7 @@ struct label_dependence {
     if (at >= 0) segment_sums<wide_sum>{sums, row.experts, at}.add_scores(g, row, normalize, eps);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     auto const mass = [&](index_t m, offset_t e) {
       return segment_sums<wide_sum const>{sums, experts, m}.mass(static_cast<index_t>(e));
     };
@@ -49,13 +48,11 @@ struct label_dependence {
         double const j = mass(m, e);
         return j > 0 ? math::log(j * total / (of_label * of_expert(e))) : 0.;
       };
-      information += tree_sum<double>(
-          g, experts, [&](offset_t e) { return math::mul(mass(m, e), log_ratio(e)); });
+      information += tree_sum<double>(g, experts, [&](offset_t e) { return math::mul(mass(m, e), log_ratio(e)); });
       // dI/dq: the joint is q / total, its total constant (each row of q sums to 1).
       if (!out.empty())
         for (offset_t e = g.rank(); e < experts; e += g.size())
-          out[m * experts + e] =
-              tokens > 0 ? -alpha * (log_ratio(e) - 1) / static_cast<double>(tokens) : 0.;
+          out[m * experts + e] = tokens > 0 ? -alpha * (log_ratio(e) - 1) / static_cast<double>(tokens) : 0.;
     }
     if (sums[sums.size - 1].count() > 0) return not_a_number<double>;
     return tokens > 0 ? -alpha * information / static_cast<double>(tokens) : 0.;
@@ -67,9 +64,7 @@ struct label_dependence {
     double const* const price = prices.data + offset_t{at} * row.experts;
     add_score_gradient(g, row, normalize, eps, [&](index_t e) { return price[e]; });
   }
-  status validate(index_t) const {
-    return checks{}.at_least("label_dependence.labels", labels, 1).result();
-  }
+  status validate(index_t) const { return checks{}.at_least("label_dependence.labels", labels, 1).result(); }
   void describe(text& t) const {
     t.add(-alpha).add(" mutual information of label and expert, ").add(labels).add(" labels");
   }

@@ -38,11 +38,9 @@ struct manifold_alignment {
 
  private:
   // Relative to the nearest, so that far samples do not underflow to 0 / 0.
-  double weight(double square, double least) const {
-    return math::exp((least - square) / (2 * sigma * sigma));
-  }
-  index_t nearest(matrix_view<double const> x, row_view<std::uint8_t const> right, offset_t i,
-                  offset_t* near, double* distance) const {
+  double weight(double square, double least) const { return math::exp((least - square) / (2 * sigma * sigma)); }
+  index_t nearest(matrix_view<double const> x, row_view<std::uint8_t const> right, offset_t i, offset_t* near,
+                  double* distance) const {
     index_t const most = k < 64 ? k : 64;
     index_t found = 0;
     for (offset_t j = 0; j < x.rows; ++j) {
@@ -51,8 +49,7 @@ struct manifold_alignment {
       for (offset_t c = 0; c < x.cols; ++c) square += (x[i][c] - x[j][c]) * (x[i][c] - x[j][c]);
       if (found == most && (most == 0 || !(square < distance[most - 1]))) continue;
       index_t at = found < most ? found++ : most - 1;
-      for (; at > 0 && square < distance[at - 1]; --at)
-        near[at] = near[at - 1], distance[at] = distance[at - 1];
+      for (; at > 0 && square < distance[at - 1]; --at) near[at] = near[at - 1], distance[at] = distance[at - 1];
       near[at] = j, distance[at] = square;
     }
     return found;

@@ -28,8 +28,7 @@ struct masked_balance {
     if (g.rank() == 0) sums[0] += std::int64_t{1};
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     double const tokens = static_cast<double>(sums[0].count());
     double const factor = tokens > 0 ? alpha * experts / (tokens * tokens) : 0.;
     if (!out.empty())
@@ -52,8 +51,7 @@ struct masked_balance {
   template <class Row>
   MOEROUTE_HD static bool kept(Row const& row, index_t e) {
     for (offset_t j = 0; j < row.ids.size; ++j)
-      if (detail::names_expert(row.ids[j], row.experts) && static_cast<index_t>(row.ids[j]) == e)
-        return true;
+      if (detail::names_expert(row.ids[j], row.experts) && static_cast<index_t>(row.ids[j]) == e) return true;
     return false;
   }
 };

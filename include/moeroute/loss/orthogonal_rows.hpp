@@ -11,9 +11,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 struct orthogonal_rows {
   double lambda = 1e-3;
   double eps = 1e-12;
-  void describe(text& t) const {
-    t.add(lambda).add(" sum_ij (w_i . w_j / (|w_i| |w_j|) - [i = j])^2");
-  }
+  void describe(text& t) const { t.add(lambda).add(" sum_ij (w_i . w_j / (|w_i| |w_j|) - [i = j])^2"); }
 };
 
 namespace detail {
@@ -34,10 +32,8 @@ struct unit_rows {
       return math::mul(v, v);
     });
     double const norm = math::sqrt(square), by = norm > eps ? norm : eps;
-    for (offset_t d = g.rank(); d < x.size; d += g.size())
-      unit[i][d] = static_cast<double>(load(x[d])) / by;
-    if (g.rank() == 0)
-      length[i] = norm > eps ? norm : 0.;  // 0: clamped, no gradient through the length
+    for (offset_t d = g.rank(); d < x.size; d += g.size()) unit[i][d] = static_cast<double>(load(x[d])) / by;
+    if (g.rank() == 0) length[i] = norm > eps ? norm : 0.;  // 0: clamped, no gradient through the length
     g.sync();
   }
 };
@@ -74,10 +70,8 @@ struct orthogonal_row {
         double v = 0;
         for (offset_t j = 0; j < unit.rows; ++j)
           if (j != i) v = math::fma(c[j], unit[j][d], v);
-        if (clamped)
-          v = math::fma(c[i] - 1, unit[i][d], v);
-        else
-          v = math::fma(-along, unit[i][d], v);
+        if (clamped) v = math::fma(c[i] - 1, unit[i][d], v);
+        else v = math::fma(-along, unit[i][d], v);
         d_w[i][d] = static_cast<D>(static_cast<double>(d_w[i][d]) + factor * v);
       }
     }
@@ -89,35 +83,28 @@ struct orthogonal_row {
 
 template <executor X>
 offset_t orthogonal_rows_workspace_bytes(X const& x, index_t experts, offset_t width) {
-  return x.workspace_bytes(aligned_bytes<double>(experts)) +
-         aligned_bytes<double>(experts * width) + 2 * aligned_bytes<double>(experts) +
-         workspace_alignment;
+  return x.workspace_bytes(aligned_bytes<double>(experts)) + aligned_bytes<double>(experts * width) +
+         2 * aligned_bytes<double>(experts) + workspace_alignment;
 }
 // *loss = L; d_weights (experts x width, may be left out) += scale dL/dw.
 template <executor X, class T, class D>
-status try_orthogonal_rows_loss(X const& x, orthogonal_rows const& term, matrix_view<T> weights,
-                                double* loss, matrix_view<D> d_weights, workspace w,
-                                double scale = 1) noexcept {
+status try_orthogonal_rows_loss(X const& x, orthogonal_rows const& term, matrix_view<T> weights, double* loss,
+                                matrix_view<D> d_weights, workspace w, double scale = 1) noexcept {
   offset_t const experts = weights.rows, width = weights.cols;
   checks c;
   c.strided("weights", weights).strided("d_weights", d_weights);
   if (!d_weights.empty())
-    c.must_be("d_weights rows", d_weights.rows, experts)
-        .must_be("d_weights columns", d_weights.cols, width);
+    c.must_be("d_weights rows", d_weights.rows, experts).must_be("d_weights columns", d_weights.cols, width);
   c.also(workspace_ok(w, orthogonal_rows_workspace_bytes(x, static_cast<index_t>(experts), width)));
   if (!c.result().ok()) return c.result();
   scratch mine = aligned_scratch(w);
   matrix_view<double> const unit{mine.take<double>(experts * width), experts, width};
-  row_view<double> const length{mine.take<double>(experts), experts},
-      parts{mine.take<double>(experts), experts};
+  row_view<double> const length{mine.take<double>(experts), experts}, parts{mine.take<double>(experts), experts};
   workspace const rest{mine.at, w.bytes - (mine.at - w.data)};
   using E = std::remove_const_t<T>;
   status s = x.run(experts, detail::unit_rows<E>{weights, unit, length, term.eps}, rest);
   if (s.ok())
-    s = x.run(
-        experts,
-        detail::orthogonal_row<D>{unit, length, term.lambda, term.eps, scale, parts, d_weights},
-        rest);
+    s = x.run(experts, detail::orthogonal_row<D>{unit, length, term.lambda, term.eps, scale, parts, d_weights}, rest);
   if (s.ok()) s = x.run(1, detail::add_rows{parts, loss}, rest);
   return s;
 }

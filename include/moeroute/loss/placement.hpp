@@ -32,22 +32,19 @@ struct locality {
     index_t const at = segment_of(by, row.context);
     if (at < 0 || at >= devices) return;
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
-    double const kept = tree_sum<double>(g, row.experts, [&](offset_t e) {
-      return home[e] == at ? static_cast<double>(row.scores.data[e]) / per : 0.;
-    });
+    double const kept = tree_sum<double>(
+        g, row.experts, [&](offset_t e) { return home[e] == at ? static_cast<double>(row.scores.data[e]) / per : 0.; });
     if (g.rank() != 0) return;
     sums[2 * at] += std::int64_t{1};
     sums[2 * at + 1].add(kept);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
     std::int64_t all = 0;
     for (index_t a = 0; a < devices; ++a) all += sums[2 * a].count();
     double total = 0;
     for (index_t a = 0; a < devices; ++a) {
-      double const tokens = static_cast<double>(sums[2 * a].count()),
-                   mass = sums[2 * a + 1].value();
+      double const tokens = static_cast<double>(sums[2 * a].count()), mass = sums[2 * a + 1].value();
       double const weight = all > 0 ? tokens / static_cast<double>(all) : 0.;
       double const floor = mass > 1e-300 ? mass : 1e-300;
       if (tokens > 0) total -= mu * weight * math::log(floor / tokens);
@@ -59,18 +56,12 @@ struct locality {
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {
     index_t const at = segment_of(by, row.context);
     if (at < 0 || at >= devices) return;
-    add_score_gradient(g, row, normalize, eps,
-                       [&](index_t e) { return home[e] == at ? price[at] : 0.; });
+    add_score_gradient(g, row, normalize, eps, [&](index_t e) { return home[e] == at ? price[at] : 0.; });
   }
   status validate(index_t experts) const {
-    return checks{}
-        .must_be("locality.home size", home.size, experts)
-        .at_least("locality.devices", devices, 1)
-        .result();
+    return checks{}.must_be("locality.home size", home.size, experts).at_least("locality.devices", devices, 1).result();
   }
-  void describe(text& t) const {
-    t.add(mu).add(" KL to fully local routing, ").add(devices).add(" devices");
-  }
+  void describe(text& t) const { t.add(mu).add(" KL to fully local routing, ").add(devices).add(" devices"); }
 };
 static_assert(loss_term<locality>);
 
@@ -95,10 +86,8 @@ struct label_cross_entropy {
     sums[1].add(-math::log(p));
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
-    double const tokens = static_cast<double>(sums[0].count()),
-                 each = tokens > 0 ? alpha / tokens : 0.;
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
+    double const tokens = static_cast<double>(sums[0].count()), each = tokens > 0 ? alpha / tokens : 0.;
     if (!out.empty() && g.rank() == 0) out[0] = each;
     return each * sums[1].value();
   }
@@ -107,8 +96,7 @@ struct label_cross_entropy {
     index_t const label = segment_of(by, row.context);
     if (label < 0 || label >= group.rows) return;
     double const price = -c[0] / mass(g, row, label);
-    add_score_gradient(g, row, normalize, eps,
-                       [&](index_t e) { return group[label][e] != 0 ? price : 0.; });
+    add_score_gradient(g, row, normalize, eps, [&](index_t e) { return group[label][e] != 0 ? price : 0.; });
   }
   status validate(index_t experts) const {
     return checks{}
@@ -154,10 +142,8 @@ struct group_variance {
     sums[1].add(sum / width);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
-    double const tokens = static_cast<double>(sums[0].count()),
-                 each = tokens > 0 ? alpha / (tokens * groups) : 0.;
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
+    double const tokens = static_cast<double>(sums[0].count()), each = tokens > 0 ? alpha / (tokens * groups) : 0.;
     if (!out.empty() && g.rank() == 0) out[0] = each;
     return each * sums[1].value();
   }
@@ -168,20 +154,15 @@ struct group_variance {
     add_score_gradient(g, row, normalize, eps,
                        [&](index_t e) { return c[0] * 2 / width * off_mean(row, e, width, per); });
   }
-  status validate(index_t experts) const {
-    return checks{}.divides("group_variance.groups", groups, experts).result();
-  }
-  void describe(text& t) const {
-    t.add(alpha).add(" mean variance of p inside ").add(groups).add(" groups");
-  }
+  status validate(index_t experts) const { return checks{}.divides("group_variance.groups", groups, experts).result(); }
+  void describe(text& t) const { t.add(alpha).add(" mean variance of p inside ").add(groups).add(" groups"); }
 
  private:
   template <class Row>
   MOEROUTE_HD static double off_mean(Row const& row, index_t e, index_t width, double per) {
     index_t const first = e / width * width;
     double mean = 0;
-    for (index_t j = first; j < first + width; ++j)
-      mean += static_cast<double>(row.scores.data[j]) / per;
+    for (index_t j = first; j < first + width; ++j) mean += static_cast<double>(row.scores.data[j]) / per;
     return static_cast<double>(row.scores.data[e]) / per - mean / width;
   }
 };

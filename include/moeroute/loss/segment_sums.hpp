@@ -7,9 +7,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 // wide_sum numbers of one segment: tokens, slots, counts of E, score mass of E.
-MOEROUTE_HD constexpr offset_t segment_sums_of(index_t experts) {
-  return 2 + 2 * offset_t{experts};
-}
+MOEROUTE_HD constexpr offset_t segment_sums_of(index_t experts) { return 2 + 2 * offset_t{experts}; }
 
 // The segment of a token, or -1; a number beyond `segments` is counted in `beyond`, which spoils L loudly.
 template <class G>
@@ -47,8 +45,7 @@ struct segment_sums {
   MOEROUTE_HD void add_choices(Row const& row, offset_t columns) const {
     slots() += columns;
     for (offset_t j = 0; j < columns; ++j)
-      if (detail::names_expert(row.ids[j], experts))
-        counts(static_cast<index_t>(row.ids[j])) += std::int64_t{1};
+      if (detail::names_expert(row.ids[j], experts)) counts(static_cast<index_t>(row.ids[j])) += std::int64_t{1};
   }
 
   // What the scores of a row are divided by so that they sum to 1; 1 for scores that do.
@@ -57,24 +54,21 @@ struct segment_sums {
     if constexpr (Row::sums_to_one) return 1;
     if (!normalize) return 1;
     auto const& y = row.scores.data;
-    return tree_sum<double>(g, row.experts, [&](offset_t e) { return static_cast<double>(y[e]); }) +
-           eps;
+    return tree_sum<double>(g, row.experts, [&](offset_t e) { return static_cast<double>(y[e]); }) + eps;
   }
 };
 
 // d_scores += price(e) for terms that are linear in the (normalized) scores q_e = s_e / (sum s + eps):
 // dL/ds_e = (price_e - sum_j price_j q_j) / (sum s + eps).
 template <class G, class Row, class Price>
-MOEROUTE_HD void add_score_gradient(G const& g, Row const& row, bool normalize, double eps,
-                                    Price const& price) {
+MOEROUTE_HD void add_score_gradient(G const& g, Row const& row, bool normalize, double eps, Price const& price) {
   using V = typename Row::value_type;
   double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
   double mean = 0;
   if (!Row::sums_to_one && normalize)
     mean = tree_sum<double>(g, row.experts,
                             [&](offset_t e) {
-                              return math::mul(price(static_cast<index_t>(e)),
-                                               static_cast<double>(row.scores.data[e]));
+                              return math::mul(price(static_cast<index_t>(e)), static_cast<double>(row.scores.data[e]));
                             }) /
            per;
   row.d_scores.each(g, [&](index_t e, V& d) { d += static_cast<V>((price(e) - mean) / per); });

@@ -12,9 +12,8 @@ template <class N = float>
 struct smooth_load_cv {
   using is_regularizer = void;
   static constexpr bool wants_logits = true;
-  matrix_view<N const>
-      noise{};       // tokens x experts of this batch, already scaled by sigma; absent: no noise
-  double sigma = 1;  // its standard deviation, 1 / E in V-MoE
+  matrix_view<N const> noise{};  // tokens x experts of this batch, already scaled by sigma; absent: no noise
+  double sigma = 1;              // its standard deviation, 1 / E in V-MoE
   index_t k = 1;
   double alpha = 1;
   index_t ddof = 0;
@@ -27,15 +26,12 @@ struct smooth_load_cv {
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     double const least = noisy(row, kth(g, row));
-    row.logits.each(g, [&](index_t e, auto) {
-      sums[e].add(.5 * ::erfc(-distance(row, e, least) * 0.70710678118654752));
-    });
+    row.logits.each(g,
+                    [&](index_t e, auto) { sums[e].add(.5 * ::erfc(-distance(row, e, least) * 0.70710678118654752)); });
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
-    return detail::cv_squared_of(
-        g, experts, alpha, ddof, eps, [&](offset_t e) { return sums[e].value(); }, out);
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
+    return detail::cv_squared_of(g, experts, alpha, ddof, eps, [&](offset_t e) { return sums[e].value(); }, out);
   }
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {
@@ -56,22 +52,17 @@ struct smooth_load_cv {
   }
   status validate(index_t experts) const {
     checks c;
-    c.at_least("smooth_load_cv.k", k, 1)
-        .at_most("smooth_load_cv.k", k, experts)
-        .strided("smooth_load_cv.noise", noise);
+    c.at_least("smooth_load_cv.k", k, 1).at_most("smooth_load_cv.k", k, experts).strided("smooth_load_cv.noise", noise);
     if (!noise.empty()) c.must_be("smooth_load_cv.noise columns", noise.cols, experts);
     c.at_least("smooth_load_cv.sigma (must be positive)", sigma > 0 ? 1 : 0, 1);
     return c.result();
   }
-  void describe(text& t) const {
-    t.add(alpha).add(" CV^2 of the smooth load, k ").add(k).add(", sigma ").add(sigma);
-  }
+  void describe(text& t) const { t.add(alpha).add(" CV^2 of the smooth load, k ").add(k).add(", sigma ").add(sigma); }
 
  private:
   template <class Row>
   MOEROUTE_HD double noisy(Row const& row, index_t e) const {
-    return static_cast<double>(row.logits.data[e]) +
-           (noise.empty() ? 0. : static_cast<double>(noise[row.t][e]));
+    return static_cast<double>(row.logits.data[e]) + (noise.empty() ? 0. : static_cast<double>(noise[row.t][e]));
   }
   template <class Row>
   MOEROUTE_HD double distance(Row const& row, index_t e, double least) const {

@@ -35,15 +35,13 @@ struct switch_balance {
   load_source load = load_source::all_choices;
   load_share share = load_share::per_slot;
   segment_by by = segment_by::batch;  // several segments: the mean over those that hold tokens
-  index_t segments = 1;      // a token numbered beyond makes L NaN; one below 0 counts nowhere
-  index_t groups = 0;        // > 0: the load of an expert is the mean over its group
-  index_t null_experts = 0;  // the last columns: their loads are replaced by their mean
-  bool normalize = true;     // scores that do not sum to 1 are divided by (row sum + eps)
+  index_t segments = 1;               // a token numbered beyond makes L NaN; one below 0 counts nowhere
+  index_t groups = 0;                 // > 0: the load of an expert is the mean over its group
+  index_t null_experts = 0;           // the last columns: their loads are replaced by their mean
+  bool normalize = true;              // scores that do not sum to 1 are divided by (row sum + eps)
   double eps = 1e-20;
 
-  MOEROUTE_HD offset_t sums(index_t experts) const {
-    return segments * segment_sums_of(experts) + 1;
-  }
+  MOEROUTE_HD offset_t sums(index_t experts) const { return segments * segment_sums_of(experts) + 1; }
   MOEROUTE_HD offset_t coefficients(index_t experts) const { return offset_t{segments} * experts; }
   bool wants_ids() const { return load != load_source::given; }
 
@@ -54,17 +52,14 @@ struct switch_balance {
     segment_sums<wide_sum> const s{sums, row.experts, at};
     s.add_scores(g, row, normalize, eps);
     if (g.rank() != 0) return;
-    offset_t const columns =
-        load == load_source::first_choice && row.ids.size > 1 ? 1 : row.ids.size;
+    offset_t const columns = load == load_source::first_choice && row.ids.size > 1 ? 1 : row.ids.size;
     if (load != load_source::given) s.add_choices(row, columns);
   }
 
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {
     index_t full = 0;
-    for (index_t i = 0; i < segments; ++i)
-      full += segment_sums<wide_sum const>{sums, experts, i}.tokens() > 0;
+    for (index_t i = 0; i < segments; ++i) full += segment_sums<wide_sum const>{sums, experts, i}.tokens() > 0;
     double total = sums[sums.size - 1].count() > 0 ? not_a_number<double> : 0.;
     for (index_t i = 0; i < segments; ++i) {
       segment_sums<wide_sum const> const s{sums, experts, i};
@@ -81,8 +76,7 @@ struct switch_balance {
         for (index_t j = first; j < first + width; ++j) sum += static_cast<double>(s.count(j));
         return factor * sum / width;
       };
-      total += tree_sum<double>(
-          g, experts, [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
+      total += tree_sum<double>(g, experts, [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
       if (!out.empty())
         for (offset_t e = g.rank(); e < experts; e += g.size()) out[i * experts + e] = price(e);
     }
@@ -110,8 +104,7 @@ struct switch_balance {
 
   status validate(index_t experts) const {
     checks c;
-    c.at_least("switch_balance.segments", segments, 1)
-        .at_least("switch_balance.null_experts", null_experts, 0);
+    c.at_least("switch_balance.segments", segments, 1).at_least("switch_balance.null_experts", null_experts, 0);
     c.at_most("switch_balance.null_experts", null_experts, experts);
     if (groups != 0) c.divides("switch_balance.groups", groups, experts);
     return c.result();
@@ -134,16 +127,14 @@ struct switch_balance {
   MOEROUTE_HD double divisor(G const& g, S const& s, index_t experts) const {
     if (share == load_share::per_token) return static_cast<double>(s.tokens());
     if (share == load_share::per_slot) return static_cast<double>(s.slot_count());
-    return tree_sum<double>(g, experts, [&](offset_t e) {
-      return static_cast<double>(s.count(static_cast<index_t>(e)));
-    });
+    return tree_sum<double>(g, experts,
+                            [&](offset_t e) { return static_cast<double>(s.count(static_cast<index_t>(e))); });
   }
   template <class G, class S>
   MOEROUTE_HD double mean_load(G const& g, S const& s, index_t first, index_t last) const {
     if (first >= last) return 0;
-    double const sum = tree_sum<double>(g, last - first, [&](offset_t i) {
-      return static_cast<double>(s.count(first + static_cast<index_t>(i)));
-    });
+    double const sum = tree_sum<double>(
+        g, last - first, [&](offset_t i) { return static_cast<double>(s.count(first + static_cast<index_t>(i))); });
     return sum / (last - first);
   }
 };
@@ -154,8 +145,6 @@ constexpr switch_balance gshard_balance(double alpha) {
   return {.alpha = alpha, .load = load_source::first_choice, .share = load_share::per_token};
 }
 // Not divided by k: k alpha at perfect balance.
-constexpr switch_balance hf_balance(double alpha) {
-  return {.alpha = alpha, .share = load_share::per_token};
-}
+constexpr switch_balance hf_balance(double alpha) { return {.alpha = alpha, .share = load_share::per_token}; }
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -32,8 +32,7 @@ template <class V, class Id, class Score>
 struct token_row {
   using value_type = V;
   static constexpr bool sums_to_one = moeroute::sums_to_one<Score>;  // the scores are probabilities
-  static constexpr bool is_softmax =
-      std::same_as<Score, softmax>;  // and exactly these: `shared` is set
+  static constexpr bool is_softmax = std::same_as<Score, softmax>;   // and exactly these: `shared` is set
   offset_t t = 0;
   row_context context{};
   index_t experts = 0;
@@ -47,10 +46,8 @@ struct token_row {
   // Softmax of the logits, whatever the score: the router's own where it is that.
   template <class G>
   MOEROUTE_HD softmax::summary<V> softmax_summary(G const& g) const {
-    if constexpr (is_softmax)
-      return shared;
-    else
-      return softmax{}.summarize(g, logits);
+    if constexpr (is_softmax) return shared;
+    else return softmax{}.summarize(g, logits);
   }
 };
 
@@ -64,13 +61,13 @@ concept statistic = requires(P const& p, probe::group g, probe::token t, row_vie
   { p.observe(g, t, sums) } -> std::same_as<void>;
 };
 template <class P>
-concept loss_term = regularize_policy<P> && statistic<P> &&
-                    requires(P const& p, probe::group g, probe::token t,
-                             row_view<wide_sum const> sums, row_view<double> c) {
-                      { p.coefficients(index_t{}) } -> std::same_as<offset_t>;
-                      { p.finish(g, index_t{}, sums, c) } -> std::same_as<double>;
-                      { p.add_gradient(g, t, row_view<double const>{}) } -> std::same_as<void>;
-                    };
+concept loss_term =
+    regularize_policy<P> && statistic<P> &&
+    requires(P const& p, probe::group g, probe::token t, row_view<wide_sum const> sums, row_view<double> c) {
+      { p.coefficients(index_t{}) } -> std::same_as<offset_t>;
+      { p.finish(g, index_t{}, sums, c) } -> std::same_as<double>;
+      { p.add_gradient(g, t, row_view<double const>{}) } -> std::same_as<void>;
+    };
 
 template <class P>
 inline constexpr bool wants_logits = false;
@@ -83,8 +80,7 @@ bool wants_ids(P const& term) {
                   { term.wants_ids() } -> std::same_as<bool>;
                 })
     return term.wants_ids();
-  else
-    return false;
+  else return false;
 }
 
 // Which tokens share one set of sums.
@@ -106,17 +102,13 @@ struct terms<> {
   MOEROUTE_HD offset_t sums(index_t) const { return 0; }
   MOEROUTE_HD offset_t coefficients(index_t) const { return 0; }
   MOEROUTE_HD void observe(auto const&, auto const&, row_view<wide_sum>) const {}
-  MOEROUTE_HD double finish(auto const&, index_t, row_view<wide_sum const>,
-                            row_view<double>) const {
-    return 0;
-  }
+  MOEROUTE_HD double finish(auto const&, index_t, row_view<wide_sum const>, row_view<double>) const { return 0; }
   MOEROUTE_HD void add_gradient(auto const&, auto const&, row_view<double const>) const {}
 };
 template <class First, class... Rest>
 struct terms<First, Rest...> {
   using is_regularizer = void;
-  static constexpr bool wants_logits =
-      moeroute::wants_logits<First> || (moeroute::wants_logits<Rest> || ...);
+  static constexpr bool wants_logits = moeroute::wants_logits<First> || (moeroute::wants_logits<Rest> || ...);
   [[no_unique_address]] First first{};
   [[no_unique_address]] terms<Rest...> rest{};
 
@@ -124,9 +116,7 @@ struct terms<First, Rest...> {
   MOEROUTE_HD constexpr terms(First f, Rest... r) : first(f), rest(r...) {}
 
   MOEROUTE_HD offset_t sums(index_t e) const { return first.sums(e) + rest.sums(e); }
-  MOEROUTE_HD offset_t coefficients(index_t e) const {
-    return first.coefficients(e) + rest.coefficients(e);
-  }
+  MOEROUTE_HD offset_t coefficients(index_t e) const { return first.coefficients(e) + rest.coefficients(e); }
 
   bool wants_ids() const { return moeroute::wants_ids(first) || moeroute::wants_ids(rest); }
 
@@ -137,8 +127,7 @@ struct terms<First, Rest...> {
     rest.observe(g, row, tail(s, n));
   }
   MOEROUTE_EXEC_CHECK_DISABLE
-  MOEROUTE_HD double finish(auto const& g, index_t e, row_view<wide_sum const> s,
-                            row_view<double> c) const {
+  MOEROUTE_HD double finish(auto const& g, index_t e, row_view<wide_sum const> s, row_view<double> c) const {
     offset_t const n = first.sums(e), m = c.empty() ? 0 : first.coefficients(e);
     double const a = first.finish(g, e, head(s, n), head(c, m));
     return a + rest.finish(g, e, tail(s, n), tail(c, m));
@@ -156,10 +145,8 @@ struct terms<First, Rest...> {
     return c.result();
   }
   void describe(text& t) const {
-    if constexpr (describes<First>)
-      first.describe(t);
-    else
-      t.add("(user term)");
+    if constexpr (describes<First>) first.describe(t);
+    else t.add("(user term)");
     if constexpr (sizeof...(Rest) > 0) t.add(" + "), rest.describe(t);
   }
 

@@ -27,8 +27,7 @@ struct z_loss {
     if (m.top > -infinity<V> && m.top < infinity<V>) sums[1].add(lse * lse);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t, row_view<wide_sum const> sums, row_view<double> out) const {
     double const tokens = static_cast<double>(sums[0].count());
     if (!out.empty() && g.rank() == 0) out[0] = tokens > 0 ? 2 * alpha / tokens : 0.;
     return tokens > 0 ? alpha * sums[1].value() / tokens : 0.;
@@ -40,10 +39,8 @@ struct z_loss {
     if (!(m.top > -infinity<V> && m.top < infinity<V>)) return;
     V const price = static_cast<V>(c[0] * (static_cast<double>(m.top) + log_of(m.total)));
     row.d_logits.each(g, [&](index_t e, V& d) {
-      if constexpr (Row::is_softmax)
-        d += math::mul(price, row.scores.data[e]);
-      else
-        d += math::mul(price, softmax{}(m, row.logits.data[e]));
+      if constexpr (Row::is_softmax) d += math::mul(price, row.scores.data[e]);
+      else d += math::mul(price, softmax{}(m, row.logits.data[e]));
     });
   }
   void describe(text& t) const { t.add(alpha).add(" mean logsumexp^2"); }

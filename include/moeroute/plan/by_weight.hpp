@@ -42,8 +42,7 @@ struct order_by_weight_row {
 template <executor X, std::integral Id, element W>
 status try_order_by_weight(X const& x, matrix_view<Id> ids, matrix_view<W> weights) noexcept {
   checks c;
-  c.must_be("weights rows", weights.rows, ids.rows)
-      .must_be("weights columns", weights.cols, ids.cols);
+  c.must_be("weights rows", weights.rows, ids.rows).must_be("weights columns", weights.cols, ids.cols);
   if (!c.strided("ids", ids).strided("weights", weights).result().ok()) return c.result();
   return x.run(ids.rows, order_by_weight_row<Id, W>{ids, weights}, {});
 }

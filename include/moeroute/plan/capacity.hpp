@@ -53,10 +53,8 @@ struct capacity_rule {
                                      "capacity round(f T / E)"};
     t.add(words[static_cast<int>(formula)]);
     if (formula == capacity_formula::unlimited) return;
-    if (formula == capacity_formula::given)
-      t.add(slots);
-    else if (formula != capacity_formula::torchscale)
-      t.add(", f = ").add(factor);
+    if (formula == capacity_formula::given) t.add(slots);
+    else if (formula != capacity_formula::torchscale) t.add(", f = ").add(factor);
     if (floor != 0) t.add(", at least ").add(floor);
     if (multiple != 1) t.add(", a multiple of ").add(multiple);
   }

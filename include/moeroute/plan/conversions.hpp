@@ -22,10 +22,8 @@ struct map_rows {
   offset_t experts;
 
   MOEROUTE_HD bool get(offset_t t, offset_t e) const {
-    if constexpr (Bits)
-      return (map[t][e / 8] >> (e % 8) & 1) != 0;
-    else
-      return map[t][e] != 0;
+    if constexpr (Bits) return (map[t][e / 8] >> (e % 8) & 1) != 0;
+    else return map[t][e] != 0;
   }
 };
 
@@ -96,8 +94,7 @@ struct bytes_to_bits {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     for (offset_t b = g.rank(); b < bits.cols; b += g.size()) {
       unsigned word = 0;
-      for (offset_t i = 0; i < 8 && 8 * b + i < bytes.cols; ++i)
-        word |= (bytes[t][8 * b + i] != 0 ? 1u : 0u) << i;
+      for (offset_t i = 0; i < 8 && 8 * b + i < bytes.cols; ++i) word |= (bytes[t][8 * b + i] != 0 ? 1u : 0u) << i;
       bits[t][b] = static_cast<std::uint8_t>(word);
     }
     g.sync();
@@ -117,8 +114,7 @@ struct bits_to_bytes {
 };
 
 template <class M>
-void check_map(checks& c, char const* rows, char const* columns, M const& m, offset_t tokens,
-               offset_t cols) {
+void check_map(checks& c, char const* rows, char const* columns, M const& m, offset_t tokens, offset_t cols) {
   c.must_be(rows, m.rows, tokens).must_be(columns, m.cols, cols).strided(columns, m);
 }
 inline status report_wrong(std::uint8_t const* wrong, offset_t tokens, char const* what) {
@@ -128,46 +124,40 @@ inline status report_wrong(std::uint8_t const* wrong, offset_t tokens, char cons
 }
 
 template <bool Bits, executor X, std::integral Id>
-status map_of_choices(X const& x, choices_view<Id> const& in, index_t experts,
-                      matrix_view<std::uint8_t> map, workspace w) {
+status map_of_choices(X const& x, choices_view<Id> const& in, index_t experts, matrix_view<std::uint8_t> map,
+                      workspace w) {
   checks c;
   choice_shape const shape = in.shape();
   c.at_least("experts", experts, 1).empty_or("choices.valid size", in.valid, shape.tokens);
   if (!shape.ragged()) c.strided("choices.ids", in.ids);
-  check_map(c, "map rows", "map columns", map, shape.tokens,
-            Bits ? bit_map_bytes(experts) : experts);
-  c.also(workspace_ok(
-      w, x.workspace_bytes(0) + workspace_alignment + aligned_bytes<std::uint8_t>(shape.tokens)));
+  check_map(c, "map rows", "map columns", map, shape.tokens, Bits ? bit_map_bytes(experts) : experts);
+  c.also(workspace_ok(w, x.workspace_bytes(0) + workspace_alignment + aligned_bytes<std::uint8_t>(shape.tokens)));
   if (!c.result().ok()) return c.result();
   scratch mine = aligned_scratch(w);
   auto* const wrong = mine.template take<std::uint8_t>(shape.tokens);
-  if (status const s = x.run(shape.tokens, ids_to_map<Bits, Id>{in, {map, experts}, wrong},
-                             {mine.at, w.data + w.bytes - mine.at});
+  if (status const s =
+          x.run(shape.tokens, ids_to_map<Bits, Id>{in, {map, experts}, wrong}, {mine.at, w.data + w.bytes - mine.at});
       !s.ok())
     return s;
-  return report_wrong(wrong, shape.tokens,
-                      "choices.ids (out of range, or twice in a row): the first such row");
+  return report_wrong(wrong, shape.tokens, "choices.ids (out of range, or twice in a row): the first such row");
 }
 template <bool Bits, executor X, std::integral Id>
-status choices_of_map_rows(X const& x, matrix_view<std::uint8_t const> map, index_t experts,
-                           matrix_view<Id> ids, workspace w) {
+status choices_of_map_rows(X const& x, matrix_view<std::uint8_t const> map, index_t experts, matrix_view<Id> ids,
+                           workspace w) {
   checks c;
   c.at_least("experts", experts, 1).strided("ids", ids);
   check_map(c, "map rows", "map columns", map, ids.rows, Bits ? bit_map_bytes(experts) : experts);
   auto const most = static_cast<std::uint64_t>(largest<Id>) + (std::is_signed_v<Id> ? 1 : 0);
-  if (static_cast<std::uint64_t>(experts) > most)
-    c.must_be("experts that this id type holds (0: no, 1: yes)", 0, 1);
-  c.also(workspace_ok(
-      w, x.workspace_bytes(0) + workspace_alignment + aligned_bytes<std::uint8_t>(ids.rows)));
+  if (static_cast<std::uint64_t>(experts) > most) c.must_be("experts that this id type holds (0: no, 1: yes)", 0, 1);
+  c.also(workspace_ok(w, x.workspace_bytes(0) + workspace_alignment + aligned_bytes<std::uint8_t>(ids.rows)));
   if (!c.result().ok()) return c.result();
   scratch mine = aligned_scratch(w);
   auto* const wrong = mine.template take<std::uint8_t>(ids.rows);
-  if (status const s = x.run(ids.rows, map_to_ids<Bits, Id>{{map, experts}, ids, wrong},
-                             {mine.at, w.data + w.bytes - mine.at});
+  if (status const s =
+          x.run(ids.rows, map_to_ids<Bits, Id>{{map, experts}, ids, wrong}, {mine.at, w.data + w.bytes - mine.at});
       !s.ok())
     return s;
-  return report_wrong(wrong, ids.rows,
-                      "map (more experts in a row than ids have columns): the first such row");
+  return report_wrong(wrong, ids.rows, "map (more experts in a row than ids have columns): the first such row");
 }
 
 }  // namespace detail
@@ -180,40 +170,38 @@ offset_t conversion_workspace_bytes(X const& x, offset_t tokens) {
 
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-status try_byte_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts,
-                               matrix_view<std::uint8_t> map, workspace w) noexcept {
+status try_byte_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts, matrix_view<std::uint8_t> map,
+                               workspace w) noexcept {
   return detail::map_of_choices<false>(x, in, experts, map, w);
 }
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-status try_bit_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts,
-                              matrix_view<std::uint8_t> map, workspace w) noexcept {
+status try_bit_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts, matrix_view<std::uint8_t> map,
+                              workspace w) noexcept {
   return detail::map_of_choices<true>(x, in, experts, map, w);
 }
 // tokens x k, ascending, padded with no_expert; a row with more than k experts is an error.
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-status try_ids_of_byte_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts,
-                           matrix_view<Id> ids, workspace w) noexcept {
+status try_ids_of_byte_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts, matrix_view<Id> ids,
+                           workspace w) noexcept {
   return detail::choices_of_map_rows<false>(x, map, experts, ids, w);
 }
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-status try_ids_of_bit_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts,
-                          matrix_view<Id> ids, workspace w) noexcept {
+status try_ids_of_bit_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts, matrix_view<Id> ids,
+                          workspace w) noexcept {
   return detail::choices_of_map_rows<true>(x, map, experts, ids, w);
 }
 template <executor X>
-status try_bits_of_bytes(X const& x, matrix_view<std::uint8_t const> bytes,
-                         matrix_view<std::uint8_t> bits) noexcept {
+status try_bits_of_bytes(X const& x, matrix_view<std::uint8_t const> bytes, matrix_view<std::uint8_t> bits) noexcept {
   checks c;
   detail::check_map(c, "bits rows", "bits columns", bits, bytes.rows, bit_map_bytes(bytes.cols));
   if (!c.strided("bytes", bytes).result().ok()) return c.result();
   return x.run(bytes.rows, detail::bytes_to_bits{bytes, bits}, {});
 }
 template <executor X>
-status try_bytes_of_bits(X const& x, matrix_view<std::uint8_t const> bits,
-                         matrix_view<std::uint8_t> bytes) noexcept {
+status try_bytes_of_bits(X const& x, matrix_view<std::uint8_t const> bits, matrix_view<std::uint8_t> bytes) noexcept {
   checks c;
   detail::check_map(c, "bits rows", "bits columns", bits, bytes.rows, bit_map_bytes(bytes.cols));
   if (!c.strided("bytes", bytes).result().ok()) return c.result();
@@ -221,33 +209,31 @@ status try_bytes_of_bits(X const& x, matrix_view<std::uint8_t const> bits,
 }
 
 template <executor X, std::integral Id>
-void byte_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts,
-                         matrix_view<std::uint8_t> map, workspace w) {
+void byte_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts, matrix_view<std::uint8_t> map,
+                         workspace w) {
   throw_if_bad(try_byte_map_of_choices(x, in, experts, map, w));
 }
 template <executor X, std::integral Id>
-void bit_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts,
-                        matrix_view<std::uint8_t> map, workspace w) {
+void bit_map_of_choices(X const& x, choices_view<Id> const& in, index_t experts, matrix_view<std::uint8_t> map,
+                        workspace w) {
   throw_if_bad(try_bit_map_of_choices(x, in, experts, map, w));
 }
 template <executor X, std::integral Id>
-void ids_of_byte_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts,
-                     matrix_view<Id> ids, workspace w) {
+void ids_of_byte_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts, matrix_view<Id> ids,
+                     workspace w) {
   throw_if_bad(try_ids_of_byte_map(x, map, experts, ids, w));
 }
 template <executor X, std::integral Id>
-void ids_of_bit_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts,
-                    matrix_view<Id> ids, workspace w) {
+void ids_of_bit_map(X const& x, matrix_view<std::uint8_t const> map, index_t experts, matrix_view<Id> ids,
+                    workspace w) {
   throw_if_bad(try_ids_of_bit_map(x, map, experts, ids, w));
 }
 template <executor X>
-void bits_of_bytes(X const& x, matrix_view<std::uint8_t const> bytes,
-                   matrix_view<std::uint8_t> bits) {
+void bits_of_bytes(X const& x, matrix_view<std::uint8_t const> bytes, matrix_view<std::uint8_t> bits) {
   throw_if_bad(try_bits_of_bytes(x, bytes, bits));
 }
 template <executor X>
-void bytes_of_bits(X const& x, matrix_view<std::uint8_t const> bits,
-                   matrix_view<std::uint8_t> bytes) {
+void bytes_of_bits(X const& x, matrix_view<std::uint8_t const> bits, matrix_view<std::uint8_t> bytes) {
   throw_if_bad(try_bytes_of_bits(x, bits, bytes));
 }
 

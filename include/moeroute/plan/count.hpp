@@ -15,28 +15,23 @@ struct id_ranges {
   index_t identity = 0;
   index_t null = 0;
 
-  MOEROUTE_HD constexpr offset_t known() const {
-    return static_cast<offset_t>(experts) + identity + null;
-  }
+  MOEROUTE_HD constexpr offset_t known() const { return static_cast<offset_t>(experts) + identity + null; }
   template <std::integral Id>
   MOEROUTE_HD constexpr bool is_expert(Id id) const {
     using U = std::make_unsigned_t<Id>;
     if constexpr (sizeof(Id) < sizeof(index_t))
       return static_cast<index_t>(static_cast<U>(id)) < experts && id >= Id(0);
-    else
-      return static_cast<U>(id) < static_cast<U>(experts);
+    else return static_cast<U>(id) < static_cast<U>(experts);
   }
   template <std::integral Id>
   MOEROUTE_HD constexpr bool is_known(Id id) const {
-    return id == no_expert_of<Id> ||
-           static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(known());
+    return id == no_expert_of<Id> || static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(known());
   }
   // The slot of a choice that is no expert's.
   template <std::integral Id>
   MOEROUTE_HD constexpr offset_t special_slot(Id id) const {
-    return id != no_expert_of<Id> &&
-                   static_cast<std::uint64_t>(id) <
-                       static_cast<std::uint64_t>(experts) + static_cast<std::uint64_t>(identity)
+    return id != no_expert_of<Id> && static_cast<std::uint64_t>(id) <
+                                         static_cast<std::uint64_t>(experts) + static_cast<std::uint64_t>(identity)
                ? identity_slot
                : no_slot;
   }
@@ -55,10 +50,8 @@ MOEROUTE_HD constexpr share_range share_range_of(offset_t size, offset_t s, offs
 
 template <class G>
 MOEROUTE_HD constexpr bool owns(G const& g, offset_t e) {
-  if constexpr (is_serial<G>)
-    return true;
-  else
-    return e % g.size() == g.rank();
+  if constexpr (is_serial<G>) return true;
+  else return e % g.size() == g.rank();
 }
 
 // The plainest line of choices, token by token: each() visits a share of it with visit(token, choice, id);
@@ -102,16 +95,14 @@ struct count_share {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    id_ranges const known =
-        ids;  // copies: counts are written through pointers that could point here
+    id_ranges const known = ids;  // copies: counts are written through pointers that could point here
     Line const queue = line;
     offset_t const cells = queue.cells(known.experts);
     offset_t* const n = table + s * (cells + 1);
     for (offset_t i = g.rank(); i <= cells; i += g.size()) n[i] = 0;
     g.sync();
     queue.each(in, s, shares, [&](offset_t t, offset_t, Id id) {
-      offset_t const i =
-          known.is_expert(id) ? queue.cell(t, static_cast<index_t>(id), known.experts) : cells;
+      offset_t const i = known.is_expert(id) ? queue.cell(t, static_cast<index_t>(id), known.experts) : cells;
       if (detail::owns(g, i)) ++n[i];
     });
     g.sync();

@@ -54,11 +54,9 @@ struct local_row {
     Id const* const id = values_of(in.ids, shape, t);
     To* const to = values_of(out, shape, t);
     for (offset_t j = g.rank(); j < shape.last(t) - shape.first(t); j += g.size()) {
-      bool const here = id[j] != no_expert_of<Id> && in.is_valid(t) &&
-                        static_cast<std::int64_t>(id[j]) >= mine.first &&
+      bool const here = id[j] != no_expert_of<Id> && in.is_valid(t) && static_cast<std::int64_t>(id[j]) >= mine.first &&
                         static_cast<std::int64_t>(id[j]) < mine.last;
-      to[j] =
-          here ? static_cast<To>(static_cast<std::int64_t>(id[j]) - mine.first) : no_expert_of<To>;
+      to[j] = here ? static_cast<To>(static_cast<std::int64_t>(id[j]) - mine.first) : no_expert_of<To>;
     }
     g.sync();
   }
@@ -82,8 +80,7 @@ struct physical_row {
     To* const to = values_of(out, shape, t);
     auto const logical = static_cast<std::uint64_t>(map.offsets.size - 1);
     for (offset_t j = g.rank(); j < shape.last(t) - shape.first(t); j += g.size()) {
-      bool const known = id[j] != no_expert_of<Id> && in.is_valid(t) &&
-                         static_cast<std::uint64_t>(id[j]) < logical;
+      bool const known = id[j] != no_expert_of<Id> && in.is_valid(t) && static_cast<std::uint64_t>(id[j]) < logical;
       if (!known) {
         to[j] = no_expert_of<To>;
         continue;
@@ -111,10 +108,9 @@ status check_experts(X const&, choices_view<Id> const& in, offset_t experts) {
     for (offset_t t = 0; t < shape.tokens; ++t)
       for (offset_t j = 0; in.is_valid(t) && j < shape.last(t) - shape.first(t); ++j)
         if (Id const id = values_of(in.ids, shape, t)[j];
-            id != no_expert_of<Id> &&
-            static_cast<std::uint64_t>(id) >= static_cast<std::uint64_t>(experts))
-          return {errc::bad_value, "choices.ids (an id that is not no_expert)",
-                  "must be at least 0 and below", static_cast<offset_t>(id), experts};
+            id != no_expert_of<Id> && static_cast<std::uint64_t>(id) >= static_cast<std::uint64_t>(experts))
+          return {errc::bad_value, "choices.ids (an id that is not no_expert)", "must be at least 0 and below",
+                  static_cast<offset_t>(id), experts};
   }
   return {};
 }
@@ -125,13 +121,10 @@ status check_experts(X const&, choices_view<Id> const& in, offset_t experts) {
 
 // `out` may be the ids themselves. Foreign experts, padding and the sentinel become no_expert.
 template <executor X, std::integral Id, std::integral To>
-status try_local_choices(X const& x, choices_view<Id> const& in, expert_range mine,
-                         matrix_view<To> out) noexcept {
+status try_local_choices(X const& x, choices_view<Id> const& in, expert_range mine, matrix_view<To> out) noexcept {
   checks c;
   c.at_least("range.first", mine.first, 0).at_least("range.last", mine.last, mine.first);
-  c.must_be("out rows", out.rows, in.ids.rows)
-      .must_be("out columns", out.cols, in.ids.cols)
-      .strided("out", out);
+  c.must_be("out rows", out.rows, in.ids.rows).must_be("out columns", out.cols, in.ids.cols).strided("out", out);
   c.strided("choices.ids", in.ids).empty_or("choices.valid size", in.valid, in.shape().tokens);
   if (!c.result().ok()) return c.result();
   return x.run(in.shape().tokens, detail::local_row<Id, To>{in, mine, out}, {});
@@ -151,8 +144,7 @@ inline status try_make_expert_map(row_view<index_t const> logical_of_physical, i
                                   index_t places_per_rank = 0) noexcept {
   offset_t const places = logical_of_physical.size;
   checks c;
-  c.at_least("logical experts", logical, 1)
-      .must_be("offsets size", offsets.size, offset_t{logical} + 1);
+  c.at_least("logical experts", logical, 1).must_be("offsets size", offsets.size, offset_t{logical} + 1);
   c.at_least("physical size", physical.size, places, errc::too_small);
   if (places_per_rank != 0) c.divides("places_per_rank", places_per_rank, places);
   for (offset_t p = 0; p < places && c.result().ok(); ++p) {
@@ -168,42 +160,33 @@ inline status try_make_expert_map(row_view<index_t const> logical_of_physical, i
     if (e != no_expert) ++offsets[e + 1];
   for (index_t e = 0; e < logical; ++e)
     if (offsets[e + 1] == 0)
-      return {errc::bad_value, "expert_map (a logical expert without a place): the first such",
-              "must be at least", e, logical};
+      return {errc::bad_value, "expert_map (a logical expert without a place): the first such", "must be at least", e,
+              logical};
   for (index_t e = 0; e < logical; ++e) offsets[e + 1] += offsets[e];
-  for (offset_t p = places - 1; p >= 0;
-       --p)  // from behind: offsets[e + 1] ends where offsets[e + 1] began
-    if (index_t const e = logical_of_physical[p]; e != no_expert)
-      physical[--offsets[e + 1]] = static_cast<index_t>(p);
+  for (offset_t p = places - 1; p >= 0; --p)  // from behind: offsets[e + 1] ends where offsets[e + 1] began
+    if (index_t const e = logical_of_physical[p]; e != no_expert) physical[--offsets[e + 1]] = static_cast<index_t>(p);
   for (index_t e = 0; e < logical; ++e) offsets[e] = offsets[e + 1];
   index_t used = 0;
   for (index_t const e : logical_of_physical) used += e != no_expert;
   offsets[logical] = used;
   return {};
 }
-inline void make_expert_map(row_view<index_t const> logical_of_physical, index_t logical,
-                            row_view<index_t> offsets, row_view<index_t> physical,
-                            index_t places_per_rank = 0) {
-  throw_if_bad(
-      try_make_expert_map(logical_of_physical, logical, offsets, physical, places_per_rank));
+inline void make_expert_map(row_view<index_t const> logical_of_physical, index_t logical, row_view<index_t> offsets,
+                            row_view<index_t> physical, index_t places_per_rank = 0) {
+  throw_if_bad(try_make_expert_map(logical_of_physical, logical, offsets, physical, places_per_rank));
 }
 
 // Hashed replicas: `token` names the tokens for the hash (default: the row number).
 template <executor X, std::integral Id, std::integral To>
-status try_physical_choices(X const& x, choices_view<Id> const& in, expert_map_view const& map,
-                            draws const& random, matrix_view<To> out,
-                            row_view<offset_t const> token = {}) noexcept {
+status try_physical_choices(X const& x, choices_view<Id> const& in, expert_map_view const& map, draws const& random,
+                            matrix_view<To> out, row_view<offset_t const> token = {}) noexcept {
   checks c;
-  c.at_least("map.offsets size", map.offsets.size, 2)
-      .empty_or("token size", token, in.shape().tokens);
-  c.must_be("out rows", out.rows, in.ids.rows)
-      .must_be("out columns", out.cols, in.ids.cols)
-      .strided("out", out);
+  c.at_least("map.offsets size", map.offsets.size, 2).empty_or("token size", token, in.shape().tokens);
+  c.must_be("out rows", out.rows, in.ids.rows).must_be("out columns", out.cols, in.ids.cols).strided("out", out);
   c.strided("choices.ids", in.ids).empty_or("choices.valid size", in.valid, in.shape().tokens);
   if (c.result().ok()) c.also(detail::check_experts(x, in, map.offsets.size - 1));
   if (!c.result().ok()) return c.result();
-  detail::physical_row<Id, To, offset_t> const body{in, map, replica_rule::hashed, random, token,
-                                                    {}, out};
+  detail::physical_row<Id, To, offset_t> const body{in, map, replica_rule::hashed, random, token, {}, out};
   return x.run(in.shape().tokens, body, {});
 }
 // Replicas in turn: `logical` is a plan of the same choices with rank_of_choice.
@@ -212,24 +195,18 @@ status try_physical_choices(X const& x, choices_view<Id> const& in, expert_map_v
                             plan_view<Slot> const& logical, matrix_view<To> out) noexcept {
   checks c;
   c.at_least("map.offsets size", map.offsets.size, 2);
-  c.must_be("out rows", out.rows, in.ids.rows)
-      .must_be("out columns", out.cols, in.ids.cols)
-      .strided("out", out);
+  c.must_be("out rows", out.rows, in.ids.rows).must_be("out columns", out.cols, in.ids.cols).strided("out", out);
   c.strided("choices.ids", in.ids).empty_or("choices.valid size", in.valid, in.shape().tokens);
-  c.must_be("plan.rank_of_choice size", logical.rank_of_choice.size, logical.slot_of_choice.size,
-            errc::missing);
-  if constexpr (runs_on_host<X>)
-    c.must_be("plan.rank_of_choice size", logical.rank_of_choice.size, in.shape().size());
+  c.must_be("plan.rank_of_choice size", logical.rank_of_choice.size, logical.slot_of_choice.size, errc::missing);
+  if constexpr (runs_on_host<X>) c.must_be("plan.rank_of_choice size", logical.rank_of_choice.size, in.shape().size());
   if (c.result().ok()) c.also(detail::check_experts(x, in, map.offsets.size - 1));
   if (!c.result().ok()) return c.result();
-  detail::physical_row<Id, To, Slot> const body{
-      in, map, replica_rule::in_turn, {}, {}, logical.rank_of_choice, out};
+  detail::physical_row<Id, To, Slot> const body{in, map, replica_rule::in_turn, {}, {}, logical.rank_of_choice, out};
   return x.run(in.shape().tokens, body, {});
 }
 template <executor X, std::integral Id, std::integral To>
-void physical_choices(X const& x, choices_view<Id> const& in, expert_map_view const& map,
-                      draws const& random, matrix_view<To> out,
-                      row_view<offset_t const> token = {}) {
+void physical_choices(X const& x, choices_view<Id> const& in, expert_map_view const& map, draws const& random,
+                      matrix_view<To> out, row_view<offset_t const> token = {}) {
   throw_if_bad(try_physical_choices(x, in, map, random, out, token));
 }
 template <executor X, std::integral Id, std::integral To, std::signed_integral Slot>

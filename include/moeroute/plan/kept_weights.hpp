@@ -37,12 +37,9 @@ struct keep_weights_row {
       V sum = 0;
       for (offset_t j = 0; j < n; ++j)
         if (is_kept(plan.slot_of_choice[first + j])) sum += detail::widen<V>(w[j]);
-      V const least = static_cast<V>(rule.eps), divisor = !rule.renormalize ? V(1)
-                                                          : sum > least     ? sum
-                                                                            : least;
+      V const least = static_cast<V>(rule.eps), divisor = !rule.renormalize ? V(1) : sum > least ? sum : least;
       for (offset_t j = 0; j < n; ++j)
-        v[j] = store<O>(is_kept(plan.slot_of_choice[first + j]) ? detail::widen<V>(w[j]) / divisor
-                                                                : V(0));
+        v[j] = store<O>(is_kept(plan.slot_of_choice[first + j]) ? detail::widen<V>(w[j]) / divisor : V(0));
     }
     g.sync();
   }
@@ -70,14 +67,11 @@ struct keep_weights_row_backward {
           sum += detail::widen<V>(w[j]);
           dot = math::fma(detail::widen<V>(w[j]), detail::widen<V>(grad[j]), dot);
         }
-      V const least = static_cast<V>(rule.eps), divisor = !rule.renormalize ? V(1)
-                                                          : sum > least     ? sum
-                                                                            : least;
+      V const least = static_cast<V>(rule.eps), divisor = !rule.renormalize ? V(1) : sum > least ? sum : least;
       V const mean = rule.renormalize && sum > least ? dot / sum : V(0);
       for (offset_t j = 0; j < n; ++j)
-        grad[j] = store<D>(is_kept(plan.slot_of_choice[first + j])
-                               ? (detail::widen<V>(grad[j]) - mean) / divisor
-                               : V(0));
+        grad[j] =
+            store<D>(is_kept(plan.slot_of_choice[first + j]) ? (detail::widen<V>(grad[j]) - mean) / divisor : V(0));
     }
     g.sync();
   }
@@ -85,15 +79,14 @@ struct keep_weights_row_backward {
 
 // Weights after the plan's drops; `out` may be `weights`.
 template <executor X, std::signed_integral Slot, class W, element O>
-status try_keep_weights(X const& x, kept_weights const& rule, plan_view<Slot> const& plan,
-                        matrix_view<W> weights, matrix_view<O> out) noexcept {
+status try_keep_weights(X const& x, kept_weights const& rule, plan_view<Slot> const& plan, matrix_view<W> weights,
+                        matrix_view<O> out) noexcept {
   checks c;
   detail::check_plan_in_use(x, c, plan);
   fits_choices(c, "weights rows", "weights columns", matrix_view<W const>(weights), plan.choices);
   fits_choices(c, "out rows", "out columns", matrix_view<O const>(out), plan.choices);
   if (!c.result().ok()) return c.result();
-  return x.run(plan.choices.tokens,
-               keep_weights_row<std::remove_const_t<W>, O, Slot>{rule, plan, weights, out}, {});
+  return x.run(plan.choices.tokens, keep_weights_row<std::remove_const_t<W>, O, Slot>{rule, plan, weights, out}, {});
 }
 // Turns the gradient of the kept weights into that of the weights, in place.
 template <executor X, std::signed_integral Slot, class W, element D>
@@ -104,18 +97,17 @@ status try_keep_weights_backward(X const& x, kept_weights const& rule, plan_view
   fits_choices(c, "weights rows", "weights columns", matrix_view<W const>(weights), plan.choices);
   fits_choices(c, "d rows", "d columns", matrix_view<D const>(d), plan.choices);
   if (!c.result().ok()) return c.result();
-  return x.run(plan.choices.tokens,
-               keep_weights_row_backward<std::remove_const_t<W>, D, Slot>{rule, plan, weights, d},
+  return x.run(plan.choices.tokens, keep_weights_row_backward<std::remove_const_t<W>, D, Slot>{rule, plan, weights, d},
                {});
 }
 template <executor X, std::signed_integral Slot, class W, element O>
-void keep_weights(X const& x, kept_weights const& rule, plan_view<Slot> const& plan,
-                  matrix_view<W> weights, matrix_view<O> out) {
+void keep_weights(X const& x, kept_weights const& rule, plan_view<Slot> const& plan, matrix_view<W> weights,
+                  matrix_view<O> out) {
   throw_if_bad(try_keep_weights(x, rule, plan, weights, out));
 }
 template <executor X, std::signed_integral Slot, class W, element D>
-void keep_weights_backward(X const& x, kept_weights const& rule, plan_view<Slot> const& plan,
-                           matrix_view<W> weights, matrix_view<D> d) {
+void keep_weights_backward(X const& x, kept_weights const& rule, plan_view<Slot> const& plan, matrix_view<W> weights,
+                           matrix_view<D> d) {
   throw_if_bad(try_keep_weights_backward(x, rule, plan, weights, d));
 }
 

@@ -116,8 +116,7 @@ struct place_marked {
 };
 
 // Counts of shares become the first number of each share, from `first` on; returns the total.
-inline offset_t spread_over_shares(offset_t* table, offset_t stride, offset_t shares,
-                                   offset_t first) {
+inline offset_t spread_over_shares(offset_t* table, offset_t stride, offset_t shares, offset_t first) {
   offset_t at = first;
   for (offset_t s = 0; s < shares; ++s) {
     offset_t const n = table[s * stride];
@@ -130,19 +129,14 @@ inline offset_t spread_over_shares(offset_t* table, offset_t stride, offset_t sh
 template <element P, std::integral Id>
 status check_limits(capacity_options<P> const& o, choices_view<Id> const& in, index_t experts) {
   checks c;
-  c.also(o.rule.validate())
-      .also(validate(o.queue, in))
-      .at_least("capacity.segments", o.segments, 1);
-  c.empty_or("capacity.segment size", o.segment, in.shape().tokens)
-      .empty_or("capacity.before size", o.before, experts);
-  if (!o.before.empty())
-    c.must_be("capacity.segments (with capacity.before)", o.segments, 1, errc::unsupported);
+  c.also(o.rule.validate()).also(validate(o.queue, in)).at_least("capacity.segments", o.segments, 1);
+  c.empty_or("capacity.segment size", o.segment, in.shape().tokens).empty_or("capacity.before size", o.before, experts);
+  if (!o.before.empty()) c.must_be("capacity.segments (with capacity.before)", o.segments, 1, errc::unsupported);
   if (o.segment.empty()) c.must_be("capacity.segments (without capacity.segment)", o.segments, 1);
   if (o.rows == row_layout::fixed && o.rule.formula == capacity_formula::unlimited)
     c.must_be("capacity.formula (fixed rows need a capacity)", 0, 1, errc::bad_value);
   for (offset_t t = 0; t < o.segment.size && c.result().ok(); ++t)
-    c.at_least("capacity.segment", o.segment[t], 0)
-        .at_most("capacity.segment", o.segment[t], o.segments - 1);
+    c.at_least("capacity.segment", o.segment[t], 0).at_most("capacity.segment", o.segment[t], o.segments - 1);
   return c.result();
 }
 
@@ -150,9 +144,8 @@ status check_limits(capacity_options<P> const& o, choices_view<Id> const& in, in
 
 // Rows a plan needs for this capacity, at most, if no segment has more tokens or choices than `whole`.
 // fixed: experts x (segments x C, rounded up to align).
-constexpr offset_t limited_rows_bound(capacity_rule const& rule, row_layout rows,
-                                      capacity_sizes whole, index_t segments = 1,
-                                      offset_t align = 1) {
+constexpr offset_t limited_rows_bound(capacity_rule const& rule, row_layout rows, capacity_sizes whole,
+                                      index_t segments = 1, offset_t align = 1) {
   offset_t const all = plan_rows_bound(whole.choices, whole.experts, align);
   if (rows == row_layout::compact && rule.formula == capacity_formula::unlimited) return all;
   if (whole.largest_count == 0) whole.largest_count = whole.choices;
@@ -164,21 +157,19 @@ constexpr offset_t limited_rows_bound(capacity_rule const& rule, row_layout rows
 
 // Bytes of workspace the limited make_plan needs; grows with every argument.
 template <executor X>
-offset_t limited_plan_workspace_bytes(X const& x, index_t experts, offset_t tokens,
-                                      offset_t choices, index_t segments = 1) {
+offset_t limited_plan_workspace_bytes(X const& x, index_t experts, offset_t tokens, offset_t choices,
+                                      index_t segments = 1) {
   offset_t const shares = shares_of(x), cells = static_cast<offset_t>(segments) * experts;
   offset_t const sorted = tokens > choices ? tokens : choices;
-  return x.workspace_bytes(0) + workspace_alignment +
-         aligned_bytes<offset_t>(shares * (cells + 1)) + aligned_bytes<offset_t>(2 * shares) +
-         2 * aligned_bytes<offset_t>(cells) + 2 * aligned_bytes<offset_t>(segments) +
-         detail::sort_bytes(sorted);
+  return x.workspace_bytes(0) + workspace_alignment + aligned_bytes<offset_t>(shares * (cells + 1)) +
+         aligned_bytes<offset_t>(2 * shares) + 2 * aligned_bytes<offset_t>(cells) +
+         2 * aligned_bytes<offset_t>(segments) + detail::sort_bytes(sorted);
 }
 
 template <executor X, std::integral Id, element P, std::signed_integral Slot>
   requires runs_on_host<X>
-status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
-                     plan_options const& options, capacity_options<P> const& limit,
-                     plan_view<Slot>& plan, workspace w) noexcept {
+status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, plan_options const& options,
+                     capacity_options<P> const& limit, plan_view<Slot>& plan, workspace w) noexcept {
   id_ranges const ids{experts, options.identity, options.null};
   checks c;
   c.also(detail::check_ids(in, ids, options.align)).also(detail::check_limits(limit, in, experts));
@@ -186,8 +177,7 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
   choice_shape const shape = plan.choices = in.shape();
   offset_t const choices = shape.size(), cells = static_cast<offset_t>(limit.segments) * experts;
   c.also(detail::check_plan(plan, choices, experts, 0));
-  c.also(workspace_ok(
-      w, limited_plan_workspace_bytes(x, experts, shape.tokens, choices, limit.segments)));
+  c.also(workspace_ok(w, limited_plan_workspace_bytes(x, experts, shape.tokens, choices, limit.segments)));
   if (!c.result().ok()) return c.result();
 
   offset_t const shares = shares_of(x), stride = cells + 1;
@@ -195,8 +185,7 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
   auto* const table = mine.take<offset_t>(shares * stride);
   auto* const odd = mine.take<offset_t>(2 * shares);
   detail::limits const found{mine.take<offset_t>(cells), mine.take<offset_t>(cells),
-                             mine.take<offset_t>(limit.segments),
-                             mine.take<offset_t>(limit.segments)};
+                             mine.take<offset_t>(limit.segments), mine.take<offset_t>(limit.segments)};
   auto const space = detail::take_sort_space(mine, shape.tokens > choices ? shape.tokens : choices);
   workspace const rest{mine.at, w.data + w.bytes - mine.at};
 
@@ -223,8 +212,7 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
       if (found.load[i] > sizes.largest_count) sizes.largest_count = found.load[i];
     }
     found.capacity[s] = capacity(limit.rule, sizes);
-    if (fixed_rows)
-      c.at_most("capacity (of fixed rows)", found.capacity[s], (offset_t{1} << 60) / cells);
+    if (fixed_rows) c.at_most("capacity (of fixed rows)", found.capacity[s], (offset_t{1} << 60) / cells);
   }
   if (!c.result().ok()) return c.result();
   offset_t slot = 0;
@@ -249,17 +237,16 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts,
   // The rows.
   for (Slot& entry : plan.token_of_slot) entry = Slot(-1);
   for (Slot& entry : plan.choice_of_slot) entry = Slot(-1);
-  bool const in_order =
-      limit.slots == slot_order::queue ||
-      (limit.queue.order == queue_order::position && (limit.segments == 1 || fixed_rows));
+  bool const in_order = limit.slots == slot_order::queue ||
+                        (limit.queue.order == queue_order::position && (limit.segments == 1 || fixed_rows));
   detail::serve_choices<Id, Slot> const serve{in, ids, plan, line, found, shares, table, in_order};
   if (status const s = x.run(shares, serve, rest); !s.ok() || in_order) return s;
   detail::place_marked<Id, Slot> place{in, ids, plan, line, fixed_rows, false, shares, table};
   if (status const s = x.run(shares, place, rest); !s.ok()) return s;
   for (offset_t i = 0; i < (fixed_rows ? cells : experts); ++i)
-    detail::spread_over_shares(table + i, stride, shares,
-                               fixed_rows ? found.start[i] + (limit.before.empty() ? 0 : limit.before[i])
-                                          : plan.offsets[i]);
+    detail::spread_over_shares(
+        table + i, stride, shares,
+        fixed_rows ? found.start[i] + (limit.before.empty() ? 0 : limit.before[i]) : plan.offsets[i]);
   place.placing = true;
   return x.run(shares, place, rest);
 }

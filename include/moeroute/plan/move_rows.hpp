@@ -68,10 +68,8 @@ MOEROUTE_HD void map_row(G const& g, T const* from, O* to, offset_t width, F con
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>
 MOEROUTE_HD void copy_row(G const& g, T const* from, O* to, offset_t width) {
-  if constexpr (std::same_as<T, O>)
-    map_row(g, from, to, width, [](T x) { return x; });
-  else
-    map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
+  if constexpr (std::same_as<T, O>) map_row(g, from, to, width, [](T x) { return x; });
+  else map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
 }
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class O, class T, class G>

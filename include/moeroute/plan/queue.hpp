@@ -23,8 +23,7 @@ struct queue_keys {
   row_view<P const> of_token{};      // tokens: batch_priority
   matrix_view<P const> of_choice{};  // tokens x k, or 1 x all: score
   draws random{};                    // shuffled
-  row_view<offset_t const>
-      token{};  // tokens: their names for random draws; default: the row number
+  row_view<offset_t const> token{};  // tokens: their names for random draws; default: the row number
 };
 
 namespace detail {
@@ -37,12 +36,8 @@ struct queue_line {
   row_view<index_t const> segment{};  // tokens
   index_t segments = 1;
 
-  MOEROUTE_HD constexpr offset_t cells(index_t experts) const {
-    return static_cast<offset_t>(segments) * experts;
-  }
-  MOEROUTE_HD constexpr offset_t segment_of(offset_t t) const {
-    return segment.empty() ? 0 : segment[t];
-  }
+  MOEROUTE_HD constexpr offset_t cells(index_t experts) const { return static_cast<offset_t>(segments) * experts; }
+  MOEROUTE_HD constexpr offset_t segment_of(offset_t t) const { return segment.empty() ? 0 : segment[t]; }
   MOEROUTE_HD constexpr offset_t cell(offset_t t, index_t e, index_t experts) const {
     return segment_of(t) * experts + e;
   }
@@ -51,14 +46,12 @@ struct queue_line {
   MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
     auto const one = [&](offset_t t, offset_t j) {
-      visit(t, shape.first(t) + j,
-            in.is_valid(t) ? values_of(in.ids, shape, t)[j] : no_expert_of<Id>);
+      visit(t, shape.first(t) + j, in.is_valid(t) ? values_of(in.ids, shape, t)[j] : no_expert_of<Id>);
     };
     if (order == queue_order::position) return token_major{}.each(in, s, shares, visit);
     if (order == queue_order::choice_major || order == queue_order::batch_priority) {
       share_range const mine = share_range_of(shape.tokens * longest, s, shares);
-      offset_t j = shape.tokens == 0 ? 0 : mine.first / shape.tokens,
-               i = mine.first - j * shape.tokens;
+      offset_t j = shape.tokens == 0 ? 0 : mine.first / shape.tokens, i = mine.first - j * shape.tokens;
       for (offset_t q = mine.first; q < mine.last; ++q) {
         offset_t const t = sorted == nullptr ? i : sorted[i];
         if (j < shape.last(t) - shape.first(t)) one(t, j);
@@ -77,10 +70,8 @@ struct queue_line {
 // Unsigned keys of which a smaller one comes first.
 template <class V>
 MOEROUTE_HD constexpr std::uint64_t descending(V x) {
-  if constexpr (sizeof(V) == 4)
-    return ~(static_cast<std::uint32_t>(order_key(x)) ^ 0x80000000u) & 0xFFFFFFFFu;
-  else
-    return ~(static_cast<std::uint64_t>(order_key(x)) ^ 0x8000000000000000u);
+  if constexpr (sizeof(V) == 4) return ~(static_cast<std::uint32_t>(order_key(x)) ^ 0x80000000u) & 0xFFFFFFFFu;
+  else return ~(static_cast<std::uint64_t>(order_key(x)) ^ 0x8000000000000000u);
 }
 
 struct sort_space {
@@ -89,8 +80,7 @@ struct sort_space {
 };
 inline sort_space take_sort_space(scratch& s, offset_t n) {
   sort_space out{};
-  for (int i = 0; i < 2; ++i)
-    out.keys[i] = s.take<std::uint64_t>(n), out.items[i] = s.take<offset_t>(n);
+  for (int i = 0; i < 2; ++i) out.keys[i] = s.take<std::uint64_t>(n), out.items[i] = s.take<offset_t>(n);
   return out;
 }
 constexpr offset_t sort_bytes(offset_t n) {
@@ -126,8 +116,7 @@ queue_line line_up(choices_view<Id> const& in, queue_keys<P> const& keys, sort_s
     if (offset_t const n = shape.last(t) - shape.first(t); n > line.longest) line.longest = n;
   using V = compute_t<P>;
   if (keys.order == queue_order::batch_priority) {
-    for (offset_t t = 0; t < shape.tokens; ++t)
-      space.keys[0][t] = descending<V>(load(keys.of_token[t]));
+    for (offset_t t = 0; t < shape.tokens; ++t) space.keys[0][t] = descending<V>(load(keys.of_token[t]));
     line.sorted = radix_sort(space, shape.tokens, sizeof(V));
   } else if (keys.order == queue_order::score) {
     for (offset_t t = 0; t < shape.tokens; ++t)

@@ -88,8 +88,7 @@ struct rectify_local_row {
         if (plan.slot_of_choice[first + j] != static_cast<Slot>(dropped_slot)) continue;
         index_t best = -1;
         for (index_t e = mine.first; e < mine.last; ++e)
-          if (!has_choice(id, n, e) &&
-              (best < 0 || order_key(load(scores[t][e])) > order_key(load(scores[t][best]))))
+          if (!has_choice(id, n, e) && (best < 0 || order_key(load(scores[t][e])) > order_key(load(scores[t][best]))))
             best = e;
         id[j] = best < 0 ? no_expert_of<Id> : static_cast<Id>(best);
       }
@@ -125,13 +124,11 @@ offset_t recycle_workspace_bytes(X const& x, index_t experts) {
 // `plan`: the plan that dropped (with kept), `capacity`: rows an expert may take. Changes `ids` in place; plan
 // them again with the same queue and capacity: what was kept stays kept, what found room is kept too.
 template <executor X, std::integral Id, std::signed_integral Slot>
-status try_recycle_dropped(X const& x, plan_view<Slot> const& plan, offset_t capacity,
-                           draws const& random, matrix_view<Id> ids, workspace w,
-                           row_view<offset_t const> token = {}) noexcept {
+status try_recycle_dropped(X const& x, plan_view<Slot> const& plan, offset_t capacity, draws const& random,
+                           matrix_view<Id> ids, workspace w, row_view<offset_t const> token = {}) noexcept {
   checks c;
   detail::check_plan_in_use(x, c, plan);
-  c.must_be("plan.kept size", plan.kept.size, plan.experts(), errc::missing)
-      .at_least("capacity", capacity, 0);
+  c.must_be("plan.kept size", plan.kept.size, plan.experts(), errc::missing).at_least("capacity", capacity, 0);
   fits_choices(c, "ids rows", "ids columns", matrix_view<Id const>(ids), plan.choices);
   c.empty_or("token size", token, plan.choices.tokens)
       .also(workspace_ok(w, recycle_workspace_bytes(x, plan.experts())));
@@ -142,51 +139,41 @@ status try_recycle_dropped(X const& x, plan_view<Slot> const& plan, offset_t cap
   return x.run(1, body, {mine.at, w.data + w.bytes - mine.at});
 }
 template <executor X, std::integral Id, std::signed_integral Slot>
-void recycle_dropped(X const& x, plan_view<Slot> const& plan, offset_t capacity,
-                     draws const& random, matrix_view<Id> ids, workspace w,
-                     row_view<offset_t const> token = {}) {
+void recycle_dropped(X const& x, plan_view<Slot> const& plan, offset_t capacity, draws const& random,
+                     matrix_view<Id> ids, workspace w, row_view<offset_t const> token = {}) {
   throw_if_bad(try_recycle_dropped(x, plan, capacity, random, ids, w, token));
 }
 
 // IR: `home` is the rank of every token, experts lie on `ranks` ranks in runs. Changes `ids` in place; plan
 // them again without a capacity.
 template <executor X, std::integral Id, class P, std::signed_integral Slot>
-status try_rectify_local(X const& x, plan_view<Slot> const& plan, matrix_view<P> scores,
-                         row_view<index_t const> home, index_t ranks,
-                         matrix_view<Id> ids) noexcept {
+status try_rectify_local(X const& x, plan_view<Slot> const& plan, matrix_view<P> scores, row_view<index_t const> home,
+                         index_t ranks, matrix_view<Id> ids) noexcept {
   checks c;
   detail::check_plan_in_use(x, c, plan);
   c.at_least("ranks", ranks, 1).must_be("home size", home.size, plan.choices.tokens);
-  c.must_be("scores rows", scores.rows, plan.choices.tokens)
-      .must_be("scores columns", scores.cols, plan.experts());
-  fits_choices(c, "ids rows", "ids columns", matrix_view<Id const>(ids), plan.choices)
-      .strided("scores", scores);
+  c.must_be("scores rows", scores.rows, plan.choices.tokens).must_be("scores columns", scores.cols, plan.experts());
+  fits_choices(c, "ids rows", "ids columns", matrix_view<Id const>(ids), plan.choices).strided("scores", scores);
   if constexpr (runs_on_host<X>)
     for (offset_t t = 0; t < home.size && c.result().ok(); ++t)
       c.at_least("home", home[t], 0).at_most("home", home[t], ranks - 1);
   if (!c.result().ok()) return c.result();
-  return x.run(
-      plan.choices.tokens,
-      detail::rectify_local_row<Id, std::remove_const_t<P>, Slot>{plan, scores, home, ranks, ids},
-      {});
+  return x.run(plan.choices.tokens,
+               detail::rectify_local_row<Id, std::remove_const_t<P>, Slot>{plan, scores, home, ranks, ids}, {});
 }
 template <executor X, std::integral Id, class P, std::signed_integral Slot>
-void rectify_local(X const& x, plan_view<Slot> const& plan, matrix_view<P> scores,
-                   row_view<index_t const> home, index_t ranks, matrix_view<Id> ids) {
+void rectify_local(X const& x, plan_view<Slot> const& plan, matrix_view<P> scores, row_view<index_t const> home,
+                   index_t ranks, matrix_view<Id> ids) {
   throw_if_bad(try_rectify_local(x, plan, scores, home, ranks, ids));
 }
 
 // FR: keys for queue_order::score over k + extra choices, whose scores lie in [0, 1]. In double, so that the
 // levels do not blur scores: those that differ by 1e-15 or more keep their order.
 template <executor X, class P>
-status try_fill_keys(X const& x, matrix_view<P> scores, index_t k,
-                     matrix_view<double> keys) noexcept {
+status try_fill_keys(X const& x, matrix_view<P> scores, index_t k, matrix_view<double> keys) noexcept {
   checks c;
   c.must_be("keys rows", keys.rows, scores.rows).must_be("keys columns", keys.cols, scores.cols);
-  c.at_least("k", k, 1)
-      .at_most("k", k, scores.cols)
-      .strided("scores", scores)
-      .strided("keys", keys);
+  c.at_least("k", k, 1).at_most("k", k, scores.cols).strided("scores", scores).strided("keys", keys);
   if (!c.result().ok()) return c.result();
   return x.run(scores.rows, detail::level_row<std::remove_const_t<P>>{scores, k, keys}, {});
 }

@@ -8,15 +8,13 @@
 namespace moeroute::inline MOEROUTE_ABI {
 
 // Bytes of the grouped rows: at most, for either layout under a rule, and of a plan that is made.
-constexpr offset_t grouped_bytes_bound(capacity_rule const& rule, row_layout rows,
-                                       capacity_sizes const& sizes, offset_t width,
-                                       offset_t element_bytes, index_t segments = 1,
+constexpr offset_t grouped_bytes_bound(capacity_rule const& rule, row_layout rows, capacity_sizes const& sizes,
+                                       offset_t width, offset_t element_bytes, index_t segments = 1,
                                        offset_t align = 1) {
   return limited_rows_bound(rule, rows, sizes, segments, align) * width * element_bytes;
 }
 template <std::signed_integral Slot>
-constexpr offset_t grouped_bytes(plan_view<Slot> const& plan, offset_t width,
-                                 offset_t element_bytes) {
+constexpr offset_t grouped_bytes(plan_view<Slot> const& plan, offset_t width, offset_t element_bytes) {
   return plan.offsets[plan.experts()] * width * element_bytes;
 }
 
@@ -27,8 +25,7 @@ status try_add_drops_by_position(plan_view<Slot> const& plan, row_view<index_t c
                                  row_view<offset_t> chosen, row_view<offset_t> dropped) noexcept {
   checks c;
   detail::check_plan_in_use(serial{}, c, plan);
-  c.must_be("position size", position.size, plan.choices.tokens)
-      .must_be("dropped size", dropped.size, chosen.size);
+  c.must_be("position size", position.size, plan.choices.tokens).must_be("dropped size", dropped.size, chosen.size);
   if (!c.result().ok()) return c.result();
   for (offset_t t = 0; t < plan.choices.tokens; ++t) {
     index_t const p = position[t];
@@ -42,8 +39,8 @@ status try_add_drops_by_position(plan_view<Slot> const& plan, row_view<index_t c
   return {};
 }
 template <std::signed_integral Slot>
-void add_drops_by_position(plan_view<Slot> const& plan, row_view<index_t const> position,
-                           row_view<offset_t> chosen, row_view<offset_t> dropped) {
+void add_drops_by_position(plan_view<Slot> const& plan, row_view<index_t const> position, row_view<offset_t> chosen,
+                           row_view<offset_t> dropped) {
   throw_if_bad(try_add_drops_by_position(plan, position, chosen, dropped));
 }
 

@@ -79,8 +79,8 @@ constexpr offset_t choices_in(matrix_view<std::uint8_t const> map) {
 // Writes offsets (tokens + 1) and ids (choices_in(map)): together a ragged choices_view.
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-status try_choices_of_map(X const& x, matrix_view<std::uint8_t const> map,
-                          row_view<offset_t> offsets, row_view<Id> ids) noexcept {
+status try_choices_of_map(X const& x, matrix_view<std::uint8_t const> map, row_view<offset_t> offsets,
+                          row_view<Id> ids) noexcept {
   checks c;
   c.must_be("offsets size", offsets.size, map.rows + 1).strided("map", map);
   if (!c.result().ok()) return c.result();
@@ -95,8 +95,7 @@ status try_choices_of_map(X const& x, matrix_view<std::uint8_t const> map,
 }
 template <executor X, std::integral Id>
   requires runs_on_host<X>
-void choices_of_map(X const& x, matrix_view<std::uint8_t const> map, row_view<offset_t> offsets,
-                    row_view<Id> ids) {
+void choices_of_map(X const& x, matrix_view<std::uint8_t const> map, row_view<offset_t> offsets, row_view<Id> ids) {
   throw_if_bad(try_choices_of_map(x, map, offsets, ids));
 }
 

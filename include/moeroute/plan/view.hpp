@@ -45,8 +45,8 @@ MOEROUTE_HD constexpr W* values_of(matrix_view<W> const& m, choice_shape const& 
 }
 // Checks that a per-choice array has the shape of the choices.
 template <class W>
-constexpr checks& fits_choices(checks& c, char const* rows, char const* columns,
-                               matrix_view<W> const& m, choice_shape const& shape) {
+constexpr checks& fits_choices(checks& c, char const* rows, char const* columns, matrix_view<W> const& m,
+                               choice_shape const& shape) {
   c.must_be(rows, m.rows, shape.ragged() ? 1 : shape.tokens);
   return c.must_be(columns, m.cols, shape.ragged() ? shape.size() : shape.k).strided(columns, m);
 }
@@ -59,8 +59,7 @@ struct choices_view {
   row_view<std::uint8_t const> valid{};  // tokens: 0 = padding, its choices do not count
 
   MOEROUTE_HD constexpr choice_shape shape() const {
-    return offsets.size == 0 ? choice_shape{ids.rows, ids.cols, {}}
-                             : choice_shape{offsets.size - 1, 0, offsets};
+    return offsets.size == 0 ? choice_shape{ids.rows, ids.cols, {}} : choice_shape{offsets.size - 1, 0, offsets};
   }
   MOEROUTE_HD constexpr bool is_valid(offset_t t) const { return valid.empty() || valid[t] != 0; }
 };
@@ -95,25 +94,20 @@ struct expert_runs {
     }
   };
   constexpr iterator begin() const { return iterator{offsets, 0}.skip_empty(); }
-  constexpr iterator end() const {
-    return {offsets, offsets.size == 0 ? 0 : static_cast<index_t>(offsets.size - 1)};
-  }
+  constexpr iterator end() const { return {offsets, offsets.size == 0 ? 0 : static_cast<index_t>(offsets.size - 1)}; }
 };
 
 // Slot is offset_t, or a narrower signed type where its numbers fit. Arrays left empty are not written.
 template <std::signed_integral Slot>
 struct plan_view {
   choice_shape choices{};
-  row_view<offset_t> counts{};  // experts: valid choices of each, before any drop
-  row_view<offset_t> kept{};    // experts: of these, the ones with a slot
-  row_view<offset_t>
-      offsets{};  // experts + 1: first slot of each; the last entry is the rows in use
+  row_view<offset_t> counts{};      // experts: valid choices of each, before any drop
+  row_view<offset_t> kept{};        // experts: of these, the ones with a slot
+  row_view<offset_t> offsets{};     // experts + 1: first slot of each; the last entry is the rows in use
   row_view<Slot> slot_of_choice{};  // choices
-  row_view<Slot>
-      token_of_slot{};  // at least plan_rows_bound: -1 in padding and beyond the rows in use
+  row_view<Slot> token_of_slot{};   // at least plan_rows_bound: -1 in padding and beyond the rows in use
   row_view<Slot> choice_of_slot{};  // likewise
-  row_view<Slot>
-      rank_of_choice{};  // choices: place in its expert's queue, also over capacity; -1 without expert
+  row_view<Slot> rank_of_choice{};  // choices: place in its expert's queue, also over capacity; -1 without expert
 
   MOEROUTE_HD constexpr index_t experts() const { return static_cast<index_t>(offsets.size - 1); }
   constexpr expert_runs runs() const { return {offsets}; }
@@ -124,8 +118,7 @@ MOEROUTE_HD constexpr offset_t round_up(offset_t n, offset_t multiple) {
 }
 
 // Rows that a grouped array needs at most, whatever the ids: choices + experts * (align - 1).
-MOEROUTE_HD constexpr offset_t plan_rows_bound(offset_t choices, index_t experts,
-                                               offset_t align = 1) {
+MOEROUTE_HD constexpr offset_t plan_rows_bound(offset_t choices, index_t experts, offset_t align = 1) {
   return choices + static_cast<offset_t>(experts) * (align - 1);
 }
 

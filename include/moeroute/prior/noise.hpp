@@ -72,10 +72,8 @@ static_assert(noise_source<given_noise<>>);
 namespace detail {
 template <class S>
 status validate_source(S const& s, index_t experts) {
-  if constexpr (validates<S>)
-    return s.validate(experts);
-  else
-    return static_cast<void>(s), static_cast<void>(experts), status{};
+  if constexpr (validates<S>) return s.validate(experts);
+  else return static_cast<void>(s), static_cast<void>(experts), status{};
 }
 }  // namespace detail
 

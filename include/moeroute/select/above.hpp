@@ -23,11 +23,12 @@ struct above {
     take_best(g, key, out, [&](index_t e) { return key.at(e) > V(threshold); });
   }
   status validate(index_t experts) const {
-    return checks{}.at_least("select.max_experts", max_experts, 1).at_most("select.max_experts", max_experts, experts).result();
+    return checks{}
+        .at_least("select.max_experts", max_experts, 1)
+        .at_most("select.max_experts", max_experts, experts)
+        .result();
   }
-  void describe(text& t) const {
-    t.add("every expert above ").add(threshold).add(", at most ").add(max_experts);
-  }
+  void describe(text& t) const { t.add("every expert above ").add(threshold).add(", at most ").add(max_experts); }
 };
 static_assert(token_choice<above>);
 

@@ -12,14 +12,15 @@ namespace moeroute::inline MOEROUTE_ABI {
 struct budgeted_greedy {
   row_view<float const> cost{};  // experts, not negative
   float budget = 1;
-  index_t max_experts = 8;       // also how many of the best are looked at
+  index_t max_experts = 8;  // also how many of the best are looked at
   static constexpr key_kind keys = key_kind::rank;
 
   MOEROUTE_HD index_t experts_per_token() const { return max_experts; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G, class Row, class Id>
   MOEROUTE_HD void operator()(G const& g, row_context, Row const& key, row_view<Id> out) const {
-    index_t const found = take_best(g, key, out, [&](index_t e) { return key.at(e) > -infinity<typename Row::value_type>; });
+    index_t const found =
+        take_best(g, key, out, [&](index_t e) { return key.at(e) > -infinity<typename Row::value_type>; });
     if (g.rank() == 0) {
       index_t kept = 0;
       float spent = 0;

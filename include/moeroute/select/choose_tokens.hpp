@@ -36,8 +36,7 @@ struct choose_tokens {
     row_view<V> const chosen{space.take<V>(out.tokens.cols), n};
     if (s.axis() == score_axis::experts) {
       s.r.select(g, memory_row<V const>{column.data, column.count}, picks);
-      weigh(g, picks, chosen, out.weights[row],
-            [&](offset_t p) { return column.at(static_cast<index_t>(p)); });
+      weigh(g, picks, chosen, out.weights[row], [&](offset_t p) { return column.at(static_cast<index_t>(p)); });
     } else {
       auto const m = summarize(s.r.score, g, mapped_row{column, nan_to_closed{}});
       auto const score = [&](index_t, V z) {
@@ -45,8 +44,7 @@ struct choose_tokens {
       };
       auto const scores = mapped_row{column, score};
       s.r.select(g, scores, picks);
-      weigh(g, picks, chosen, out.weights[row],
-            [&](offset_t p) { return scores.at(static_cast<index_t>(p)); });
+      weigh(g, picks, chosen, out.weights[row], [&](offset_t p) { return scores.at(static_cast<index_t>(p)); });
     }
     for (offset_t j = g.rank(); j < out.tokens.cols; j += g.size()) {
       bool const here = j < n && out.tokens[row][j] >= 0;
@@ -58,15 +56,14 @@ struct choose_tokens {
 
  private:
   template <class G, class Score>
-  MOEROUTE_HD void weigh(G const& g, row_view<offset_t> picks, row_view<V> chosen,
-                         row_view<W> weights, Score const& score) const {
+  MOEROUTE_HD void weigh(G const& g, row_view<offset_t> picks, row_view<V> chosen, row_view<W> weights,
+                         Score const& score) const {
     for (offset_t j = g.rank(); j < picks.size; j += g.size())
       chosen[j] = picks[j] < 0 ? V(absent_of<decltype(s.r.weigh)>) : score(picks[j]);
     g.sync();
     if (g.rank() == 0) s.r.weigh(chosen);
     g.sync();
-    for (offset_t j = g.rank(); j < picks.size; j += g.size())
-      weights[j] = static_cast<W>(chosen[j]);
+    for (offset_t j = g.rank(); j < picks.size; j += g.size()) weights[j] = static_cast<W>(chosen[j]);
   }
 };
 
@@ -93,8 +90,7 @@ struct choose_tokens_backward {
     };
     auto const m = summarize(s.r.score, g, mapped_row{column, nan_to_closed{}});
     auto const score = [&](V z) {
-      return s.axis() == score_axis::experts ? closed_if_nan(z)
-                                             : score_of(s.r.score, m, closed_if_nan(z));
+      return s.axis() == score_axis::experts ? closed_if_nan(z) : score_of(s.r.score, m, closed_if_nan(z));
     };
     for (offset_t j = g.rank(); j < k; j += g.size()) {
       index_t const p = place(j);
@@ -112,14 +108,11 @@ struct choose_tokens_backward {
       // The pull back is linear in (d, dot): the picks' own part first, while the column still holds logits.
       for (offset_t j = g.rank(); j < k; j += g.size())
         if (index_t const p = place(j); p >= 0)
-          d[j] = column.at(p) > -infinity<V>
-                     ? pull_back(s.r.score, m, column.at(p), chosen[j], d[j], V(0))
-                     : V(0);
+          d[j] = column.at(p) > -infinity<V> ? pull_back(s.r.score, m, column.at(p), chosen[j], d[j], V(0)) : V(0);
       g.sync();
       column.each(g, [&](index_t, V& z) {
         V const x = closed_if_nan(z);
-        z = x == -infinity<V> ? V(0)
-                              : pull_back(s.r.score, m, x, score_of(s.r.score, m, x), V(0), dot);
+        z = x == -infinity<V> ? V(0) : pull_back(s.r.score, m, x, score_of(s.r.score, m, x), V(0), dot);
       });
       g.sync();
       for (offset_t j = g.rank(); j < k; j += g.size())
@@ -161,15 +154,13 @@ struct columns_to_logits {
     V dot = 0;
     if (by_row)
       for (index_t e = 0; e < s.experts(); ++e)
-        if (V const d = grad(e); d != V(0))
-          dot = math::fma(score_of(s.r.score, m, closed_if_nan(x[e])), d, dot);
+        if (V const d = grad(e); d != V(0)) dot = math::fma(score_of(s.r.score, m, closed_if_nan(x[e])), d, dot);
     logits.each(g, [&](index_t e, V z0) {
       V const z = closed_if_nan(z0);
       V d = V(0);
       if (z != -infinity<V>) {
         d = by_row ? pull_back(s.r.score, m, z, score_of(s.r.score, m, z), grad(e), dot) : grad(e);
-        if constexpr (requires { s.r.prior.derivative(c, e, z); })
-          d *= s.r.prior.derivative(c, e, z);
+        if constexpr (requires { s.r.prior.derivative(c, e, z); }) d *= s.r.prior.derivative(c, e, z);
       }
       out[e] = static_cast<D>(d);
     });

@@ -55,10 +55,8 @@ struct tsallis_entropy {
     return uniform > V(0) ? h / uniform : V(0);
   }
   void describe(text& t) const {
-    if (q == 1)
-      t.add("Shannon entropy");
-    else
-      t.add("Tsallis entropy of order ").add(q);
+    if (q == 1) t.add("Shannon entropy");
+    else t.add("Tsallis entropy of order ").add(q);
     if (normalized) t.add(" over its maximum");
   }
 };
@@ -75,10 +73,8 @@ struct entropy_switch {
   template <lane_group G, class Row, class Id>
   MOEROUTE_HD void operator()(G const& g, row_context c, Row const& key, row_view<Id> out) const {
     using V = typename Row::value_type;
-    if (entropy(g, key) > V(threshold))
-      take_best(g, key, out, [&](index_t e) { return key.at(e) > -infinity<V>; });
-    else
-      base(g, c, key, out);
+    if (entropy(g, key) > V(threshold)) take_best(g, key, out, [&](index_t e) { return key.at(e) > -infinity<V>; });
+    else base(g, c, key, out);
   }
   status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {

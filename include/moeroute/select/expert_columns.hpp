@@ -11,8 +11,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
 
-inline constexpr offset_t choice_block =
-    16;  // tokens whose scores are turned into columns together
+inline constexpr offset_t choice_block = 16;  // tokens whose scores are turned into columns together
 
 // Everything the passes share: scores as columns, in the order of the tokens.
 template <class R, class T, class H>
@@ -26,20 +25,15 @@ struct expert_choice_state {
 
   MOEROUTE_HD index_t experts() const { return static_cast<index_t>(in.logits.cols); }
   MOEROUTE_HD score_axis axis() const {
-    if constexpr (requires { r.select.axis; })
-      return r.select.axis;
-    else
-      return score_axis::experts;
+    if constexpr (requires { r.select.axis; }) return r.select.axis;
+    else return score_axis::experts;
   }
   MOEROUTE_HD index_t within() const {
-    if constexpr (requires { r.select.within; })
-      return r.select.within;
-    else
-      return 0;
+    if constexpr (requires { r.select.within; }) return r.select.within;
+    else return 0;
   }
   MOEROUTE_HD memory_row<V> column(index_t e, offset_t segment) const {
-    return {columns + e * stride + start[segment],
-            static_cast<index_t>(start[segment + 1] - start[segment])};
+    return {columns + e * stride + start[segment], static_cast<index_t>(start[segment + 1] - start[segment])};
   }
   static constexpr offset_t padded(offset_t tokens) { return (tokens + 15) / 16 * 16 + 16; }
 };
@@ -51,17 +45,14 @@ struct side_by_side_row {
   float const* data{};  // experts x 16
   index_t count{};
   index_t size() const { return count; }
-  value_type at(index_t e) const {
-    return simd::closed_if_nan(simd::load<simd::floats>(data + 16 * e));
-  }
+  value_type at(index_t e) const { return simd::closed_if_nan(simd::load<simd::floats>(data + 16 * e)); }
   template <class G, class F>
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
     for (index_t e = 0; e < count; ++e) f(e, at(e));
   }
 };
 template <class R, class V>
-inline constexpr bool scores_side_by_side =
-    std::same_as<V, float> && simd::vector_score<decltype(R::score)>;
+inline constexpr bool scores_side_by_side = std::same_as<V, float> && simd::vector_score<decltype(R::score)>;
 #endif
 
 template <class V>
@@ -88,8 +79,7 @@ struct score_columns {
     for (offset_t b = first_block; b < last_block; ++b)
       if (s.within() == 0 && (b + 1) * choice_block <= s.start[s.start.size - 1])
         score_side_by_side(b * choice_block, space);
-      else
-        (*this)(serial_group{}, b, space);
+      else (*this)(serial_group{}, b, space);
   }
 #endif
   MOEROUTE_EXEC_CHECK_DISABLE
@@ -124,8 +114,7 @@ struct score_columns {
     }
     g.sync();
     for (index_t e = g.rank(); e < s.experts(); e += g.size())
-      for (offset_t i = 0; i < count; ++i)
-        s.columns[e * s.stride + first + i] = block[i * s.experts() + e];
+      for (offset_t i = 0; i < count; ++i) s.columns[e * s.stride + first + i] = block[i * s.experts() + e];
     g.sync();
   }
 
@@ -153,8 +142,7 @@ struct score_columns {
     side_by_side_row const z{lanes, s.experts()};
     auto const m = summarize(s.r.score, serial_group{}, z);
     z.each(serial_group{}, [&](index_t e, floats x) {
-      floats const score =
-          simd::select(floats(simd::lowest) < x, score_of(s.r.score, m, x), floats(simd::lowest));
+      floats const score = simd::select(floats(simd::lowest) < x, score_of(s.r.score, m, x), floats(simd::lowest));
       simd::store(s.columns + e * s.stride + first, score);
     });
   }
@@ -164,19 +152,15 @@ struct score_columns {
 template <class V>
 offset_t expert_choice_bytes(offset_t tokens, index_t experts, offset_t segments) {
   return aligned_bytes<offset_t>(segments + 1) + 2 * aligned_bytes<offset_t>(tokens) +
-         aligned_bytes<V>(experts * expert_choice_state<router<>, V, V>::padded(tokens)) +
-         workspace_alignment;
+         aligned_bytes<V>(experts * expert_choice_state<router<>, V, V>::padded(tokens)) + workspace_alignment;
 }
 template <class R, class T, class H>
-expert_choice_state<R, T, H> expert_choice_arrays(R const& r, batch<T, H> const& in,
-                                                  offset_t segments, workspace& w) {
+expert_choice_state<R, T, H> expert_choice_arrays(R const& r, batch<T, H> const& in, offset_t segments, workspace& w) {
   using V = compute_t<T>;
   offset_t const tokens = in.logits.rows, stride = expert_choice_state<R, T, H>::padded(tokens);
-  offset_t const bytes =
-      expert_choice_bytes<V>(tokens, static_cast<index_t>(in.logits.cols), segments);
+  offset_t const bytes = expert_choice_bytes<V>(tokens, static_cast<index_t>(in.logits.cols), segments);
   scratch s = aligned_scratch(w);
-  expert_choice_state<R, T, H> state{
-      r, in, {s.take<offset_t>(segments + 1), segments + 1}, {}, {}, nullptr, stride};
+  expert_choice_state<R, T, H> state{r, in, {s.take<offset_t>(segments + 1), segments + 1}, {}, {}, nullptr, stride};
   state.token_at = {s.take<offset_t>(tokens), tokens};
   state.place_of = {s.take<offset_t>(tokens), tokens};
   state.columns = s.take<V>(in.logits.cols * stride);

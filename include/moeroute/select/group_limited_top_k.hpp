@@ -66,8 +66,7 @@ struct group_limited_top_k {
     c.at_most("select.k", k, closed == closed_groups::zero ? experts : top_groups * (experts / groups));
     c.at_most("select.group_score count", group_score.count(k, top_groups), experts / groups);
     if (closed == closed_groups::zero && keys == key_kind::rank)
-      c.also({errc::unsupported, "select.closed = zero with keys that only rank: group scores", "must be",
-              1, 2});
+      c.also({errc::unsupported, "select.closed = zero with keys that only rank: group scores", "must be", 1, 2});
     return c.result();
   }
   void describe(text& t) const {

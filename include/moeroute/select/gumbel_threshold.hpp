@@ -18,8 +18,8 @@ struct gumbel_threshold {
   float tau = 1;
   float threshold = 1e-3f;
   index_t max_experts = 8;
-  bool hard = false;   // the largest noisy one alone
-  bool noise = true;   // false: evaluation, top-1 of the logits
+  bool hard = false;  // the largest noisy one alone
+  bool noise = true;  // false: evaluation, top-1 of the logits
   draws random{.purpose = 0x45564F4D};
   static constexpr key_kind keys = key_kind::logit;
 
@@ -30,8 +30,10 @@ struct gumbel_threshold {
     using V = typename Row::value_type;
     row_view<Id> const first{out.data, out.size < 1 ? out.size : 1};
     auto const noisy = mapped_row{z, [=, this](index_t e, V x) {
-      return x > -infinity<V> ? (x + (noise ? random.template gumbel<V>(c.token, e) : V(0))) / V(tau) : -infinity<V>;
-    }};
+                                    return x > -infinity<V>
+                                               ? (x + (noise ? random.template gumbel<V>(c.token, e) : V(0))) / V(tau)
+                                               : -infinity<V>;
+                                  }};
     if (hard || !noise) {
       take_best(g, noisy, first);
       for (offset_t j = 1 + g.rank(); j < out.size; j += g.size()) out[j] = no_expert_of<Id>;

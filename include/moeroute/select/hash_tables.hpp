@@ -21,7 +21,8 @@ inline std::size_t at(offset_t i) { return static_cast<std::size_t>(i); }
 inline std::vector<offset_t> by_descending(row_view<index_t const> value) {
   std::vector<offset_t> order(at(value.size));
   for (offset_t i = 0; i < value.size; ++i) order[at(i)] = i;
-  sort(order.data(), value.size, [&](offset_t a, offset_t b) { return value[a] != value[b] ? value[a] > value[b] : a < b; });
+  sort(order.data(), value.size,
+       [&](offset_t a, offset_t b) { return value[a] != value[b] ? value[a] > value[b] : a < b; });
   return order;
 }
 }  // namespace detail
@@ -34,8 +35,7 @@ inline std::vector<index_t> random_hash(offset_t vocabulary, index_t experts, in
   std::vector<index_t> table(detail::at(vocabulary * k));
   index_t const width = experts / k;
   for (offset_t v = 0; v < vocabulary; ++v)
-    for (index_t j = 0; j < k; ++j)
-      table[detail::at(v * k + j)] = j * width + detail::draw_below(d.bits(v, j), width);
+    for (index_t j = 0; j < k; ++j) table[detail::at(v * k + j)] = j * width + detail::draw_below(d.bits(v, j), width);
   return table;
 }
 
@@ -61,8 +61,7 @@ inline std::vector<index_t> clustered_hash(matrix_view<float const> embedding, i
   offset_t const n = embedding.rows, d = embedding.cols;
   std::vector<double> center(detail::at(experts * d));
   for (index_t e = 0; e < experts; ++e)  // spread over the vocabulary
-    for (offset_t i = 0; i < d; ++i)
-      center[detail::at(e * d + i)] = static_cast<double>(embedding[e * n / experts][i]);
+    for (offset_t i = 0; i < d; ++i) center[detail::at(e * d + i)] = static_cast<double>(embedding[e * n / experts][i]);
   std::vector<index_t> table(detail::at(n), no_expert);
   for (index_t round = 0; round < rounds; ++round) {
     bool moved = false;
@@ -109,13 +108,13 @@ inline std::vector<index_t> dispersed_hash(row_view<index_t const> cluster, inde
 }
 
 // ids of a sequence by (current, previous) token; the first token has itself as previous.
-inline std::vector<index_t> bigram_hash(row_view<index_t const> vocabulary_id, index_t experts, std::uint64_t seed = 0) {
+inline std::vector<index_t> bigram_hash(row_view<index_t const> vocabulary_id, index_t experts,
+                                        std::uint64_t seed = 0) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).result());
   draws const d{.seed = seed, .purpose = 0x42494752};
   std::vector<index_t> ids(detail::at(vocabulary_id.size));
   for (offset_t t = 0; t < vocabulary_id.size; ++t)
-    ids[detail::at(t)] =
-        detail::draw_below(d.bits(vocabulary_id[t > 0 ? t - 1 : t], vocabulary_id[t]), experts);
+    ids[detail::at(t)] = detail::draw_below(d.bits(vocabulary_id[t > 0 ? t - 1 : t], vocabulary_id[t]), experts);
   return ids;
 }
 

@@ -55,24 +55,29 @@ struct identity_experts_row_backward {
 
 // Adds to y (tokens x width). `experts`: the real ones, in front.
 template <executor X, class W, class V>
-status try_add_identity_experts(X const& run, matrix_view<index_t const> ids, matrix_view<W const> weights, index_t experts,
-                                matrix_view<V const> x, matrix_view<V> y, float scale = 1, workspace w = {}) noexcept {
+status try_add_identity_experts(X const& run, matrix_view<index_t const> ids, matrix_view<W const> weights,
+                                index_t experts, matrix_view<V const> x, matrix_view<V> y, float scale = 1,
+                                workspace w = {}) noexcept {
   checks c;
   c.must_be("weights rows", weights.rows, ids.rows).must_be("weights columns", weights.cols, ids.cols);
   c.must_be("x rows", x.rows, ids.rows).must_be("y rows", y.rows, ids.rows).must_be("y columns", y.cols, x.cols);
-  return c.result().ok() ? run.run(ids.rows, detail::identity_experts_row<W, V>{ids, weights, experts, scale, x, y}, w) : c.result();
+  return c.result().ok() ? run.run(ids.rows, detail::identity_experts_row<W, V>{ids, weights, experts, scale, x, y}, w)
+                         : c.result();
 }
 // Adds to d_x and, at the places of identity experts, to d_weights.
 template <executor X, class W, class V>
-status try_add_identity_experts_backward(X const& run, matrix_view<index_t const> ids, matrix_view<W const> weights, index_t experts,
-                                         matrix_view<V const> x, matrix_view<V const> d_y, matrix_view<V> d_x,
-                                         matrix_view<W> d_weights, float scale = 1, workspace w = {}) noexcept {
+status try_add_identity_experts_backward(X const& run, matrix_view<index_t const> ids, matrix_view<W const> weights,
+                                         index_t experts, matrix_view<V const> x, matrix_view<V const> d_y,
+                                         matrix_view<V> d_x, matrix_view<W> d_weights, float scale = 1,
+                                         workspace w = {}) noexcept {
   checks c;
   c.must_be("weights rows", weights.rows, ids.rows).must_be("weights columns", weights.cols, ids.cols);
   c.must_be("x rows", x.rows, ids.rows).must_be("d_y rows", d_y.rows, ids.rows).must_be("d_x rows", d_x.rows, ids.rows);
   c.must_be("d_weights rows", d_weights.rows, ids.rows).must_be("d_weights columns", d_weights.cols, ids.cols);
   return c.result().ok()
-             ? run.run(ids.rows, detail::identity_experts_row_backward<W, V>{ids, weights, experts, scale, x, d_y, d_x, d_weights}, w)
+             ? run.run(
+                   ids.rows,
+                   detail::identity_experts_row_backward<W, V>{ids, weights, experts, scale, x, d_y, d_x, d_weights}, w)
              : c.result();
 }
 

@@ -12,7 +12,7 @@ struct token_choices_view {
   row_view<offset_t> offsets{};  // tokens + 1; experts of token t: offsets[t + 1] - offsets[t]
   row_view<index_t> ids{};
   row_view<W> weights{};
-  row_view<offset_t> pick{};     // row * columns + column of the pick; may be left out
+  row_view<offset_t> pick{};  // row * columns + column of the pick; may be left out
 };
 
 namespace detail {
@@ -55,8 +55,8 @@ struct picks_by_token {
 
 // Rows of `tokens`: segment * experts + expert, as route_experts writes them.
 template <executor X, class W>
-status try_picks_by_token(X const& x, matrix_view<offset_t const> tokens, matrix_view<W const> weights,
-                          index_t experts, token_choices_view<W> out, workspace w = {}) noexcept {
+status try_picks_by_token(X const& x, matrix_view<offset_t const> tokens, matrix_view<W const> weights, index_t experts,
+                          token_choices_view<W> out, workspace w = {}) noexcept {
   checks c;
   c.at_least("experts", experts, 1).divides("experts", experts, tokens.rows);
   c.must_be("weights rows", weights.rows, tokens.rows).must_be("weights columns", weights.cols, tokens.cols);

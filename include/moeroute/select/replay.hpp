@@ -33,10 +33,8 @@ struct replay {
                        (recorded.empty() || recorded[c.row] != 0);
     if (!known) base(g, c, key, out);
     for (offset_t j = g.rank(); j < out.size; j += g.size()) {
-      if (known)
-        out[j] = renamed<Id>(stored[j], key.size());
-      else if (mode == replay_mode::record && inside)
-        stored[j] = renamed<TraceId>(out[j], key.size());
+      if (known) out[j] = renamed<Id>(stored[j], key.size());
+      else if (mode == replay_mode::record && inside) stored[j] = renamed<TraceId>(out[j], key.size());
     }
     g.sync();
   }

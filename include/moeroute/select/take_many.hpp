@@ -22,10 +22,8 @@ MOEROUTE_HD I bisect_cut(I low, I high, offset_t wanted, Count const& count) {
     U const span = static_cast<U>(high) - static_cast<U>(low);
     I const cut = static_cast<I>(static_cast<U>(low) + span / 2 + span % 2);
     offset_t const n = count(cut);
-    if (n >= wanted)
-      low = cut;
-    else
-      high = static_cast<I>(cut - 1);
+    if (n >= wanted) low = cut;
+    else high = static_cast<I>(cut - 1);
     if (n == wanted) break;
   }
   return low;
@@ -34,24 +32,21 @@ MOEROUTE_HD I bisect_cut(I low, I high, offset_t wanted, Count const& count) {
 // The same for the keys of numbers, guessing between the ends first; `reached` comes in as the count at `low` and
 // leaves as the count at the cut.
 template <class V, class Count>
-MOEROUTE_HD key_t<V> search_cut(key_t<V> low, key_t<V> high, offset_t wanted, offset_t& reached,
-                                Count const& count) {
+MOEROUTE_HD key_t<V> search_cut(key_t<V> low, key_t<V> high, offset_t wanted, offset_t& reached, Count const& count) {
   using I = key_t<V>;
   offset_t beyond = 0;  // count above high
   for (int guess = 0; low < high && reached != wanted && guess < 12; ++guess) {
     V const a = from_order_key<V>(low), b = from_order_key<V>(high);
-    V const share = guess % 2 == 1 ? V(.5)
-                                   : V(.05) + V(.9) * static_cast<V>(reached - wanted) /
-                                                  static_cast<V>(reached - beyond + 1);
+    V const share = guess % 2 == 1
+                        ? V(.5)
+                        : V(.05) + V(.9) * static_cast<V>(reached - wanted) / static_cast<V>(reached - beyond + 1);
     V const between = a + (b - a) * share;
     if (!(between > a && between <= b)) break;  // infinite, or nothing between
     I const cut = order_key(between);
     if (cut <= low || cut > high) break;
     offset_t const n = count(cut);
-    if (n >= wanted)
-      low = cut, reached = n;
-    else
-      high = static_cast<I>(cut - 1), beyond = n;
+    if (n >= wanted) low = cut, reached = n;
+    else high = static_cast<I>(cut - 1), beyond = n;
   }
   if (low == high || reached == wanted) return low;
   auto const counted = [&](I cut) {
@@ -98,8 +93,7 @@ MOEROUTE_HD void sort_in_place(G const& g, T* x, offset_t n, Earlier const& earl
 
 #if defined(MOEROUTE_SIMD)
 namespace simd {  // cpu/simd/take_many.hpp, included below
-inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out,
-                          pick_order order);
+inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out, pick_order order);
 }
 #endif
 
@@ -113,8 +107,7 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
   using I = key_t<V>;
 #if defined(MOEROUTE_SIMD)
   if constexpr (is_serial<G> && std::same_as<Row, memory_row<float const>>)
-    if (offset_t const taken = simd::take_many(keys.data, keys.count, out, order); taken >= 0)
-      return taken;
+    if (offset_t const taken = simd::take_many(keys.data, keys.count, out, order); taken >= 0) return taken;
 #endif
   // Bounds of the open keys, by integers alone so that the pass vectorizes: a key past +inf or not past -inf is NaN
   // or closed; -0 falls just below +0, where a bound may lie.
@@ -136,13 +129,12 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
   }
   offset_t const n = open < out.size ? open : out.size;
   if (n > 0) {
-    auto const count =
-        [&](I cut) {  // as numbers: the same order but for NaN, which is below every cut
-          V const least_value = from_order_key<V>(cut);
-          index_t c = 0;
-          keys.each(g, [&](index_t, V const& x) { c += x >= least_value ? 1 : 0; });
-          return static_cast<offset_t>(g.sum(std::int64_t{c}));
-        };
+    auto const count = [&](I cut) {  // as numbers: the same order but for NaN, which is below every cut
+      V const least_value = from_order_key<V>(cut);
+      index_t c = 0;
+      keys.each(g, [&](index_t, V const& x) { c += x >= least_value ? 1 : 0; });
+      return static_cast<offset_t>(g.sum(std::int64_t{c}));
+    };
     offset_t at_least = open;
     I const cut = n == open ? low : detail::search_cut<V>(low, high, n, at_least, count);
     V const cut_value = from_order_key<V>(cut);
@@ -156,12 +148,9 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
         keys.each(g, [&](index_t i, V const& x) { c += x == cut_value && -i >= negative ? 1 : 0; });
         return static_cast<offset_t>(g.sum(std::int64_t{c}));
       };
-      last_equal = -detail::bisect_cut(static_cast<index_t>(-last_equal), index_t{0}, n - better,
-                                       equal_up_to);
+      last_equal = -detail::bisect_cut(static_cast<index_t>(-last_equal), index_t{0}, n - better, equal_up_to);
     }
-    auto const chosen = [&](index_t i, V const& x) {
-      return (x > cut_value) | ((x == cut_value) & (i <= last_equal));
-    };
+    auto const chosen = [&](index_t i, V const& x) { return (x > cut_value) | ((x == cut_value) & (i <= last_equal)); };
     offset_t next = 0;
     if constexpr (!is_serial<G>) {  // lanes write one behind the other
       std::int64_t mine = 0;
@@ -172,8 +161,7 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
       }
     }
     if constexpr (is_serial<G>) {
-      for (index_t i = 0; next < n;
-           ++i) {  // without branches: a place is written until its winner stays
+      for (index_t i = 0; next < n; ++i) {  // without branches: a place is written until its winner stays
         out[next] = i;
         next += chosen(i, keys.at(i));
       }
@@ -184,8 +172,7 @@ MOEROUTE_HD offset_t take_many(G const& g, Row const& keys, row_view<offset_t> o
     }
     g.sync();
     if (order == pick_order::position) {
-      if constexpr (!is_serial<G>)
-        detail::sort_in_place(g, out.data, n, [](offset_t a, offset_t b) { return a < b; });
+      if constexpr (!is_serial<G>) detail::sort_in_place(g, out.data, n, [](offset_t a, offset_t b) { return a < b; });
     } else {
       detail::sort_in_place(g, out.data, n, [&](offset_t a, offset_t b) {
         I const ka = order_key<V>(keys.at(static_cast<index_t>(a))),

@@ -26,8 +26,7 @@ struct order_tokens {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
     offset_t const segments = start.size - 1, tokens = in.logits.rows;
-    if (scope == choice_scope::batch && segments == 1 && ties == tie_rule::index &&
-        in.valid.empty()) {
+    if (scope == choice_scope::batch && segments == 1 && ties == tie_rule::index && in.valid.empty()) {
       for (offset_t t = g.rank(); t < tokens; t += g.size()) token_at[t] = place_of[t] = t;
       if (g.rank() == 0) start[0] = 0, start[1] = tokens;
       return g.sync();
@@ -47,11 +46,10 @@ struct order_tokens {
     g.sync();
     if (ties == tie_rule::hashed)
       for (offset_t s = 0; s < segments; ++s)
-        sort_in_place(g, token_at.data + start[s], start[s + 1] - start[s],
-                      [&](offset_t a, offset_t b) {
-                        auto const x = hash(a), y = hash(b);
-                        return x < y || (x == y && a < b);
-                      });
+        sort_in_place(g, token_at.data + start[s], start[s + 1] - start[s], [&](offset_t a, offset_t b) {
+          auto const x = hash(a), y = hash(b);
+          return x < y || (x == y && a < b);
+        });
     for (offset_t t = g.rank(); t < tokens; t += g.size()) place_of[t] = -1;
     g.sync();
     for (offset_t i = g.rank(); i < start[segments]; i += g.size()) place_of[token_at[i]] = i;
@@ -62,9 +60,7 @@ struct order_tokens {
   MOEROUTE_HD offset_t segment(offset_t t) const {
     if (!in.is_valid(t)) return -1;
     row_context const c = in.context(t);
-    offset_t const s = scope == choice_scope::batch      ? 0
-                       : scope == choice_scope::sequence ? c.sequence
-                                                         : c.group;
+    offset_t const s = scope == choice_scope::batch ? 0 : scope == choice_scope::sequence ? c.sequence : c.group;
     return s >= 0 && s + 1 < start.size ? s : -1;
   }
   MOEROUTE_HD std::uint64_t hash(offset_t t) const {

@@ -23,16 +23,16 @@ struct top_tokens {
   offset_t fixed_count = 0;   // tokens an expert; 0: from the factor
   score_axis axis = score_axis::experts;
   tie_rule ties = tie_rule::index;
-  std::uint64_t secret = 0;   // key of the hash
-  index_t within = 0;         // a token offers itself to its own best `within` experts only (S016); 0: to all
+  std::uint64_t secret = 0;  // key of the hash
+  index_t within = 0;        // a token offers itself to its own best `within` experts only (S016); 0: to all
   pick_order order = pick_order::best_first;
   static constexpr choice_scope scope = Scope;
-  static constexpr cross_token_dependence dependence = Scope == choice_scope::batch
-                                                           ? cross_token_dependence::whole_batch
-                                                           : cross_token_dependence::within_group;
+  static constexpr cross_token_dependence dependence =
+      Scope == choice_scope::batch ? cross_token_dependence::whole_batch : cross_token_dependence::within_group;
 
   MOEROUTE_HD offset_t tokens_per_expert(offset_t tokens, index_t experts) const {
-    double const share = static_cast<double>(tokens) * static_cast<double>(capacity_factor) / static_cast<double>(experts);
+    double const share =
+        static_cast<double>(tokens) * static_cast<double>(capacity_factor) / static_cast<double>(experts);
     auto wanted = fixed_count > 0 ? fixed_count : static_cast<offset_t>(share + .5);
     wanted = wanted < 1 ? 1 : wanted;
     return wanted < tokens ? wanted : tokens;
@@ -45,7 +45,8 @@ struct top_tokens {
     c.at_least("select.fixed_count", fixed_count, 0).at_least("select.within", within, 0);
     c.at_most("select.within", within, experts);
     if (!(capacity_factor > 0))
-      c.also({errc::bad_value, "select.capacity_factor", "must be above", static_cast<std::int64_t>(capacity_factor), 0});
+      c.also(
+          {errc::bad_value, "select.capacity_factor", "must be above", static_cast<std::int64_t>(capacity_factor), 0});
     return c.result();
   }
   void describe(text& t) const {

@@ -82,9 +82,8 @@ struct attention_score_row {  // row: a token
       offset_t const first = in.first_key.empty() ? 0 : in.first_key[t];
       for (index_t h = 0; h < in.heads; ++h) {
         row_view<T const> const weight = in.attention[h * before.rows + t];
-        sum += tree_sum<V>(g, weight.size, [&](offset_t j) {
-          return math::mul(load(weight[j]), load(before[first + j][c]));
-        });
+        sum += tree_sum<V>(g, weight.size,
+                           [&](offset_t j) { return math::mul(load(weight[j]), load(before[first + j][c])); });
       }
     }
     return sum / static_cast<V>(in.heads);
@@ -95,20 +94,17 @@ struct attention_score_row {  // row: a token
 
 // `before` and `after` tokens x score columns, not the same memory.
 template <executor X, element T>
-status try_attention_score(X const& x, attention_layer<T> const& in, matrix_view<T const> before,
-                           matrix_view<T> after, workspace w) noexcept {
+status try_attention_score(X const& x, attention_layer<T> const& in, matrix_view<T const> before, matrix_view<T> after,
+                           workspace w) noexcept {
   offset_t const tokens = before.rows;
   checks c;
   c.at_least("attention.heads", in.heads, 1).must_be("after rows", after.rows, tokens);
-  c.must_be("after columns", after.cols, before.cols)
-      .must_be("attention.stream rows", in.stream.rows, tokens);
-  c.must_be("attention.added rows", in.added.rows, tokens)
-      .empty_or("attention.valid size", in.valid, tokens);
+  c.must_be("after columns", after.cols, before.cols).must_be("attention.stream rows", in.stream.rows, tokens);
+  c.must_be("attention.added rows", in.added.rows, tokens).empty_or("attention.valid size", in.valid, tokens);
   if (in.columns.empty()) {
     c.must_be("attention.attention rows", in.attention.rows, in.heads * tokens);
     c.empty_or("attention.first_key size", in.first_key, tokens);
-    if (in.first_key.empty())
-      c.at_most("attention.attention columns", in.attention.cols, tokens, errc::bad_shape);
+    if (in.first_key.empty()) c.at_most("attention.attention columns", in.attention.cols, tokens, errc::bad_shape);
   } else {
     c.must_be("attention.columns rows", in.columns.rows, tokens);
     c.must_be("attention.columns columns", in.columns.cols, in.heads * before.cols);
@@ -118,8 +114,8 @@ status try_attention_score(X const& x, attention_layer<T> const& in, matrix_view
   return x.run(tokens, detail::attention_score_row<T>{in, before, after}, w);
 }
 template <executor X, element T>
-void attention_score(X const& x, attention_layer<T> const& in, matrix_view<T const> before,
-                     matrix_view<T> after, workspace w = {}) {
+void attention_score(X const& x, attention_layer<T> const& in, matrix_view<T const> before, matrix_view<T> after,
+                     workspace w = {}) {
   throw_if_bad(try_attention_score(x, in, before, after, w));
 }
 

@@ -26,15 +26,11 @@ struct bin_balance {
   gate_form gate = gate_form::softmax;
 
   status validate(index_t experts) const {
-    return checks{}
-        .at_least("balance.bins", bins, 1)
-        .at_most("balance.bins", bins, experts)
-        .result();
+    return checks{}.at_least("balance.bins", bins, 1).at_most("balance.bins", bins, experts).result();
   }
   void describe(text& t) const {
     t.add(alpha).add(" times ");
-    if (form == balance_form::in_bin)
-      t.add("sum over bins of NB sum f_e P_e, f and P normalized inside the bin");
+    if (form == balance_form::in_bin) t.add("sum over bins of NB sum f_e P_e, f and P normalized inside the bin");
     if (form == balance_form::literal) t.add("sum over bins of NB sum f_e P_e");
     if (form == balance_form::global) t.add("E sum f_e P_e");
     if (form == balance_form::off) t.add("no balance loss");
@@ -64,8 +60,7 @@ struct mass_of_chunk {  // row: a chunk of tokens; a lane owns experts; the last
       if (!valid.empty() && valid[t] == 0) continue;
       T const* const row = p[t].data;
       V const share = share_of_total<V>(gate, g, p[t]);
-      for (offset_t e = g.rank(); e < p.cols; e += g.size())
-        sum[e] += ticks<V>::of(math::mul(load(row[e]), share));
+      for (offset_t e = g.rank(); e < p.cols; e += g.size()) sum[e] += ticks<V>::of(math::mul(load(row[e]), share));
       if (g.rank() == 0) ++sum[p.cols];
     }
     g.sync();
@@ -92,8 +87,7 @@ struct bin_balance_value_row {  // one row
     double total = 0;
     if (tokens > 0 && term.form == balance_form::in_bin)
       for (index_t i = 0; i < term.bins; ++i) total += run(g, i, tokens);
-    else if (tokens > 0 && term.form != balance_form::off)
-      total = run(g, -1, tokens);
+    else if (tokens > 0 && term.form != balance_form::off) total = run(g, -1, tokens);
     if (g.rank() == 0) *loss = term.alpha * total;
     g.sync();
   }
@@ -114,16 +108,14 @@ struct bin_balance_value_row {  // one row
     double const P_unit = i < 0 ? 1 / (ticks<V>::unit * tokens) : 1 / static_cast<double>(sum);
     double const each = tree_sum<double>(g, experts, [&](offset_t e) {
       if (i >= 0 && bin_of_expert[e] != i) return 0.;
-      return math::mul(weight(i, e, size), math::mul(static_cast<double>(counts[e]) * f_unit,
-                                                     static_cast<double>(mass[e]) * P_unit));
+      return math::mul(weight(i, e, size),
+                       math::mul(static_cast<double>(counts[e]) * f_unit, static_cast<double>(mass[e]) * P_unit));
     });
     for (offset_t e = g.rank(); e < experts; e += g.size()) {
       if (i >= 0 && bin_of_expert[e] != i) continue;
       double d = weight(i, e, size) * static_cast<double>(counts[e]) * f_unit;  // d loss / d P_e
-      if (i >= 0)
-        d = (d - each) * (ticks<V>::unit * P_unit);  // d loss / d sum over tokens of p
-      else
-        d /= tokens;
+      if (i >= 0) d = (d - each) * (ticks<V>::unit * P_unit);                   // d loss / d sum over tokens of p
+      else d /= tokens;
       coefficient[e] = static_cast<V>(term.alpha * d);
     }
     return each;
@@ -153,11 +145,9 @@ struct bin_balance_backward_row {  // row: a token
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     if (!valid.empty() && valid[t] == 0) return no_gradient(g, d_logits[t], accumulate);
     V const share = share_of_total<V>(gate, g, p[t]);
-    V const dot = tree_sum<V>(g, p.cols, [&](offset_t e) {
-      return math::mul(math::mul(load(p[t][e]), share), coefficient[e]);
-    });
-    add_gate_gradient(gate, g, p[t], share, dot, d_logits[t], accumulate,
-                      [&](offset_t e) { return coefficient[e]; });
+    V const dot =
+        tree_sum<V>(g, p.cols, [&](offset_t e) { return math::mul(math::mul(load(p[t][e]), share), coefficient[e]); });
+    add_gate_gradient(gate, g, p[t], share, dot, d_logits[t], accumulate, [&](offset_t e) { return coefficient[e]; });
   }
 };
 
@@ -170,18 +160,14 @@ offset_t gate_mass_workspace_bytes(X const& x, offset_t tokens, index_t experts)
 
 // Adds the probabilities of a batch (tokens x experts) to `mass`: experts sums and the number of tokens.
 template <executor X, element T>
-status try_gate_mass(X const& x, gate_form gate, matrix_view<T const> p,
-                     row_view<std::uint8_t const> valid, row_view<std::int64_t> mass,
-                     workspace w) noexcept {
+status try_gate_mass(X const& x, gate_form gate, matrix_view<T const> p, row_view<std::uint8_t const> valid,
+                     row_view<std::int64_t> mass, workspace w) noexcept {
   checks c;
-  c.must_be("mass size", mass.size, p.cols + 1)
-      .empty_or("valid size", valid, p.rows)
-      .strided("p", p);
+  c.must_be("mass size", mass.size, p.cols + 1).empty_or("valid size", valid, p.rows).strided("p", p);
   c.at_most("tokens of one call", p.rows, ticks<compute_t<T>>::most_terms);
   if (!c.result().ok()) return c.result();
-  return detail::fill_in_chunks(x, p.rows, mass, w, [&](auto chunk) {
-    return detail::mass_of_chunk<T>{gate, p, valid, chunk};
-  });
+  return detail::fill_in_chunks(x, p.rows, mass, w,
+                                [&](auto chunk) { return detail::mass_of_chunk<T>{gate, p, valid, chunk}; });
 }
 
 // The loss of the counts (experts) and mass of all shards, and what each token's gradient needs.
@@ -197,31 +183,26 @@ status try_bin_balance(X const& x, bin_balance const& term, row_view<std::int64_
   if (term.form != balance_form::global && term.form != balance_form::off)
     c.must_be("bin_of_expert size", bin_of_expert.size, experts);
   if (!c.result().ok()) return c.result();
-  return x.run(
-      1, detail::bin_balance_value_row<V>{term, counts, mass, bin_of_expert, coefficient, loss}, w);
+  return x.run(1, detail::bin_balance_value_row<V>{term, counts, mass, bin_of_expert, coefficient, loss}, w);
 }
 
 // d_logits (+)= the gradient for this shard's tokens.
 template <executor X, element T, class D>
 status try_bin_balance_backward(X const& x, bin_balance const& term, matrix_view<T const> p,
-                                row_view<std::uint8_t const> valid,
-                                row_view<compute_t<T> const> coefficient, matrix_view<D> d_logits,
-                                workspace w, bool accumulate = false) noexcept {
+                                row_view<std::uint8_t const> valid, row_view<compute_t<T> const> coefficient,
+                                matrix_view<D> d_logits, workspace w, bool accumulate = false) noexcept {
   checks c;
-  c.must_be("d_logits rows", d_logits.rows, p.rows)
-      .must_be("d_logits columns", d_logits.cols, p.cols);
+  c.must_be("d_logits rows", d_logits.rows, p.rows).must_be("d_logits columns", d_logits.cols, p.cols);
   c.must_be("coefficient size", coefficient.size, p.cols).empty_or("valid size", valid, p.rows);
   c.strided("p", p).strided("d_logits", d_logits);
   if (!c.result().ok()) return c.result();
-  return x.run(p.rows,
-               detail::bin_balance_backward_row<T, D>{term.gate, p, valid, coefficient, d_logits,
-                                                      accumulate},
+  return x.run(p.rows, detail::bin_balance_backward_row<T, D>{term.gate, p, valid, coefficient, d_logits, accumulate},
                w);
 }
 
 template <executor X, element T>
-void gate_mass(X const& x, gate_form gate, matrix_view<T const> p,
-               row_view<std::uint8_t const> valid, row_view<std::int64_t> mass, workspace w) {
+void gate_mass(X const& x, gate_form gate, matrix_view<T const> p, row_view<std::uint8_t const> valid,
+               row_view<std::int64_t> mass, workspace w) {
   throw_if_bad(try_gate_mass(x, gate, p, valid, mass, w));
 }
 template <executor X, class V>
@@ -234,9 +215,8 @@ double bin_balance_loss(X const& x, bin_balance const& term, row_view<std::int64
 }
 template <executor X, element T, class D>
 void bin_balance_backward(X const& x, bin_balance const& term, matrix_view<T const> p,
-                          row_view<std::uint8_t const> valid,
-                          row_view<compute_t<T> const> coefficient, matrix_view<D> d_logits,
-                          workspace w = {}, bool accumulate = false) {
+                          row_view<std::uint8_t const> valid, row_view<compute_t<T> const> coefficient,
+                          matrix_view<D> d_logits, workspace w = {}, bool accumulate = false) {
   throw_if_bad(try_bin_balance_backward(x, term, p, valid, coefficient, d_logits, w, accumulate));
 }
 

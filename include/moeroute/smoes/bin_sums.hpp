@@ -41,10 +41,8 @@ struct bin_ticks {
   // lie 1 apart, so the sum with 2^23 is rounded to a tick and its bits count the ticks.
   MOEROUTE_HD static V scaled(V b) { return narrow ? b * V(0x1p23) : b; }
   MOEROUTE_HD static part of(V a, V b) {
-    if constexpr (narrow)
-      return math::as<part>(math::fma(a, b, 0x1p23f)) - math::as<part>(0x1p23f);
-    else
-      return ticks<double>::of(math::mul(a, b));
+    if constexpr (narrow) return math::as<part>(math::fma(a, b, 0x1p23f)) - math::as<part>(0x1p23f);
+    else return ticks<double>::of(math::mul(a, b));
   }
 };
 
@@ -185,10 +183,8 @@ struct sample_sums_row {  // row: a sample; a lane owns experts, then bins
     offset_t low = 0, high = in.sample.size;
     while (low < high) {
       offset_t const middle = (low + high) / 2;
-      if (in.sample[middle] < b)
-        low = middle + 1;
-      else
-        high = middle;
+      if (in.sample[middle] < b) low = middle + 1;
+      else high = middle;
     }
     return low;
   }

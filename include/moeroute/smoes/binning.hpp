@@ -37,17 +37,13 @@ struct expert_binning {
     c.at_least("binning.bins", bins, 1).at_most("binning.bins", bins, experts);
     if (uneven == uneven_bins::refuse) c.divides("binning.bins", bins, experts);
     if (!(beta >= 0 && beta <= 1))
-      c.also({errc::bad_value, "binning.beta (times 1000)", "must be at most",
-              static_cast<std::int64_t>(beta * 1000), 1000});
+      c.also({errc::bad_value, "binning.beta (times 1000)", "must be at most", static_cast<std::int64_t>(beta * 1000),
+              1000});
     return c.result();
   }
   void describe(text& t) const {
-    if (rule == bin_rule::fixed)
-      t.add(bins).add(" bins of consecutive experts");
-    else
-      t.add(bins)
-          .add(" bins of experts in the order of their text share, counts moving at beta ")
-          .add(beta);
+    if (rule == bin_rule::fixed) t.add(bins).add(" bins of consecutive experts");
+    else t.add(bins).add(" bins of experts in the order of their text share, counts moving at beta ").add(beta);
   }
 };
 
@@ -88,12 +84,10 @@ struct bin_experts_row {  // one row: all experts
     g.sync();
     for (index_t e = g.rank(); e < experts; e += g.size()) {
       index_t rank = 0;
-      if (rule.rule == bin_rule::fixed)
-        rank = e;
+      if (rule.rule == bin_rule::fixed) rank = e;
       else
         for (index_t o = 0; o < experts; ++o)
-          rank +=
-              preference[o] < preference[e] || (preference[o] == preference[e] && o < e) ? 1 : 0;
+          rank += preference[o] < preference[e] || (preference[o] == preference[e] && o < e) ? 1 : 0;
       order[rank] = e;
       bin_of_expert[e] = bin_of_rank(rank, experts, rule.bins);
     }
@@ -106,22 +100,17 @@ struct bin_experts_row {  // one row: all experts
 // One step: moves `moving` (modalities x experts) by the step's counts, then fills preference, order and
 // bin_of_expert (experts each). Start from moving = 0.
 template <executor X>
-status try_update_bins(X const& x, expert_binning const& rule,
-                       matrix_view<std::int64_t const> counts, matrix_view<double> moving,
-                       row_view<double> preference, row_view<index_t> order,
+status try_update_bins(X const& x, expert_binning const& rule, matrix_view<std::int64_t const> counts,
+                       matrix_view<double> moving, row_view<double> preference, row_view<index_t> order,
                        row_view<index_t> bin_of_expert, workspace w) noexcept {
   offset_t const experts = moving.cols;
   checks c;
-  c.also(rule.validate(static_cast<index_t>(experts)))
-      .must_be("counts columns", counts.cols, experts);
-  c.must_be("counts rows", counts.rows, moving.rows)
-      .at_most("binning.text_row", rule.text_row, moving.rows - 1);
+  c.also(rule.validate(static_cast<index_t>(experts))).must_be("counts columns", counts.cols, experts);
+  c.must_be("counts rows", counts.rows, moving.rows).at_most("binning.text_row", rule.text_row, moving.rows - 1);
   c.must_be("preference size", preference.size, experts).must_be("order size", order.size, experts);
   c.must_be("bin_of_expert size", bin_of_expert.size, experts);
   if (!c.result().ok()) return c.result();
-  if (status const s = x.run(moving.rows, detail::move_counts_row{rule.beta, counts, moving}, w);
-      !s.ok())
-    return s;
+  if (status const s = x.run(moving.rows, detail::move_counts_row{rule.beta, counts, moving}, w); !s.ok()) return s;
   return x.run(1, detail::bin_experts_row{rule, moving, preference, order, bin_of_expert}, w);
 }
 template <executor X>

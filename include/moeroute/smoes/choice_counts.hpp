@@ -18,8 +18,7 @@ inline constexpr double soft_count_unit = 0x1p20;
 namespace detail {
 
 template <class Id, class S>
-struct
-    choices_of_chunk {  // row: a chunk of tokens; a lane owns the experts e with e mod lanes = rank
+struct choices_of_chunk {  // row: a chunk of tokens; a lane owns the experts e with e mod lanes = rank
   matrix_view<Id const> ids;
   row_view<index_t const> modality;
   modality_scores<S> scores;
@@ -64,44 +63,35 @@ struct
 }  // namespace detail
 
 template <executor X>
-offset_t choice_counts_workspace_bytes(X const& x, offset_t tokens, index_t modalities,
-                                       index_t experts) {
-  return detail::chunk_bytes(tokens, static_cast<offset_t>(modalities) * experts) +
-         x.workspace_bytes(0);
+offset_t choice_counts_workspace_bytes(X const& x, offset_t tokens, index_t modalities, index_t experts) {
+  return detail::chunk_bytes(tokens, static_cast<offset_t>(modalities) * experts) + x.workspace_bytes(0);
 }
 
 // Adds the choices of a batch to `counts` (modalities x experts, contiguous). Ids must lie in [0, experts) or
 // be the sentinel. With one row and no labels: plain counts per expert.
 template <executor X, std::integral Id, element S = float>
-status try_choice_counts(X const& x, count_weight weight, matrix_view<Id const> ids,
-                         row_view<index_t const> modality, modality_scores<S> scores,
-                         row_view<std::uint8_t const> valid, matrix_view<std::int64_t> counts,
-                         workspace w) noexcept {
+status try_choice_counts(X const& x, count_weight weight, matrix_view<Id const> ids, row_view<index_t const> modality,
+                         modality_scores<S> scores, row_view<std::uint8_t const> valid,
+                         matrix_view<std::int64_t> counts, workspace w) noexcept {
   bool const hard = weight == count_weight::hard;
   checks c;
   c.must_be("counts stride", counts.stride, counts.cols, errc::bad_stride).strided("ids", ids);
   if (!hard)
-    c.must_be("scores rows", scores.of.rows, ids.rows)
-        .must_be("scores modalities", scores.count(), counts.rows);
-  else if (counts.rows > 1)
-    c.must_be("modality size", modality.size, ids.rows);
-  else
-    c.empty_or("modality size", modality, ids.rows);
+    c.must_be("scores rows", scores.of.rows, ids.rows).must_be("scores modalities", scores.count(), counts.rows);
+  else if (counts.rows > 1) c.must_be("modality size", modality.size, ids.rows);
+  else c.empty_or("modality size", modality, ids.rows);
   c.empty_or("valid size", valid, ids.rows);
   if (!c.result().ok()) return c.result();
-  auto const modalities = static_cast<index_t>(counts.rows),
-             experts = static_cast<index_t>(counts.cols);
+  auto const modalities = static_cast<index_t>(counts.rows), experts = static_cast<index_t>(counts.cols);
   return detail::fill_in_chunks(
-      x, ids.rows, row_view<std::int64_t>(counts.data, counts.rows * counts.cols), w,
-      [&](auto chunk) {
+      x, ids.rows, row_view<std::int64_t>(counts.data, counts.rows * counts.cols), w, [&](auto chunk) {
         return detail::choices_of_chunk<Id, S>{
             ids, modality, hard ? modality_scores<S>{} : scores, valid, modalities, experts, chunk};
       });
 }
 template <executor X, std::integral Id, element S = float>
-void choice_counts(X const& x, count_weight weight, matrix_view<Id const> ids,
-                   row_view<index_t const> modality, modality_scores<S> scores,
-                   row_view<std::uint8_t const> valid, matrix_view<std::int64_t> counts,
+void choice_counts(X const& x, count_weight weight, matrix_view<Id const> ids, row_view<index_t const> modality,
+                   modality_scores<S> scores, row_view<std::uint8_t const> valid, matrix_view<std::int64_t> counts,
                    workspace w) {
   throw_if_bad(try_choice_counts(x, weight, ids, modality, scores, valid, counts, w));
 }

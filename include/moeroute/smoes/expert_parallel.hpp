@@ -23,8 +23,7 @@ struct transfer_tally {
   std::int64_t copies = 0;  // (token, foreign device) pairs
 
   transfer_tally& operator+=(transfer_tally const& o) {
-    tokens += o.tokens, slots += o.slots, any += o.any, span += o.span, off_home += o.off_home,
-        copies += o.copies;
+    tokens += o.tokens, slots += o.slots, any += o.any, span += o.span, off_home += o.off_home, copies += o.copies;
     return *this;
   }
   double r_any() const { return share(any, tokens); }
@@ -42,8 +41,8 @@ struct transfer_tally {
 
 // One token.
 template <std::integral Id>
-MOEROUTE_HD transfer_tally transfers_of(row_view<Id const> ids,
-                                        row_view<index_t const> device_of_expert, index_t home) {
+MOEROUTE_HD transfer_tally transfers_of(row_view<Id const> ids, row_view<index_t const> device_of_expert,
+                                        index_t home) {
   transfer_tally r;
   for (offset_t j = 0; j < ids.size; ++j) {
     if (ids[j] == no_expert_of<Id>) continue;
@@ -100,9 +99,7 @@ inline double uniform_copies(index_t experts, index_t k, index_t devices) {
 // ---- placement ------------------------------------------------------------------------------------------------
 
 // Bins go to devices in runs (S15): device q takes bins q nb / Q to (q + 1) nb / Q - 1.
-constexpr index_t device_of_bin(index_t bin, index_t bins, index_t devices) {
-  return bin * devices / bins;
-}
+constexpr index_t device_of_bin(index_t bin, index_t bins, index_t devices) { return bin * devices / bins; }
 inline status try_place_bins(row_view<index_t const> bin_of_expert, index_t bins, index_t devices,
                              row_view<index_t> device_of_expert) noexcept {
   checks c;
@@ -118,9 +115,7 @@ inline status try_place_in_order(row_view<index_t const> order, index_t devices,
                                  row_view<index_t> device_of_expert) noexcept {
   offset_t const experts = device_of_expert.size;
   checks c;
-  c.at_least("devices", devices, 1)
-      .divides("devices", devices, experts)
-      .empty_or("order size", order, experts);
+  c.at_least("devices", devices, 1).divides("devices", devices, experts).empty_or("order size", order, experts);
   if (!c.result().ok()) return c.result();
   for (offset_t r = 0; r < experts; ++r)
     device_of_expert[order.empty() ? r : order[r]] = static_cast<index_t>(r * devices / experts);
@@ -130,26 +125,22 @@ inline void place_bins(row_view<index_t const> bin_of_expert, index_t bins, inde
                        row_view<index_t> device_of_expert) {
   throw_if_bad(try_place_bins(bin_of_expert, bins, devices, device_of_expert));
 }
-inline void place_in_order(row_view<index_t const> order, index_t devices,
-                           row_view<index_t> device_of_expert) {
+inline void place_in_order(row_view<index_t const> order, index_t devices, row_view<index_t> device_of_expert) {
   throw_if_bad(try_place_in_order(order, devices, device_of_expert));
 }
 
 // ---- homes ----------------------------------------------------------------------------------------------------
 
 // Slots by modality and device from the choice counts of a calibration set: device_counts modalities x devices.
-inline void count_devices(matrix_view<std::int64_t const> counts,
-                          row_view<index_t const> device_of_expert,
+inline void count_devices(matrix_view<std::int64_t const> counts, row_view<index_t const> device_of_expert,
                           matrix_view<std::int64_t> device_counts) {
   for (offset_t m = 0; m < counts.rows; ++m) {
     for (std::int64_t& n : device_counts[m]) n = 0;
-    for (offset_t e = 0; e < counts.cols; ++e)
-      device_counts[m][device_of_expert[e]] += counts[m][e];
+    for (offset_t e = 0; e < counts.cols; ++e) device_counts[m][device_of_expert[e]] += counts[m][e];
   }
 }
 // Home by modality: the device with most of its slots; ties to the lower device.
-inline void home_by_modality(matrix_view<std::int64_t const> device_counts,
-                             row_view<index_t> home_of_modality) {
+inline void home_by_modality(matrix_view<std::int64_t const> device_counts, row_view<index_t> home_of_modality) {
   for (offset_t m = 0; m < device_counts.rows; ++m) {
     index_t best = 0;
     for (offset_t q = 1; q < device_counts.cols; ++q)
@@ -157,8 +148,8 @@ inline void home_by_modality(matrix_view<std::int64_t const> device_counts,
     home_of_modality[m] = best;
   }
 }
-inline void homes_of_tokens(row_view<index_t const> modality,
-                            row_view<index_t const> home_of_modality, row_view<index_t> home) {
+inline void homes_of_tokens(row_view<index_t const> modality, row_view<index_t const> home_of_modality,
+                            row_view<index_t> home) {
   for (offset_t t = 0; t < home.size; ++t) home[t] = home_of_modality[modality[t]];
 }
 // Home by position: data-parallel shares, token t of n on device t Q / n.
@@ -179,8 +170,7 @@ struct link_model {
     return static_cast<double>(messages) * latency + static_cast<double>(bytes) / bandwidth;
   }
   double layer(std::int64_t busiest_slots, std::int64_t messages, std::int64_t bytes) const {
-    double const compute = static_cast<double>(busiest_slots) * seconds_per_slot,
-                 moved = transfer(messages, bytes);
+    double const compute = static_cast<double>(busiest_slots) * seconds_per_slot, moved = transfer(messages, bytes);
     return overlapped ? math::max(compute, moved) : compute + moved;
   }
 };

@@ -16,14 +16,11 @@ namespace moeroute::inline MOEROUTE_ABI {
 struct gaussian_score_rule {
   double tau_per_width = .5;
   status validate() const {
-    return tau_per_width > 0
-               ? status{}
-               : status{errc::bad_value, "gaussian_score.tau_per_width", "must be above", 0, 0};
+    return tau_per_width > 0 ? status{}
+                             : status{errc::bad_value, "gaussian_score.tau_per_width", "must be above", 0, 0};
   }
   void describe(text& t) const {
-    t.add("softmax over modalities of LL / (")
-        .add(tau_per_width)
-        .add(" D), LL = -1/2 sum (ln var + (x - mu)^2 / var)");
+    t.add("softmax over modalities of LL / (").add(tau_per_width).add(" D), LL = -1/2 sum (ln var + (x - mu)^2 / var)");
   }
 };
 
@@ -62,12 +59,9 @@ struct gaussian_score_row {  // row: a token
     }
     g.sync();
     if (g.rank() == 0) {
-      if (all_seen)
-        softmax_of(fit, modalities);
-      else
-        label(fit, modalities, t);
-      if (scores.cols == 1)
-        scores[t][0] = fit[text_modality];
+      if (all_seen) softmax_of(fit, modalities);
+      else label(fit, modalities, t);
+      if (scores.cols == 1) scores[t][0] = fit[text_modality];
       else
         for (index_t m = 0; m < modalities; ++m) scores[t][m] = fit[m];
     }
@@ -82,8 +76,7 @@ struct gaussian_score_row {  // row: a token
     for (index_t m = 0; m < n; ++m) fit[m] = fit[m] / total;
   }
   MOEROUTE_HD void label(V* fit, index_t n, offset_t t) const {
-    for (index_t m = 0; m < n; ++m)
-      fit[m] = modality.empty() ? V(1) / static_cast<V>(n) : V(modality[t] == m ? 1 : 0);
+    for (index_t m = 0; m < n; ++m) fit[m] = modality.empty() ? V(1) / static_cast<V>(n) : V(modality[t] == m ? 1 : 0);
   }
 };
 
@@ -97,34 +90,26 @@ offset_t gaussian_score_workspace_bytes(X const& x, index_t modalities) {
 // Score with the statistics held before the batch's own update. `modality` (may be empty) is only the
 // stand-in for the first batches.
 template <executor X, element T, class V>
-status try_gaussian_score(X const& x, gaussian_score_rule const& rule,
-                          matrix_view<T const> features, gaussian_view<V> const& state,
-                          row_view<index_t const> modality, matrix_view<V> scores,
+status try_gaussian_score(X const& x, gaussian_score_rule const& rule, matrix_view<T const> features,
+                          gaussian_view<V> const& state, row_view<index_t const> modality, matrix_view<V> scores,
                           matrix_view<V> likelihood, workspace w) noexcept {
   checks c;
   c.also(rule.validate());
-  detail::gaussian_fits(c, state, state.mean.rows, features.cols)
-      .must_be("scores rows", scores.rows, features.rows);
-  if (scores.cols == 1)
-    c.must_be("gaussian modalities for a single score column", state.mean.rows, 2);
-  else
-    c.must_be("scores columns", scores.cols, state.mean.rows);
-  c.empty_or("modality size", modality, features.rows)
-      .strided("features", features)
-      .strided("scores", scores);
+  detail::gaussian_fits(c, state, state.mean.rows, features.cols).must_be("scores rows", scores.rows, features.rows);
+  if (scores.cols == 1) c.must_be("gaussian modalities for a single score column", state.mean.rows, 2);
+  else c.must_be("scores columns", scores.cols, state.mean.rows);
+  c.empty_or("modality size", modality, features.rows).strided("features", features).strided("scores", scores);
   if (!likelihood.empty()) {
     c.must_be("likelihood rows", likelihood.rows, features.rows);
     c.must_be("likelihood columns", likelihood.cols, state.mean.rows);
   }
   if (!c.result().ok()) return c.result();
-  return x.run(
-      features.rows,
-      detail::gaussian_score_row<T, V>{rule, features, state, modality, scores, likelihood}, w);
+  return x.run(features.rows, detail::gaussian_score_row<T, V>{rule, features, state, modality, scores, likelihood}, w);
 }
 template <executor X, element T, class V>
 void gaussian_score(X const& x, gaussian_score_rule const& rule, matrix_view<T const> features,
-                    gaussian_view<V> const& state, row_view<index_t const> modality,
-                    matrix_view<V> scores, matrix_view<V> likelihood, workspace w) {
+                    gaussian_view<V> const& state, row_view<index_t const> modality, matrix_view<V> scores,
+                    matrix_view<V> likelihood, workspace w) {
   throw_if_bad(try_gaussian_score(x, rule, features, state, modality, scores, likelihood, w));
 }
 

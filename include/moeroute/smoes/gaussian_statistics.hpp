@@ -13,10 +13,7 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
-enum class gauss_weight : std::uint8_t {
-  hard,
-  soft
-};  // who counts (S3): tokens of that label, or by score
+enum class gauss_weight : std::uint8_t { hard, soft };  // who counts (S3): tokens of that label, or by score
 
 // Sums over tokens, modalities x moment_columns(width): mass, sum x, sum x^2. Features must be finite and
 // below 2^25 in magnitude.
@@ -43,12 +40,7 @@ struct gaussian_ema {
     return {};
   }
   void describe(text& t) const {
-    t.add("delta = m - mu, mu += ")
-        .add(1 - beta)
-        .add(" delta, var = ")
-        .add(beta)
-        .add(" (var + ")
-        .add(1 - beta);
+    t.add("delta = m - mu, mu += ").add(1 - beta).add(" delta, var = ").add(beta).add(" (var + ").add(1 - beta);
     t.add(" delta^2) + ").add(1 - beta).add(" v, var >= ").add(var_floor);
     t.add(weight == gauss_weight::hard ? ", tokens of the label" : ", tokens by score");
   }
@@ -73,13 +65,11 @@ struct moments_of_chunk {  // row: a chunk of tokens; a lane owns dimensions
     for (offset_t i = g.rank(); i < out.cols; i += g.size()) out[chunk][i] = {};
     g.sync();
     offset_t const first = chunk * chunk_tokens;
-    offset_t const last =
-        first + chunk_tokens < features.rows ? first + chunk_tokens : features.rows;
+    offset_t const last = first + chunk_tokens < features.rows ? first + chunk_tokens : features.rows;
     for (offset_t t = first; t < last; ++t) {
       if (!valid.empty() && valid[t] == 0) continue;
       for (index_t m = 0; m < modalities; ++m) {
-        double const weight =
-            scores.of.empty() ? (modality[t] == m ? 1. : 0.) : static_cast<double>(scores(t, m));
+        double const weight = scores.of.empty() ? (modality[t] == m ? 1. : 0.) : static_cast<double>(scores(t, m));
         if (!(weight > 0)) continue;
         wide_sum* const a = out[chunk].data + m * each;
         if (g.rank() == 0) a[0].add(weight);
@@ -127,11 +117,9 @@ struct update_gaussian_row {  // row: a modality
       double const spread = math::max(square - math::mul(mean, mean), 0.);
       double mu = mean, var = spread;
       if (seen) {
-        double const gain = 1 - rule.beta, old = static_cast<double>(state.mean[m][d]),
-                     delta = mean - old;
+        double const gain = 1 - rule.beta, old = static_cast<double>(state.mean[m][d]), delta = mean - old;
         mu = math::fma(gain, delta, old);
-        double const within =
-            math::fma(gain, math::mul(delta, delta), static_cast<double>(state.variance[m][d]));
+        double const within = math::fma(gain, math::mul(delta, delta), static_cast<double>(state.variance[m][d]));
         var = math::fma(rule.beta, within, math::mul(gain, spread));
       }
       state.mean[m][d] = static_cast<V>(mu);
@@ -144,24 +132,20 @@ struct update_gaussian_row {  // row: a modality
 
 template <class V>
 checks& gaussian_fits(checks& c, gaussian_view<V> const& s, offset_t modalities, offset_t width) {
-  c.must_be("gaussian.mean rows", s.mean.rows, modalities)
-      .must_be("gaussian.mean columns", s.mean.cols, width);
+  c.must_be("gaussian.mean rows", s.mean.rows, modalities).must_be("gaussian.mean columns", s.mean.cols, width);
   c.must_be("gaussian.variance rows", s.variance.rows, modalities);
   c.must_be("gaussian.variance columns", s.variance.cols, width);
   c.must_be("gaussian.inverse rows", s.inverse.rows, modalities);
   c.must_be("gaussian.inverse columns", s.inverse.cols, width);
-  c.must_be("gaussian.log_sum size", s.log_sum.size, modalities)
-      .must_be("gaussian.seen size", s.seen.size, modalities);
+  c.must_be("gaussian.log_sum size", s.log_sum.size, modalities).must_be("gaussian.seen size", s.seen.size, modalities);
   return c;
 }
 
 }  // namespace detail
 
 template <executor X>
-offset_t gaussian_moments_workspace_bytes(X const& x, offset_t tokens, offset_t width,
-                                          index_t modalities) {
-  return detail::chunk_bytes<wide_sum>(tokens, modalities * moment_columns(width)) +
-         x.workspace_bytes(0);
+offset_t gaussian_moments_workspace_bytes(X const& x, offset_t tokens, offset_t width, index_t modalities) {
+  return detail::chunk_bytes<wide_sum>(tokens, modalities * moment_columns(width)) + x.workspace_bytes(0);
 }
 
 // Adds the batch to `moments` (modalities x moment_columns(width), contiguous). Hard: give `modality`; soft:
@@ -169,34 +153,28 @@ offset_t gaussian_moments_workspace_bytes(X const& x, offset_t tokens, offset_t 
 template <executor X, element T, element S = T>
 status try_gaussian_moments(X const& x, gauss_weight weight, matrix_view<T const> features,
                             row_view<index_t const> modality, modality_scores<S> scores,
-                            row_view<std::uint8_t const> valid, matrix_view<wide_sum> moments,
-                            workspace w) noexcept {
+                            row_view<std::uint8_t const> valid, matrix_view<wide_sum> moments, workspace w) noexcept {
   bool const hard = weight == gauss_weight::hard;
   checks c;
-  c.must_be("moments columns", moments.cols, moment_columns(features.cols))
-      .strided("features", features);
+  c.must_be("moments columns", moments.cols, moment_columns(features.cols)).strided("features", features);
   c.must_be("moments stride", moments.stride, moments.cols, errc::bad_stride);
-  if (hard)
-    c.must_be("modality size", modality.size, features.rows);
+  if (hard) c.must_be("modality size", modality.size, features.rows);
   else
-    c.must_be("scores rows", scores.of.rows, features.rows)
-        .must_be("scores modalities", scores.count(), moments.rows);
+    c.must_be("scores rows", scores.of.rows, features.rows).must_be("scores modalities", scores.count(), moments.rows);
   c.empty_or("valid size", valid, features.rows);
   if (!c.result().ok()) return c.result();
   auto const modalities = static_cast<index_t>(moments.rows);
   return detail::fill_in_chunks(
-      x, features.rows, row_view<wide_sum>(moments.data, moments.rows * moments.cols), w,
-      [&](auto chunk) {
-        return detail::moments_of_chunk<T, S>{
-            features, modality, hard ? modality_scores<S>{} : scores, valid, modalities, chunk};
+      x, features.rows, row_view<wide_sum>(moments.data, moments.rows * moments.cols), w, [&](auto chunk) {
+        return detail::moments_of_chunk<T, S>{features, modality,   hard ? modality_scores<S>{} : scores,
+                                              valid,    modalities, chunk};
       });
 }
 
 // Moves the Gaussians by one batch's moments.
 template <executor X, class V>
-status try_update_gaussians(X const& x, gaussian_ema const& rule,
-                            matrix_view<wide_sum const> moments, gaussian_view<V> const& state,
-                            workspace w) noexcept {
+status try_update_gaussians(X const& x, gaussian_ema const& rule, matrix_view<wide_sum const> moments,
+                            gaussian_view<V> const& state, workspace w) noexcept {
   checks c;
   c.also(rule.validate());
   detail::gaussian_fits(c, state, moments.rows, state.mean.cols);
@@ -209,15 +187,13 @@ status try_update_gaussians(X const& x, gaussian_ema const& rule,
 template <executor X, class V>
 status try_prepare_gaussians(X const& x, gaussian_view<V> const& state, workspace w) noexcept {
   checks c;
-  if (!detail::gaussian_fits(c, state, state.mean.rows, state.mean.cols).result().ok())
-    return c.result();
+  if (!detail::gaussian_fits(c, state, state.mean.rows, state.mean.cols).result().ok()) return c.result();
   return x.run(state.mean.rows, detail::update_gaussian_row<V>{{}, {}, state}, w);
 }
 
 template <executor X, element T, element S = T>
-void gaussian_moments(X const& x, gauss_weight weight, matrix_view<T const> features,
-                      row_view<index_t const> modality, modality_scores<S> scores,
-                      row_view<std::uint8_t const> valid, matrix_view<wide_sum> moments,
+void gaussian_moments(X const& x, gauss_weight weight, matrix_view<T const> features, row_view<index_t const> modality,
+                      modality_scores<S> scores, row_view<std::uint8_t const> valid, matrix_view<wide_sum> moments,
                       workspace w) {
   throw_if_bad(try_gaussian_moments(x, weight, features, modality, scores, valid, moments, w));
 }

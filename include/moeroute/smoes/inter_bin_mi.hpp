@@ -17,9 +17,9 @@ namespace moeroute::inline MOEROUTE_ABI {
 // many were kept, how many there were; merges over shards with `merge` before the gradient is taken.
 template <class V>
 struct inter_bin_result {
-  row_view<double> value{};       // samples: I_b (or d), 0 if left out
-  row_view<std::uint8_t> kept{};  // samples
-  matrix_view<V> coefficient{};   // samples x modalities * experts: d loss_b / d p of a token all m
+  row_view<double> value{};         // samples: I_b (or d), 0 if left out
+  row_view<std::uint8_t> kept{};    // samples
+  matrix_view<V> coefficient{};     // samples x modalities * experts: d loss_b / d p of a token all m
   row_view<std::int64_t> totals{};  // 3; added to
 };
 constexpr offset_t inter_bin_coefficients(index_t modalities, index_t experts) {
@@ -63,11 +63,9 @@ struct inter_bin_value_row {  // row: a sample
     for (index_t m = 0; m < modalities; ++m) {
       std::int64_t whole = 0;
       for (index_t i = 0; i < bins; ++i) whole += sum[m * bins + i];
-      kept =
-          kept && whole > 0 && static_cast<double>(mass[m]) >= term.min_mass * bin_ticks<V>::unit;
+      kept = kept && whole > 0 && static_cast<double>(mass[m]) >= term.min_mass * bin_ticks<V>::unit;
       for (index_t i = g.rank(); i < bins; i += g.size())
-        share[m * bins + i] =
-            whole > 0 ? static_cast<double>(sum[m * bins + i]) / static_cast<double>(whole) : 0.;
+        share[m * bins + i] = whole > 0 ? static_cast<double>(sum[m * bins + i]) / static_cast<double>(whole) : 0.;
     }
     g.sync();
     auto const w = [=, this](index_t m, index_t i) { return share[m * bins + i]; };
@@ -76,18 +74,15 @@ struct inter_bin_value_row {  // row: a sample
         slope[m * bins + i] = kept ? divergence_slope(term.divergence, w, modalities, m, i) : 0.;
     g.sync();
     double d = 0;
-    if (kept && term.divergence == bin_divergence::by_definition)
-      d = definition(g, sum, mass);
+    if (kept && term.divergence == bin_divergence::by_definition) d = definition(g, sum, mass);
     else if (kept)
       d = divergence_value(
-          g, term.divergence, w, [=, this](index_t m, index_t i) { return slope[m * bins + i]; },
-          modalities, bins);
+          g, term.divergence, w, [=, this](index_t m, index_t i) { return slope[m * bins + i]; }, modalities, bins);
     if (g.rank() == 0) out.value[b] = d, out.kept[b] = kept ? 1 : 0;
     V* const to = out.coefficient[b].data;
     V* const of_bin = s.take<V>(modalities * bins);
     for (index_t m = 0; m < modalities; ++m) {
-      double const unit =
-          kept ? term.slope(d) * bin_ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
+      double const unit = kept ? term.slope(d) * bin_ticks<V>::unit / static_cast<double>(mass[m]) : 0.;
       for (index_t i = g.rank(); i < bins; i += g.size())
         of_bin[m * bins + i] = static_cast<V>(unit * slope[m * bins + i]);
     }
@@ -95,8 +90,7 @@ struct inter_bin_value_row {  // row: a sample
     for (index_t e = g.rank(); e < experts; e += g.size()) {
       index_t const i = in.bin_of(e);
       bool const binned = i >= 0 && i < bins;
-      for (index_t m = 0; m < modalities; ++m)
-        to[m * experts + e] = binned ? of_bin[m * bins + i] : V(0);
+      for (index_t m = 0; m < modalities; ++m) to[m * experts + e] = binned ? of_bin[m * bins + i] : V(0);
     }
     g.sync();
   }
@@ -105,12 +99,9 @@ struct inter_bin_value_row {  // row: a sample
   // The paper's own words: S, the joint Pj, and both marginals. Bins are of equal size, so NB cancels.
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G>
-  MOEROUTE_HD double definition(G const& g, std::int64_t const* sum,
-                                std::int64_t const* mass) const {
+  MOEROUTE_HD double definition(G const& g, std::int64_t const* sum, std::int64_t const* mass) const {
     index_t const modalities = in.modality.count();
-    auto const S = [&](offset_t c) {
-      return static_cast<double>(sum[c]) / static_cast<double>(mass[c / bins]);
-    };
+    auto const S = [&](offset_t c) { return static_cast<double>(sum[c]) / static_cast<double>(mass[c / bins]); };
     double const all = tree_sum<double>(g, modalities * bins, S);
     return tree_sum<double>(g, modalities * bins, [&](offset_t c) {
       double const joint = S(c) / all;
@@ -159,17 +150,14 @@ struct inter_bin_backward_row {  // row: a token
     V const* const f1 = f0 + experts;
     if (in.modality.of.cols == 1) {  // u alone: a = scale (f0 + u (f1 - f0))
       V const u = in.modality(t, text_modality);
-      pull(g, t, [=](offset_t e) {
-        return math::fma(u, math::mul(scale, f1[e] - f0[e]), math::mul(scale, f0[e]));
-      });
+      pull(g, t, [=](offset_t e) { return math::fma(u, math::mul(scale, f1[e] - f0[e]), math::mul(scale, f0[e])); });
     } else if (modalities == 2) {
       V const m0 = math::mul(scale, in.modality(t, 0)), m1 = math::mul(scale, in.modality(t, 1));
       pull(g, t, [=](offset_t e) { return math::fma(m1, f1[e], math::mul(m0, f0[e])); });
     } else {
       pull(g, t, [&](offset_t e) {
         V sum = 0;
-        for (index_t m = 0; m < modalities; ++m)
-          sum = math::fma(in.modality(t, m), f0[m * experts + e], sum);
+        for (index_t m = 0; m < modalities; ++m) sum = math::fma(in.modality(t, m), f0[m * experts + e], sum);
         return math::mul(scale, sum);
       });
     }
@@ -204,8 +192,7 @@ struct inter_bin_backward_row {  // row: a token
   MOEROUTE_HD void pull(G const& g, offset_t t, A const& a) const {
     row_view<T const> const p = in.p[t];
     V const share = share_of_total<V>(term.gate, g, p);
-    V const dot = tree_fold<V>(g, p.size,
-                               [&](V sum, offset_t e) { return math::fma(load(p[e]), a(e), sum); });
+    V const dot = tree_fold<V>(g, p.size, [&](V sum, offset_t e) { return math::fma(load(p[e]), a(e), sum); });
     add_gate_gradient(term.gate, g, p, share, math::mul(dot, share), d_logits[t], accumulate, a);
   }
 };
@@ -215,93 +202,80 @@ struct inter_bin_backward_row {  // row: a token
 // From the (merged) sums: value, kept, coefficient of every sample; adds to totals.
 template <executor X, element T>
 status try_inter_bin_value(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                           matrix_view<std::int64_t const> table,
-                           inter_bin_result<compute_t<T>> const& out, workspace w) noexcept {
+                           matrix_view<std::int64_t const> table, inter_bin_result<compute_t<T>> const& out,
+                           workspace w) noexcept {
   using V = compute_t<T>;
   auto const experts = static_cast<index_t>(in.p.cols);
   index_t const bins = term.bin_count(experts), modalities = in.modality.count();
   checks c;
   detail::bin_batch_fits(c, term, in).must_be("sums.table rows", table.rows, in.samples);
   c.must_be("sums.table columns", table.cols, bin_sum_columns(modalities, bins));
-  c.must_be("result.value size", out.value.size, in.samples)
-      .must_be("result.kept size", out.kept.size, in.samples);
+  c.must_be("result.value size", out.value.size, in.samples).must_be("result.kept size", out.kept.size, in.samples);
   c.must_be("result.coefficient rows", out.coefficient.rows, in.samples)
       .must_be("result.totals size", out.totals.size, 3);
-  c.must_be("result.coefficient columns", out.coefficient.cols,
-            inter_bin_coefficients(modalities, experts));
+  c.must_be("result.coefficient columns", out.coefficient.cols, inter_bin_coefficients(modalities, experts));
   if (!c.result().ok()) return c.result();
-  if (status const s =
-          x.run(in.samples, detail::inter_bin_value_row<T>{term, in, bins, table, out}, w);
-      !s.ok())
+  if (status const s = x.run(in.samples, detail::inter_bin_value_row<T>{term, in, bins, table, out}, w); !s.ok())
     return s;
   return x.run(1, detail::inter_bin_totals_row<V>{term, out}, w);
 }
 // d_logits (+)= the gradient of inter_bin_loss for this batch's tokens.
 template <executor X, element T, class D>
 status try_inter_bin_backward(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                              inter_bin_result<compute_t<T>> const& result, matrix_view<D> d_logits,
-                              workspace w, bool accumulate = false) noexcept {
+                              inter_bin_result<compute_t<T>> const& result, matrix_view<D> d_logits, workspace w,
+                              bool accumulate = false) noexcept {
   checks c;
   detail::bin_batch_fits(c, term, in).must_be("d_logits rows", d_logits.rows, in.p.rows);
   c.must_be("result.coefficient columns", result.coefficient.cols,
             inter_bin_coefficients(in.modality.count(), static_cast<index_t>(in.p.cols)));
   c.must_be("d_logits columns", d_logits.cols, in.p.cols).strided("d_logits", d_logits);
   if (!c.result().ok()) return c.result();
-  return x.run(in.p.rows,
-               detail::inter_bin_backward_row<T, D>{term, in, result, d_logits, accumulate}, w);
+  return x.run(in.p.rows, detail::inter_bin_backward_row<T, D>{term, in, result, d_logits, accumulate}, w);
 }
 
 // ---- all at once, for one machine --------------------------------------------------------------------------
 
 template <class T = float, executor X>
-offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offset_t,
-                                   index_t experts, index_t modalities, offset_t samples) {
+offset_t inter_bin_workspace_bytes(X const& x, inter_bin_term const& term, offset_t, index_t experts,
+                                   index_t modalities, offset_t samples) {
   using V = compute_t<T>;
   index_t const bins = term.bin_count(experts);
   offset_t const body = detail::value_scratch_bytes<V>(modalities, bins);
   offset_t const sums = bin_sums_workspace_bytes<X, T>(x, term, experts, modalities);
-  return workspace_alignment +
-         aligned_bytes<std::int64_t>(samples * bin_sum_columns(modalities, bins)) +
+  return workspace_alignment + aligned_bytes<std::int64_t>(samples * bin_sum_columns(modalities, bins)) +
          aligned_bytes<V>(samples * inter_bin_coefficients(modalities, experts)) +
          (sums > x.workspace_bytes(body) ? sums : x.workspace_bytes(body));
 }
 
 // Value per sample, kept, totals (overwritten), and, unless empty, d_logits (+)= gradient.
 template <executor X, element T, class D>
-status try_inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                     row_view<double> value, row_view<std::uint8_t> kept,
-                     row_view<std::int64_t> totals, matrix_view<D> d_logits, workspace w,
+status try_inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in, row_view<double> value,
+                     row_view<std::uint8_t> kept, row_view<std::int64_t> totals, matrix_view<D> d_logits, workspace w,
                      bool accumulate = false) noexcept {
   using V = compute_t<T>;
   auto const experts = static_cast<index_t>(in.p.cols);
   index_t const bins = term.bin_count(experts), modalities = in.modality.count();
   checks c;
   c.also(term.validate(experts)).must_be("totals size", totals.size, 3);
-  c.also(workspace_ok(
-      w, inter_bin_workspace_bytes<T>(x, term, in.p.rows, experts, modalities, in.samples)));
+  c.also(workspace_ok(w, inter_bin_workspace_bytes<T>(x, term, in.p.rows, experts, modalities, in.samples)));
   if (!c.result().ok()) return c.result();
   scratch s = aligned_scratch(w);
   offset_t const columns = bin_sum_columns(modalities, bins),
                  coefficients = inter_bin_coefficients(modalities, experts);
-  matrix_view<std::int64_t> const table{s.take<std::int64_t>(in.samples * columns), in.samples,
-                                        columns};
+  matrix_view<std::int64_t> const table{s.take<std::int64_t>(in.samples * columns), in.samples, columns};
   inter_bin_result<V> const result{
       value, kept, {s.take<V>(in.samples * coefficients), in.samples, coefficients}, totals};
   workspace const rest{s.at, w.bytes - (s.at - w.data)};
-  if (status const e =
-          x.run(1, detail::clear_row{{table.data, in.samples * columns}, totals}, rest);
-      !e.ok())
-    return e;
+  if (status const e = x.run(1, detail::clear_row{{table.data, in.samples * columns}, totals}, rest); !e.ok()) return e;
   if (status const e = try_bin_sums(x, term, in, table, rest); !e.ok()) return e;
-  if (status const e = try_inter_bin_value<X, T>(x, term, in, table, result, rest); !e.ok())
-    return e;
+  if (status const e = try_inter_bin_value<X, T>(x, term, in, table, result, rest); !e.ok()) return e;
   if (d_logits.empty()) return {};
   return try_inter_bin_backward<X, T, D>(x, term, in, result, d_logits, rest, accumulate);
 }
 template <executor X, element T, class D>
-double inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in,
-                 row_view<double> value, row_view<std::uint8_t> kept, row_view<std::int64_t> totals,
-                 matrix_view<D> d_logits, workspace w, bool accumulate = false) {
+double inter_bin(X const& x, inter_bin_term const& term, bin_batch<T> const& in, row_view<double> value,
+                 row_view<std::uint8_t> kept, row_view<std::int64_t> totals, matrix_view<D> d_logits, workspace w,
+                 bool accumulate = false) {
   throw_if_bad(try_inter_bin(x, term, in, value, kept, totals, d_logits, w, accumulate));
   return inter_bin_loss(term, totals);
 }

@@ -24,10 +24,7 @@ enum class divergence_goal : std::uint8_t {
   reach,  // -min(d, low) + max(0, d - high)
   band,   // max(0, low - d) + max(0, d - high)
 };
-enum class sample_mean : std::uint8_t {
-  kept,
-  all
-};  // divide by the samples kept, or by all of them
+enum class sample_mean : std::uint8_t { kept, all };   // divide by the samples kept, or by all of them
 enum class layer_reduce : std::uint8_t { sum, mean };  // over the layers of the model (S14)
 
 struct inter_bin_term {
@@ -37,25 +34,19 @@ struct inter_bin_term {
   bin_divergence divergence = bin_divergence::jensen_shannon;
   divergence_goal goal = divergence_goal::raise;
   double low = .5, high = 1;
-  double min_mass =
-      1;  // a sample counts when every modality has at least this mass, in tokens (S7)
+  double min_mass = 1;  // a sample counts when every modality has at least this mass, in tokens (S7)
   sample_mean mean = sample_mean::kept;
   layer_reduce reduce = layer_reduce::sum;
   index_t layers = 1;
   gate_form gate = gate_form::softmax;
 
-  MOEROUTE_HD constexpr index_t bin_count(index_t experts) const {
-    return bins == 0 ? experts : bins;
-  }
-  MOEROUTE_HD constexpr double factor() const {
-    return reduce == layer_reduce::sum ? alpha : alpha / layers;
-  }
+  MOEROUTE_HD constexpr index_t bin_count(index_t experts) const { return bins == 0 ? experts : bins; }
+  MOEROUTE_HD constexpr double factor() const { return reduce == layer_reduce::sum ? alpha : alpha / layers; }
   // The loss of one sample and its slope.
   MOEROUTE_HD double loss(double d) const {
     if (goal == divergence_goal::raise) return -d;
     double const over = d > high ? d - high : 0;
-    return goal == divergence_goal::reach ? over - (d < low ? d : low)
-                                          : over + (d < low ? low - d : 0);
+    return goal == divergence_goal::reach ? over - (d < low ? d : low) : over + (d < low ? low - d : 0);
   }
   MOEROUTE_HD double slope(double d) const {
     if (goal == divergence_goal::raise) return -1;
@@ -67,8 +58,8 @@ struct inter_bin_term {
         .at_most("inter_bin.bins", bins, experts)
         .at_least("inter_bin.layers", layers, 1);
     if (!(low <= high))
-      c.also({errc::bad_value, "inter_bin.low (times 1000)", "must be at most",
-              static_cast<std::int64_t>(low * 1000), static_cast<std::int64_t>(high * 1000)});
+      c.also({errc::bad_value, "inter_bin.low (times 1000)", "must be at most", static_cast<std::int64_t>(low * 1000),
+              static_cast<std::int64_t>(high * 1000)});
     return c.result();
   }
   void describe(text& t) const {
@@ -76,40 +67,20 @@ struct inter_bin_term {
     char const* const d = divergence == bin_divergence::symmetric_kl ? "d" : "I";
     if (goal == divergence_goal::raise) t.add("-").add(d);
     if (goal == divergence_goal::reach)
-      t.add("-min(")
-          .add(d)
-          .add(", ")
-          .add(low)
-          .add(") + max(0, ")
-          .add(d)
-          .add(" - ")
-          .add(high)
-          .add(")");
+      t.add("-min(").add(d).add(", ").add(low).add(") + max(0, ").add(d).add(" - ").add(high).add(")");
     if (goal == divergence_goal::band)
-      t.add("max(0, ")
-          .add(low)
-          .add(" - ")
-          .add(d)
-          .add(") + max(0, ")
-          .add(d)
-          .add(" - ")
-          .add(high)
-          .add(")");
+      t.add("max(0, ").add(low).add(" - ").add(d).add(") + max(0, ").add(d).add(" - ").add(high).add(")");
     t.add(", ").add(d).add(divergence == bin_divergence::symmetric_kl ? " the symmetric KL"
                                                                       : " the mutual information");
-    t.add(divergence == bin_divergence::symmetric_kl ? " between the modalities' shares of "
-                                                     : " of modality and ");
+    t.add(divergence == bin_divergence::symmetric_kl ? " between the modalities' shares of " : " of modality and ");
     t.add(bins == 0 ? "the experts" : "the bins");
   }
 };
 
 // L_MI. Paper: alpha 1e-4, 8 bins of 64 experts.
-constexpr inter_bin_term inter_bin_mi(index_t bins, double alpha = 1e-4) {
-  return {.alpha = alpha, .bins = bins};
-}
+constexpr inter_bin_term inter_bin_mi(index_t bins, double alpha = 1e-4) { return {.alpha = alpha, .bins = bins}; }
 // The "inter-bin KL" ablation (adopted reading): pushed up to `low`, pulled back from `high`.
-constexpr inter_bin_term inter_bin_kl(index_t bins, double alpha, double low = .5,
-                                      double high = 1) {
+constexpr inter_bin_term inter_bin_kl(index_t bins, double alpha, double low = .5, double high = 1) {
   return {.alpha = alpha,
           .bins = bins,
           .divergence = bin_divergence::symmetric_kl,

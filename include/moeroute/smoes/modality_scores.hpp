@@ -36,25 +36,21 @@ template <element T, std::integral I>
 void fill_hard_scores(row_view<I const> modality, matrix_view<T> out) {
   for (offset_t t = 0; t < out.rows; ++t)
     for (offset_t m = 0; m < out.cols; ++m)
-      out[t][m] = store<T>(
-          (out.cols == 1 ? modality[t] == text_modality : modality[t] == static_cast<I>(m)) ? 1.f
-                                                                                            : 0.f);
+      out[t][m] =
+          store<T>((out.cols == 1 ? modality[t] == text_modality : modality[t] == static_cast<I>(m)) ? 1.f : 0.f);
 }
 
 // Which score feeds the experts of layer l (S1): the one after the block's own attention, u^(l+1), or the
 // one before it, u^(l).
 enum class score_lag : std::uint8_t { none = 0, one = 1 };
-constexpr offset_t score_layer(offset_t layer, score_lag lag) {
-  return layer + 1 - static_cast<offset_t>(lag);
-}
+constexpr offset_t score_layer(offset_t layer, score_lag lag) { return layer + 1 - static_cast<offset_t>(lag); }
 
 // How far a token has mixed: 1 - |2u - 1|, 0 unimodal, 1 even; for any number of modalities
 // (1 - max M) / (1 - 1/count).
 template <element T>
 MOEROUTE_HD double mixing(modality_scores<T> const& scores, offset_t token) {
   double most = 0;
-  for (index_t m = 0; m < scores.count(); ++m)
-    most = math::max(static_cast<double>(scores(token, m)), most);
+  for (index_t m = 0; m < scores.count(); ++m) most = math::max(static_cast<double>(scores(token, m)), most);
   return scores.count() < 2 ? 0 : (1 - most) / (1 - 1. / scores.count());
 }
 

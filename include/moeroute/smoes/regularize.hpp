@@ -22,9 +22,7 @@ struct inter_bin_regularizer {
   index_t modalities = 2;
   modality_scores<S> scores{};  // rows of the batch; left out: the label, hard
 
-  MOEROUTE_HD offset_t cells(index_t experts) const {
-    return offset_t{modalities} * (term.bin_count(experts) + 1);
-  }
+  MOEROUTE_HD offset_t cells(index_t experts) const { return offset_t{modalities} * (term.bin_count(experts) + 1); }
   MOEROUTE_HD offset_t sums(index_t experts) const { return samples * cells(experts); }
   MOEROUTE_HD offset_t coefficients(index_t experts) const {
     return offset_t{samples} * modalities * term.bin_count(experts);
@@ -41,15 +39,13 @@ struct inter_bin_regularizer {
       double const weight = weight_of(row, m);
       if (weight > 0 && per > 0)
         for (index_t e = 0; e < row.experts; ++e)
-          to[m * bins + bin_of(e)].add(
-              math::mul(weight, static_cast<double>(row.scores.at(e)) / per));
+          to[m * bins + bin_of(e)].add(math::mul(weight, static_cast<double>(row.scores.at(e)) / per));
       to[modalities * bins + m].add(weight);
     }
   }
 
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> all,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> all, row_view<double> out) const {
     index_t const bins = term.bin_count(experts);
     double total = 0;
     std::int64_t kept = 0;
@@ -66,9 +62,7 @@ struct inter_bin_regularizer {
         auto const w = shares(all, experts, b);
         for (index_t c = g.rank(); c < modalities * bins; c += g.size())
           out[offset_t{b} * modalities * bins + c] =
-              here ? slope *
-                         detail::divergence_slope(term.divergence, w, modalities, c / bins,
-                                                  c % bins) /
+              here ? slope * detail::divergence_slope(term.divergence, w, modalities, c / bins, c % bins) /
                          w.mass(c / bins)
                    : 0;
       }
@@ -82,8 +76,7 @@ struct inter_bin_regularizer {
     double const* const price = prices.data + offset_t{b} * modalities * bins;
     add_score_gradient(g, row, true, 0, [&](index_t e) {
       double a = 0;
-      for (index_t m = 0; m < modalities; ++m)
-        a = math::fma(weight_of(row, m), price[m * bins + bin_of(e)], a);
+      for (index_t m = 0; m < modalities; ++m) a = math::fma(weight_of(row, m), price[m * bins + bin_of(e)], a);
       return a;
     });
   }
@@ -93,10 +86,8 @@ struct inter_bin_regularizer {
     c.also(term.validate(experts))
         .at_least("inter_bin_regularizer.samples", samples, 1)
         .at_least("inter_bin_regularizer.modalities", modalities, 2);
-    if (term.bins != 0)
-      c.must_be("inter_bin_regularizer.bin_of_expert size", bin_of_expert.size, experts);
-    if (!scores.of.empty())
-      c.must_be("inter_bin_regularizer.scores modalities", scores.count(), modalities);
+    if (term.bins != 0) c.must_be("inter_bin_regularizer.bin_of_expert size", bin_of_expert.size, experts);
+    if (!scores.of.empty()) c.must_be("inter_bin_regularizer.scores modalities", scores.count(), modalities);
     return c.result();
   }
   void describe(text& t) const { term.describe(t); }
@@ -111,15 +102,12 @@ struct inter_bin_regularizer {
       for (index_t i = 0; i < bins; ++i) sum += sums[m * bins + i].value();
       return sum;
     }
-    MOEROUTE_HD double operator()(index_t m, index_t i) const {
-      return sums[m * bins + i].value() / whole(m);
-    }
+    MOEROUTE_HD double operator()(index_t m, index_t i) const { return sums[m * bins + i].value() / whole(m); }
   };
   MOEROUTE_HD index_t bin_of(index_t e) const { return term.bins == 0 ? e : bin_of_expert[e]; }
   template <class Row>
   MOEROUTE_HD double weight_of(Row const& row, index_t m) const {
-    return scores.of.empty() ? (row.context.modality == m ? 1. : 0.)
-                             : static_cast<double>(scores(row.t, m));
+    return scores.of.empty() ? (row.context.modality == m ? 1. : 0.) : static_cast<double>(scores(row.t, m));
   }
   MOEROUTE_HD share_view shares(row_view<wide_sum const> all, index_t experts, index_t b) const {
     return {all.data + b * cells(experts), term.bin_count(experts), modalities};
@@ -131,13 +119,11 @@ struct inter_bin_regularizer {
     return true;
   }
   template <class G>
-  MOEROUTE_HD double divergence_of(G const& g, row_view<wide_sum const> all, index_t experts,
-                                   index_t b) const {
+  MOEROUTE_HD double divergence_of(G const& g, row_view<wide_sum const> all, index_t experts, index_t b) const {
     auto const w = shares(all, experts, b);
     auto const kind = term.divergence;
     return detail::divergence_value(
-        g, kind, w,
-        [&](index_t m, index_t i) { return detail::divergence_slope(kind, w, modalities, m, i); },
+        g, kind, w, [&](index_t m, index_t i) { return detail::divergence_slope(kind, w, modalities, m, i); },
         modalities, term.bin_count(experts));
   }
 };
@@ -159,8 +145,7 @@ struct in_bin_balance {
     if (g.rank() == 0) s.add_choices(row, row.ids.size);
   }
   template <lane_group G>
-  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> all,
-                            row_view<double> out) const {
+  MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> all, row_view<double> out) const {
     segment_sums<wide_sum const> const s{all, experts, 0};
     // Sums over the bin of e: its size, choices, mass, and product of both.
     auto const bin_of = [&](index_t e, double& chosen, double& mass, double& product) {
@@ -179,12 +164,11 @@ struct in_bin_balance {
       if (!(chosen > 0 && mass > 0)) return 0.;
       return alpha * size / (chosen * mass) * (static_cast<double>(s.count(e)) - product / mass);
     };
-    double const total =
-        tree_sum<double>(g, experts, [&](offset_t e) {  // NB experts bring NB times the bin's sum
-          double chosen, mass, product;
-          bin_of(static_cast<index_t>(e), chosen, mass, product);
-          return chosen > 0 && mass > 0 ? product / (chosen * mass) : 0.;
-        });
+    double const total = tree_sum<double>(g, experts, [&](offset_t e) {  // NB experts bring NB times the bin's sum
+      double chosen, mass, product;
+      bin_of(static_cast<index_t>(e), chosen, mass, product);
+      return chosen > 0 && mass > 0 ? product / (chosen * mass) : 0.;
+    });
     if (!out.empty())
       for (index_t e = g.rank(); e < experts; e += g.size()) out[e] = price(e);
     return alpha * total;
@@ -194,9 +178,7 @@ struct in_bin_balance {
     add_score_gradient(g, row, true, 0, [&](index_t e) { return prices[e]; });
   }
   status validate(index_t experts) const {
-    return checks{}
-        .must_be("in_bin_balance.bin_of_expert size", bin_of_expert.size, experts)
-        .result();
+    return checks{}.must_be("in_bin_balance.bin_of_expert size", bin_of_expert.size, experts).result();
   }
   void describe(text& t) const {
     t.add(alpha).add(" times sum over bins of NB sum f_e P_e, f and P normalized inside the bin");

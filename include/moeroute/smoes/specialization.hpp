@@ -18,13 +18,11 @@ inline double specialization(matrix_view<std::int64_t const> counts, row_view<do
                              index_t text = text_modality) {
   double of_text = 0, of_rest = 0;
   for (offset_t m = 0; m < counts.rows; ++m)
-    for (std::int64_t const n : counts[m])
-      (m == text ? of_text : of_rest) += static_cast<double>(n);
+    for (std::int64_t const n : counts[m]) (m == text ? of_text : of_rest) += static_cast<double>(n);
   double sum = 0;
   for (offset_t e = 0; e < counts.cols; ++e) {
     double mine = 0, rest = 0;
-    for (offset_t m = 0; m < counts.rows; ++m)
-      (m == text ? mine : rest) += static_cast<double>(counts[m][e]);
+    for (offset_t m = 0; m < counts.rows; ++m) (m == text ? mine : rest) += static_cast<double>(counts[m][e]);
     mine = of_text > 0 ? mine / of_text : 0;
     rest = of_rest > 0 ? rest / of_rest : 0;
     share[e] = mine + rest > 0 ? mine / (mine + rest) : .5;
@@ -35,13 +33,11 @@ inline double specialization(matrix_view<std::int64_t const> counts, row_view<do
 
 // counts (layers * modalities) x experts, layer by layer. share (layers x experts) and per_layer are written;
 // the mean over layers is returned.
-inline double specialization(matrix_view<std::int64_t const> counts, index_t modalities,
-                             matrix_view<double> share, row_view<double> per_layer,
-                             index_t text = text_modality) {
+inline double specialization(matrix_view<std::int64_t const> counts, index_t modalities, matrix_view<double> share,
+                             row_view<double> per_layer, index_t text = text_modality) {
   double sum = 0;
   for (offset_t l = 0; l < per_layer.size; ++l)
-    sum += per_layer[l] =
-        specialization(counts.middle_rows(l * modalities, modalities), share[l], text);
+    sum += per_layer[l] = specialization(counts.middle_rows(l * modalities, modalities), share[l], text);
   return per_layer.size > 0 ? sum / static_cast<double>(per_layer.size) : 0;
 }
 
@@ -65,15 +61,15 @@ inline load_report load_of(row_view<std::int64_t const> load) {
   return {math::sqrt(math::max(squares / parts - mean * mean, 0.)) / mean, most / sum, least / sum};
 }
 // Adds the counts of experts to their bins, or to their devices: part_of_expert (experts) in [0, parts).
-inline void load_by_part(row_view<std::int64_t const> counts,
-                         row_view<index_t const> part_of_expert, row_view<std::int64_t> load) {
+inline void load_by_part(row_view<std::int64_t const> counts, row_view<index_t const> part_of_expert,
+                         row_view<std::int64_t> load) {
   for (std::int64_t& n : load) n = 0;
   for (offset_t e = 0; e < counts.size; ++e) load[part_of_expert[e]] += counts[e];
 }
 // Mean over the bins that were used of the variation of load among a bin's experts: what in-bin balance holds
 // down.
-inline double variation_inside(row_view<std::int64_t const> counts,
-                               row_view<index_t const> bin_of_expert, index_t bins) {
+inline double variation_inside(row_view<std::int64_t const> counts, row_view<index_t const> bin_of_expert,
+                               index_t bins) {
   double total = 0;
   index_t used = 0;
   for (index_t i = 0; i < bins; ++i) {

@@ -31,9 +31,7 @@ struct ticks {
 #endif
     }
   }
-  MOEROUTE_HD static V value(std::int64_t n) {
-    return static_cast<V>(static_cast<double>(n) / unit);
-  }
+  MOEROUTE_HD static V value(std::int64_t n) { return static_cast<V>(static_cast<double>(n) / unit); }
 };
 
 // Adds the table of another shard, micro-batch or rank. On a device: an all-reduce of int64 sums.
@@ -87,13 +85,11 @@ constexpr offset_t chunk_bytes(offset_t tokens, offset_t cells) {
 
 // Runs `fill(chunk tables)` over the chunks, then adds them to `table`.
 template <executor X, class Cell, class MakeBody>
-status fill_in_chunks(X const& x, offset_t tokens, row_view<Cell> table, workspace w,
-                      MakeBody const& make) noexcept {
+status fill_in_chunks(X const& x, offset_t tokens, row_view<Cell> table, workspace w, MakeBody const& make) noexcept {
   offset_t const chunks = chunks_of(tokens), bytes = chunk_bytes<Cell>(tokens, table.size);
   if (chunks == 0 || table.size == 0) return {};
   if (status const s = workspace_ok(w, bytes); !s.ok()) return s;
-  matrix_view<Cell> const chunk{aligned_scratch(w).template take<Cell>(chunks * table.size), chunks,
-                                table.size};
+  matrix_view<Cell> const chunk{aligned_scratch(w).template take<Cell>(chunks * table.size), chunks, table.size};
   workspace const rest{w.data + bytes, w.bytes - bytes};
   if (status const s = x.run(chunks, make(chunk), rest); !s.ok()) return s;
   offset_t const rows = (table.size + cells_a_row - 1) / cells_a_row;

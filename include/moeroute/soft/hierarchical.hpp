@@ -32,7 +32,10 @@ struct hierarchical_soft {
     return s < V(least_gate) ? V(least_gate) : s;
   }
   status validate() const {
-    return checks{}.at_least("hierarchical_soft.group", group, 1).at_least("hierarchical_soft.slots", slots, 1).result();
+    return checks{}
+        .at_least("hierarchical_soft.group", group, 1)
+        .at_least("hierarchical_soft.slots", slots, 1)
+        .result();
   }
 };
 
@@ -100,23 +103,26 @@ struct group_slots_row {  // rows: slots of all groups; out = A^T B, group by gr
 
 // Means (groups x width) of neighboring tokens, padding left out.
 template <executor X, class V>
-status try_group_means(X const& run, hierarchical_soft how, matrix_view<V const> x, matrix_view<V> means, workspace w = {}) noexcept {
+status try_group_means(X const& run, hierarchical_soft how, matrix_view<V const> x, matrix_view<V> means,
+                       workspace w = {}) noexcept {
   checks c;
   c.also(how.validate());
-  if (c.result().ok()) c.must_be("means rows (groups)", means.rows, how.groups(x.rows)).must_be("means columns", means.cols, x.cols);
+  if (c.result().ok())
+    c.must_be("means rows (groups)", means.rows, how.groups(x.rows)).must_be("means columns", means.cols, x.cols);
   return c.result().ok() ? run.run(means.rows, detail::group_means_row<V>{how, x, means}, w) : c.result();
 }
 // A (tokens x slots) of every token over the slots of its own group; slot_vectors: (groups slots) x width, W mean(x).
 template <executor X, class V>
-status try_group_assignment(X const& run, hierarchical_soft how, matrix_view<V const> x, matrix_view<V const> slot_vectors,
-                            matrix_view<V> assignment, workspace w = {}) noexcept {
+status try_group_assignment(X const& run, hierarchical_soft how, matrix_view<V const> x,
+                            matrix_view<V const> slot_vectors, matrix_view<V> assignment, workspace w = {}) noexcept {
   checks c;
   c.also(how.validate());
   if (!c.result().ok()) return c.result();
   c.must_be("slot_vectors rows (groups x slots)", slot_vectors.rows, how.groups(x.rows) * how.slots);
   c.must_be("slot_vectors columns", slot_vectors.cols, x.cols).must_be("assignment rows", assignment.rows, x.rows);
   c.must_be("assignment columns", assignment.cols, how.slots);
-  return c.result().ok() ? run.run(x.rows, detail::group_assignment_row<V>{how, x, slot_vectors, assignment}, w) : c.result();
+  return c.result().ok() ? run.run(x.rows, detail::group_assignment_row<V>{how, x, slot_vectors, assignment}, w)
+                         : c.result();
 }
 // The slots of every group (groups slots x width) = A^T x, group by group.
 template <executor X, class V>
@@ -131,8 +137,8 @@ status try_group_slots(X const& run, hierarchical_soft how, matrix_view<V const>
 }
 // y (tokens x width) = A outputs, group by group; short groups write only their own tokens.
 template <executor X, class V>
-status try_group_combine(X const& run, hierarchical_soft how, matrix_view<V const> assignment, matrix_view<V const> outputs,
-                         matrix_view<V> y, workspace w = {}) noexcept {
+status try_group_combine(X const& run, hierarchical_soft how, matrix_view<V const> assignment,
+                         matrix_view<V const> outputs, matrix_view<V> y, workspace w = {}) noexcept {
   checks c;
   c.also(how.validate());
   if (c.result().ok()) c.must_be("outputs rows (groups x slots)", outputs.rows, how.groups(y.rows) * how.slots);

@@ -90,8 +90,8 @@ struct slot_logits_d_slot {  // rows: slots
 
 // L (tokens x slots) of tokens x (tokens x width) and slot vectors phi (width x slots).
 template <executor X, class V>
-status try_slot_logits(X const& run, slot_logits how, matrix_view<V const> x, matrix_view<V const> phi, matrix_view<V> out,
-                       workspace w = {}) noexcept {
+status try_slot_logits(X const& run, slot_logits how, matrix_view<V const> x, matrix_view<V const> phi,
+                       matrix_view<V> out, workspace w = {}) noexcept {
   checks c;
   c.must_be("phi rows (width)", phi.rows, x.cols).must_be("logits rows", out.rows, x.rows);
   c.must_be("logits columns", out.cols, phi.cols).strided("x", x).strided("phi", phi).strided("logits", out);
@@ -113,8 +113,8 @@ status try_slot_logits_backward(X const& run, slot_logits how, matrix_view<V con
   return s.ok() ? run.run(phi.cols, detail::slot_logits_d_slot<V>{how, x, phi, logits, d_logits, d_phi}, w) : s;
 }
 template <executor X, class V>
-void compute_slot_logits(X const& run, slot_logits how, matrix_view<V const> x, matrix_view<V const> phi, matrix_view<V> out,
-                         workspace w = {}) {
+void compute_slot_logits(X const& run, slot_logits how, matrix_view<V const> x, matrix_view<V const> phi,
+                         matrix_view<V> out, workspace w = {}) {
   throw_if_bad(try_slot_logits(run, how, x, phi, out, w));
 }
 template <executor X, class V>

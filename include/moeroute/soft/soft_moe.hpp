@@ -37,12 +37,13 @@ struct soft_combine_row {  // rows: tokens
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     bool const here = valid.empty() || valid[t] != 0;
-    strided_softmax<V>(g, logits.cols, [&](offset_t s) { return here ? logits[t][s] : -infinity<V>; },
-                       [&](offset_t s, V y) { combine[t][s] = y; });
+    strided_softmax<V>(
+        g, logits.cols, [&](offset_t s) { return here ? logits[t][s] : -infinity<V>; },
+        [&](offset_t s, V y) { combine[t][s] = y; });
   }
 };
 template <class V>
-struct soft_dispatch_column {  // rows: slots
+struct soft_dispatch_column {              // rows: slots
   static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> logits;
   row_view<std::uint8_t const> valid;
@@ -50,13 +51,13 @@ struct soft_dispatch_column {  // rows: slots
   static constexpr offset_t scratch_bytes() { return 0; }
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    strided_softmax<V>(g, logits.rows,
-                       [&](offset_t t) { return valid.empty() || valid[t] != 0 ? logits[t][s] : -infinity<V>; },
-                       [&](offset_t t, V y) { dispatch[t][s] = y; });
+    strided_softmax<V>(
+        g, logits.rows, [&](offset_t t) { return valid.empty() || valid[t] != 0 ? logits[t][s] : -infinity<V>; },
+        [&](offset_t t, V y) { dispatch[t][s] = y; });
   }
 };
 template <class V>
-struct soft_slots_row {  // rows: slots; out = A^T B
+struct soft_slots_row {                    // rows: slots; out = A^T B
   static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> a, b;
   matrix_view<V> out;
@@ -102,12 +103,13 @@ struct soft_d_combine {  // rows: tokens; writes d logits from the combine softm
     g.sync();
     V const mean = tree_sum<V>(g, combine.cols, [&](offset_t s) { return math::mul(combine[t][s], d_logits[t][s]); });
     g.sync();
-    for (offset_t s = g.rank(); s < combine.cols; s += g.size()) d_logits[t][s] = combine[t][s] * (d_logits[t][s] - mean);
+    for (offset_t s = g.rank(); s < combine.cols; s += g.size())
+      d_logits[t][s] = combine[t][s] * (d_logits[t][s] - mean);
     g.sync();
   }
 };
 template <class V>
-struct soft_d_dispatch {  // rows: slots; adds d logits from the dispatch softmax
+struct soft_d_dispatch {                   // rows: slots; adds d logits from the dispatch softmax
   static constexpr bool long_rows = true;  // as long as the batch
   matrix_view<V const> dispatch, x, d_slots;
   matrix_view<V> d_logits;
@@ -115,7 +117,8 @@ struct soft_d_dispatch {  // rows: slots; adds d logits from the dispatch softma
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
     auto const d = [&](offset_t t) { return dot_of(x[t], d_slots[s]); };
-    V const mean = tree_sum<V>(g, dispatch.rows, [&](offset_t t) { return dispatch[t][s] > V(0) ? math::mul(dispatch[t][s], d(t)) : V(0); });
+    V const mean = tree_sum<V>(
+        g, dispatch.rows, [&](offset_t t) { return dispatch[t][s] > V(0) ? math::mul(dispatch[t][s], d(t)) : V(0); });
     for (offset_t t = g.rank(); t < dispatch.rows; t += g.size())
       if (dispatch[t][s] > V(0)) d_logits[t][s] += dispatch[t][s] * (d(t) - mean);
     g.sync();

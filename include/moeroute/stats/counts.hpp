@@ -10,10 +10,8 @@ namespace detail {
 
 template <class Id>
 MOEROUTE_HD constexpr bool names_expert(Id id, offset_t experts) {
-  if constexpr (std::is_signed_v<Id>)
-    return id >= 0 && static_cast<offset_t>(id) < experts;
-  else
-    return static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(experts);
+  if constexpr (std::is_signed_v<Id>) return id >= 0 && static_cast<offset_t>(id) < experts;
+  else return static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(experts);
 }
 
 template <class Id>
@@ -23,8 +21,7 @@ struct count_token {
   offset_t scratch_bytes() const { return 0; }
 
   template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts,
-                              scratch) const {
+  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts, scratch) const {
     if (g.rank() != 0 || (!valid.empty() && valid[t] == 0)) return;
     row_view<Id const> const id = ids[t];
     for (offset_t j = 0; j < id.size; ++j)
@@ -47,12 +44,11 @@ status try_count_choices(X const& x, matrix_view<Id> ids, row_view<std::uint8_t 
   c.empty_or("valid size", valid, ids.rows).strided("ids", ids);
   if (!c.result().ok()) return c.result();
   using I = std::remove_const_t<Id>;
-  return try_sum_over_tokens<std::int64_t>(x, ids.rows, counts, detail::count_token<I>{ids, valid},
-                                           w);
+  return try_sum_over_tokens<std::int64_t>(x, ids.rows, counts, detail::count_token<I>{ids, valid}, w);
 }
 template <executor X, class Id>
-void count_choices(X const& x, matrix_view<Id> ids, row_view<std::uint8_t const> valid,
-                   row_view<std::int64_t> counts, workspace w) {
+void count_choices(X const& x, matrix_view<Id> ids, row_view<std::uint8_t const> valid, row_view<std::int64_t> counts,
+                   workspace w) {
   throw_if_bad(try_count_choices(x, ids, valid, counts, w));
 }
 

@@ -23,9 +23,7 @@ struct load_summary {
 
   double max_over_mean() const { return total > 0 ? max_violation + 1 : 0; }
   // Of the maximum, ln E; 1 for a single expert.
-  double relative_entropy() const {
-    return experts > 1 ? entropy / math::log(double(experts)) : (total > 0 ? 1 : 0);
-  }
+  double relative_entropy() const { return experts > 1 ? entropy / math::log(double(experts)) : (total > 0 ? 1 : 0); }
 };
 
 // Works on any counts that convert to std::int64_t; O(E^2), no memory. Integer sums: exact to the division.
@@ -50,8 +48,7 @@ load_summary summarize_load(row_view<Count> counts) {
     double const x = static_cast<double>(n(i)), p = x / all;
     squares += (x - s.mean) * (x - s.mean);
     if (p > 0) s.entropy -= p * math::log(p);
-    for (offset_t j = 0; j < i; ++j)
-      pairs += static_cast<double>(n(i) > n(j) ? n(i) - n(j) : n(j) - n(i));
+    for (offset_t j = 0; j < i; ++j) pairs += static_cast<double>(n(i) > n(j) ? n(i) - n(j) : n(j) - n(i));
   }
   s.cv = math::sqrt(squares / experts) / s.mean;
   s.gini = pairs / (experts * all);
@@ -72,8 +69,7 @@ std::int64_t load_percentile(row_view<Count> counts, double q) {
   place = place < 1 ? 1 : place > counts.size ? counts.size : place;
   for (offset_t i = 0; i < counts.size; ++i) {
     offset_t below = 0, equal = 0;
-    for (offset_t j = 0; j < counts.size; ++j)
-      below += counts[j] < counts[i], equal += counts[j] == counts[i];
+    for (offset_t j = 0; j < counts.size; ++j) below += counts[j] < counts[i], equal += counts[j] == counts[i];
     if (below < place && place <= below + equal) return static_cast<std::int64_t>(counts[i]);
   }
   return 0;

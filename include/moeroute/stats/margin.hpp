@@ -27,8 +27,7 @@ struct margin_histogram {
     row.scores.each(g, [&](index_t e, auto const& s) {
       bool chosen = false;
       for (offset_t j = 0; j < row.ids.size; ++j)
-        chosen = chosen || (detail::names_expert(row.ids[j], row.experts) &&
-                            static_cast<index_t>(row.ids[j]) == e);
+        chosen = chosen || (detail::names_expert(row.ids[j], row.experts) && static_cast<index_t>(row.ids[j]) == e);
       if (!chosen) left_out = math::max(s, left_out);
     });
     left_out = g.max(left_out);

@@ -36,8 +36,7 @@ struct sum_chunk {
       g.sync();
     }
     offset_t const base = tokens / chunks, extra = tokens % chunks;
-    offset_t const first = c * base + (c < extra ? c : extra),
-                   last = first + base + (c < extra ? 1 : 0);
+    offset_t const first = c * base + (c < extra ? c : extra), last = first + base + (c < extra ? 1 : 0);
     for (offset_t t = first; t < last; ++t) {
       body(g, t, sums, s);
       g.sync();
@@ -64,29 +63,22 @@ struct merge_chunks {
 
 // Bytes for sums of `count` numbers; grows with every argument.
 template <class Sum, executor X>
-offset_t token_sums_workspace_bytes(X const& x, offset_t tokens, offset_t count,
-                                    offset_t scratch_bytes) {
-  offset_t const chunks =
-      (tokens + 31) / 32 < detail::most_chunks ? (tokens + 31) / 32 : detail::most_chunks;
-  offset_t const sums = count > detail::most_chunk_sums / (chunks < 1 ? 1 : chunks)
-                            ? detail::most_chunk_sums
-                            : chunks * count;
+offset_t token_sums_workspace_bytes(X const& x, offset_t tokens, offset_t count, offset_t scratch_bytes) {
+  offset_t const chunks = (tokens + 31) / 32 < detail::most_chunks ? (tokens + 31) / 32 : detail::most_chunks;
+  offset_t const sums =
+      count > detail::most_chunk_sums / (chunks < 1 ? 1 : chunks) ? detail::most_chunk_sums : chunks * count;
   return x.workspace_bytes(scratch_bytes) + aligned_bytes<Sum>(sums) + workspace_alignment;
 }
 
 // into += sum over tokens of what body(group, token, sums, scratch) adds. A lane writes only elements that
 // no other lane writes.
 template <class Sum, executor X, class Body>
-status try_sum_over_tokens(X const& x, offset_t tokens, row_view<Sum> into, Body const& body,
-                           workspace w) noexcept {
+status try_sum_over_tokens(X const& x, offset_t tokens, row_view<Sum> into, Body const& body, workspace w) noexcept {
   if (tokens <= 0 || into.size <= 0) return {};
   offset_t const chunks = detail::token_chunks(tokens, into.size);
   if (chunks == 1)
-    return x.run(
-        1, detail::sum_chunk<Sum, Body>{body, tokens, 1, matrix_view<Sum>(into.data, 1, into.size)},
-        w);
-  offset_t const wanted =
-      token_sums_workspace_bytes<Sum>(x, tokens, into.size, body.scratch_bytes());
+    return x.run(1, detail::sum_chunk<Sum, Body>{body, tokens, 1, matrix_view<Sum>(into.data, 1, into.size)}, w);
+  offset_t const wanted = token_sums_workspace_bytes<Sum>(x, tokens, into.size, body.scratch_bytes());
   if (status const s = workspace_ok(w, wanted); !s.ok()) return s;
   scratch mine = aligned_scratch(w);
   matrix_view<Sum> const parts{mine.take<Sum>(chunks * into.size), chunks, into.size};

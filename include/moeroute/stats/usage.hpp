@@ -21,14 +21,12 @@ struct co_activation_token {
   index_t experts;
   offset_t scratch_bytes() const { return 0; }
   template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts,
-                              scratch) const {
+  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts, scratch) const {
     if (g.rank() != 0 || (!valid.empty() && valid[t] == 0)) return;
     row_view<Id const> const id = ids[t];
     for (offset_t i = 0; i < id.size; ++i)
       for (offset_t j = 0; j < id.size; ++j)
-        if (names_expert(id[i], experts) && names_expert(id[j], experts) &&
-            (i == j || id[i] != id[j]))
+        if (names_expert(id[i], experts) && names_expert(id[j], experts) && (i == j || id[i] != id[j]))
           ++counts[static_cast<offset_t>(id[i]) * experts + static_cast<offset_t>(id[j])];
   }
 };
@@ -40,14 +38,11 @@ struct usage_token {
   index_t labels, experts;
   offset_t scratch_bytes() const { return 0; }
   template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts,
-                              scratch) const {
-    if (g.rank() != 0 || (!valid.empty() && valid[t] == 0) || label[t] < 0 || label[t] >= labels)
-      return;
+  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts, scratch) const {
+    if (g.rank() != 0 || (!valid.empty() && valid[t] == 0) || label[t] < 0 || label[t] >= labels) return;
     row_view<Id const> const id = ids[t];
     for (offset_t j = 0; j < id.size; ++j)
-      if (names_expert(id[j], experts))
-        ++counts[offset_t{label[t]} * experts + static_cast<offset_t>(id[j])];
+      if (names_expert(id[j], experts)) ++counts[offset_t{label[t]} * experts + static_cast<offset_t>(id[j])];
   }
 };
 template <class Id>
@@ -56,8 +51,7 @@ struct overlap_token {
   row_view<std::uint8_t const> valid;
   offset_t scratch_bytes() const { return 0; }
   template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts,
-                              scratch) const {
+  MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<std::int64_t> counts, scratch) const {
     if (g.rank() != 0 || (!valid.empty() && valid[t] == 0)) return;
     for (offset_t i = 0; i < a.cols; ++i) {
       if (!names_expert(a[t][i], largest<offset_t>) || a[t][i] == no_expert_of<Id>) continue;
@@ -83,8 +77,7 @@ template <executor X, class Id>
 status try_count_co_activation(X const& x, matrix_view<Id> ids, row_view<std::uint8_t const> valid,
                                matrix_view<std::int64_t> counts, workspace w) noexcept {
   checks c;
-  c.must_be("counts columns", counts.cols, counts.rows)
-      .must_be("counts row stride", counts.stride, counts.cols);
+  c.must_be("counts columns", counts.cols, counts.rows).must_be("counts row stride", counts.stride, counts.cols);
   c.empty_or("valid size", valid, ids.rows).strided("ids", ids);
   if (!c.result().ok()) return c.result();
   using I = std::remove_const_t<Id>;
@@ -95,32 +88,27 @@ status try_count_co_activation(X const& x, matrix_view<Id> ids, row_view<std::ui
 // counts: labels x experts. For modality-by-expert usage, `label` is the modality of each token.
 template <executor X, class Id>
 status try_count_usage(X const& x, matrix_view<Id> ids, row_view<index_t const> label,
-                       row_view<std::uint8_t const> valid, matrix_view<std::int64_t> counts,
-                       workspace w) noexcept {
+                       row_view<std::uint8_t const> valid, matrix_view<std::int64_t> counts, workspace w) noexcept {
   checks c;
-  c.must_be("label size", label.size, ids.rows)
-      .must_be("counts row stride", counts.stride, counts.cols);
+  c.must_be("label size", label.size, ids.rows).must_be("counts row stride", counts.stride, counts.cols);
   c.empty_or("valid size", valid, ids.rows).strided("ids", ids);
   if (!c.result().ok()) return c.result();
   using I = std::remove_const_t<Id>;
   return try_sum_over_tokens<std::int64_t>(
       x, ids.rows, row_view<std::int64_t>(counts.data, counts.rows * counts.cols),
-      detail::usage_token<I>{ids, label, valid, static_cast<index_t>(counts.rows),
-                             static_cast<index_t>(counts.cols)},
+      detail::usage_token<I>{ids, label, valid, static_cast<index_t>(counts.rows), static_cast<index_t>(counts.cols)},
       w);
 }
 // counts[0] += choices of `now` also in `before`, counts[1] += choices of `now`.
 template <executor X, class Id>
-status try_count_overlap(X const& x, matrix_view<Id> now, matrix_view<Id> before,
-                         row_view<std::uint8_t const> valid, row_view<std::int64_t> counts,
-                         workspace w) noexcept {
+status try_count_overlap(X const& x, matrix_view<Id> now, matrix_view<Id> before, row_view<std::uint8_t const> valid,
+                         row_view<std::int64_t> counts, workspace w) noexcept {
   checks c;
   c.must_be("before rows", before.rows, now.rows).must_be("counts size", counts.size, 2);
   c.empty_or("valid size", valid, now.rows).strided("now", now).strided("before", before);
   if (!c.result().ok()) return c.result();
   using I = std::remove_const_t<Id>;
-  return try_sum_over_tokens<std::int64_t>(x, now.rows, counts,
-                                           detail::overlap_token<I>{now, before, valid}, w);
+  return try_sum_over_tokens<std::int64_t>(x, now.rows, counts, detail::overlap_token<I>{now, before, valid}, w);
 }
 template <executor X, class... A>
 void count_co_activation(X const& x, A const&... a) {

@@ -15,8 +15,7 @@ int main() {
   char work[4096];
   moeroute::status const s = moeroute::try_route(
       moeroute::serial{}, r, moeroute::batch<>{.logits = {logits, 1, 4}},
-      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}},
-      moeroute::workspace{work, sizeof work});
+      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}}, moeroute::workspace{work, sizeof work});
   if (!s.ok()) {
     std::printf("%s\n", moeroute::message(s).c_str());
     return 1;

@@ -12,7 +12,6 @@ float first_weight(int) {
   char work[4096];
   moeroute::status const s = moeroute::try_route(
       moeroute::serial{}, r, moeroute::batch<>{.logits = {logits, 1, 4}},
-      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}},
-      moeroute::workspace{work, sizeof work});
+      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}}, moeroute::workspace{work, sizeof work});
   return s.ok() ? weights[0] : -1.0f;
 }

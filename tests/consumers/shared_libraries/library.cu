@@ -15,7 +15,7 @@ extern "C" int LIBRARY(float const* logits, moeroute::index_t* ids, float* weigh
   return moeroute::try_route(where, r, moeroute::batch<>{.logits = {logits, 1, 4}},
                              moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}},
                              moeroute::workspace{work, 65536})
-             .ok()
+                 .ok()
              ? 0
              : 1;
 }

@@ -29,7 +29,8 @@ void same(R const& r, std::vector<float> const& logits, index_t experts) {
   std::string const formula = describe(r).c_str();
   CAPTURE(formula);
   CAPTURE(experts);
-  auto const fast = run::route(serial{}, r, logits, experts), slow = run::route(row_by_row{serial{}}, r, logits, experts);
+  auto const fast = run::route(serial{}, r, logits, experts),
+             slow = run::route(row_by_row{serial{}}, r, logits, experts);
   CHECK(fast.ids == slow.ids);
   CHECK(run::same_bits(fast.weights, slow.weights));
   CHECK(run::same_bits(fast.scores, slow.scores));
@@ -38,7 +39,8 @@ void same(R const& r, std::vector<float> const& logits, index_t experts) {
 std::vector<float> rows_for(index_t experts) {
   std::vector<float> z;
   for (int i = 0; i < 2; ++i)  // each bad row at two places in its block of rows
-    for (auto const& row : inputs::adversarial(static_cast<std::size_t>(experts))) z.insert(z.end(), row.begin(), row.end());
+    for (auto const& row : inputs::adversarial(static_cast<std::size_t>(experts)))
+      z.insert(z.end(), row.begin(), row.end());
   auto const n = inputs::normal(static_cast<std::size_t>(experts) * 100, 9, 2);
   z.insert(z.end(), n.begin(), n.end());
   return z;
@@ -60,7 +62,8 @@ TEST_CASE("promise P7 vector path: ids, weights and scores have the bits of the 
       same(router{.select = top_k{k}}, z, experts);
       same(router{.select = top_k{k}, .weigh = renormalize{}}, z, experts);
       same(router{.bias = correction_bias{b}, .select = top_k{k}, .weigh = p_norm{}}, z, experts);
-      same(router{.score = sigmoid{}, .bias = correction_bias{b}, .select = top_k{k}, .weigh = renormalize{.scale = 2}}, z, experts);
+      same(router{.score = sigmoid{}, .bias = correction_bias{b}, .select = top_k{k}, .weigh = renormalize{.scale = 2}},
+           z, experts);
       same(router{.score = sqrt_softplus{}, .bias = correction_bias{b}, .select = top_k{k}}, z, experts);
       same(router{.score = chain{soft_cap{3.f}, softmax{}}, .select = top_k{k}}, z, experts);
       same(router{.score = relu{}, .select = top_k{k}}, z, experts);
@@ -77,14 +80,20 @@ TEST_CASE("promise P7 vector path: groups, priors, user policies, padding rows, 
       for (index_t k : {1, 4, 8, 12}) {
         index_t const top = (groups + 1) / 2;
         if (experts % groups != 0 || experts / groups < 2 || k > experts / 2) continue;
-        same(router{.score = sigmoid{}, .bias = correction_bias{b}, .select = group_limited_top_k<>{.k = k, .groups = groups, .top_groups = top}, .weigh = renormalize{}}, z, experts);
-        same(router{.select = group_limited_top_k<best_of_group>{.k = k, .groups = groups, .top_groups = top}}, z, experts);
+        same(router{.score = sigmoid{},
+                    .bias = correction_bias{b},
+                    .select = group_limited_top_k<>{.k = k, .groups = groups, .top_groups = top},
+                    .weigh = renormalize{}},
+             z, experts);
+        same(router{.select = group_limited_top_k<best_of_group>{.k = k, .groups = groups, .top_groups = top}}, z,
+             experts);
       }
     std::vector<std::uint8_t> open(static_cast<std::size_t>(experts), 1);
     for (std::size_t e = 0; e < open.size(); e += 3) open[e] = 0;
     expert_mask const mask{row_view<std::uint8_t const>(open)};
     same(router{.prior = mask, .score = sigmoid{}, .bias = correction_bias{b}, .select = top_k{4}}, z, experts);
-    same(router{.prior = mask, .select = group_limited_top_k<best_of_group>{.k = 2, .groups = 4, .top_groups = 2}}, z, experts);
+    same(router{.prior = mask, .select = group_limited_top_k<best_of_group>{.k = 2, .groups = 4, .top_groups = 2}}, z,
+         experts);
     same(router{.score = cubed{}, .select = top_k{4}}, z, experts);
     same(router{.score = halved_float{}, .select = top_k{4}}, z, experts);
   }

@@ -20,10 +20,8 @@ TEST_CASE("rows: logits in their layout, NaN in the gaps, parameters beside them
       for (index_t i = 0; i < l.size; ++i) {
         index_t const g = i / (16 * l.vectors), in_group = i % (16 * l.vectors);
         float const x = out[static_cast<std::size_t>(i)];
-        if (g < groups && in_group < l.width)
-          CHECK(x == z[static_cast<std::size_t>(g * l.width + in_group)]);
-        else
-          CHECK(is_nan(x));
+        if (g < groups && in_group < l.width) CHECK(x == z[static_cast<std::size_t>(g * l.width + in_group)]);
+        else CHECK(is_nan(x));
       }
       float lane[16];
       simd::for_each_block(l, [&](index_t i, index_t first, int n) {

@@ -17,10 +17,12 @@ TEST_CASE("simd small groups: whole registers are served, the rest is left; a gr
   for (std::size_t g = 0; g + 1 < static_cast<std::size_t>(groups); ++g) {
     double mean = 0, squares = 0;
     for (std::size_t j = 0; j < 8; ++j) mean += static_cast<double>(r[8 * g + j]) / 8;
-    for (std::size_t j = 0; j < 8; ++j) squares += (static_cast<double>(r[8 * g + j]) - mean) * (static_cast<double>(r[8 * g + j]) - mean);
     for (std::size_t j = 0; j < 8; ++j)
-      CHECK(static_cast<double>(out[8 * g + j]) ==
-            doctest::Approx((static_cast<double>(r[8 * g + j]) - mean) / (std::sqrt(squares / 8) + 1e-6)).epsilon(1e-5));
+      squares += (static_cast<double>(r[8 * g + j]) - mean) * (static_cast<double>(r[8 * g + j]) - mean);
+    for (std::size_t j = 0; j < 8; ++j)
+      CHECK(
+          static_cast<double>(out[8 * g + j]) ==
+          doctest::Approx((static_cast<double>(r[8 * g + j]) - mean) / (std::sqrt(squares / 8) + 1e-6)).epsilon(1e-5));
   }
 }
 #else

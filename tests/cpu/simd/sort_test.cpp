@@ -16,15 +16,19 @@ TEST_CASE("sort: segments of 8 and 16 lanes, descending") {
   float out[64];
   simd::store(out, simd::sort<16>(simd::load<simd::vec<float, 64>>(x.data())));
   for (std::size_t q = 0; q < 4; ++q) {
-    std::vector<float> want(x.begin() + static_cast<std::ptrdiff_t>(16 * q), x.begin() + static_cast<std::ptrdiff_t>(16 * q + 16));
+    std::vector<float> want(x.begin() + static_cast<std::ptrdiff_t>(16 * q),
+                            x.begin() + static_cast<std::ptrdiff_t>(16 * q + 16));
     std::sort(want.begin(), want.end(), std::greater<>());
     CHECK(std::equal(want.begin(), want.end(), out + 16 * q));
   }
   simd::store(out, simd::segment_max<8>(simd::load<simd::vec<float, 64>>(x.data())));
-  for (std::size_t i = 0; i < 64; ++i) CHECK(out[i] == *std::max_element(x.begin() + static_cast<std::ptrdiff_t>(i / 8 * 8), x.begin() + static_cast<std::ptrdiff_t>(i / 8 * 8 + 8)));
+  for (std::size_t i = 0; i < 64; ++i)
+    CHECK(out[i] == *std::max_element(x.begin() + static_cast<std::ptrdiff_t>(i / 8 * 8),
+                                      x.begin() + static_cast<std::ptrdiff_t>(i / 8 * 8 + 8)));
 }
 
-TEST_CASE("promise P2 packed keys: doubles order as score, then lower id; zeros equal, subnormals and infinities in place") {
+TEST_CASE(
+    "promise P2 packed keys: doubles order as score, then lower id; zeros equal, subnormals and infinities in place") {
   for (auto row : inputs::adversarial(16)) {
     for (float& v : row) v = is_nan(v) ? simd::lowest : v;
     auto const d = simd::pack(simd::load<simd::floats>(row.data()), simd::lane_id());

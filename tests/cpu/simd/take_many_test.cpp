@@ -13,13 +13,11 @@ TEST_CASE(
     auto const x = narrow(normal_numbers(n, seed));
     for (offset_t const k : {1, 16, 64, 129, 400}) {
       for (auto const order : {pick_order::best_first, pick_order::position}) {
-        std::vector<offset_t> fast(static_cast<std::size_t>(k), 77),
-            plain(static_cast<std::size_t>(k), 77);
+        std::vector<offset_t> fast(static_cast<std::size_t>(k), 77), plain(static_cast<std::size_t>(k), 77);
         memory_row<float const> const row{x.data(), static_cast<index_t>(n)};
-        offset_t const taken =
-            simd::take_many(row.data, row.count, row_view<offset_t>(fast), order);
-        take_many(serial_group{}, mapped_row{row, [](index_t, float v) { return v; }},
-                  row_view<offset_t>(plain), order);
+        offset_t const taken = simd::take_many(row.data, row.count, row_view<offset_t>(fast), order);
+        take_many(serial_group{}, mapped_row{row, [](index_t, float v) { return v; }}, row_view<offset_t>(plain),
+                  order);
         CHECK(taken == std::min(k, static_cast<offset_t>(n)));
         CHECK(fast == plain);
       }

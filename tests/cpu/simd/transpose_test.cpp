@@ -15,9 +15,8 @@ TEST_CASE("rows to columns: every element in its place, the map applied once, th
       for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<float>(i);
       float const* row[16];
       for (std::size_t i = 0; i < rows; ++i) row[i] = from.data() + i * from_stride;
-      simd::rows_to_columns(row, static_cast<int>(rows), static_cast<std::int64_t>(columns),
-                            to.data(), static_cast<std::int64_t>(to_stride),
-                            [](simd::floats x) { return x + simd::floats(.5f); });
+      simd::rows_to_columns(row, static_cast<int>(rows), static_cast<std::int64_t>(columns), to.data(),
+                            static_cast<std::int64_t>(to_stride), [](simd::floats x) { return x + simd::floats(.5f); });
       for (std::size_t e = 0; e < columns; ++e)
         for (std::size_t i = 0; i < to_stride; ++i)
           CHECK(to[e * to_stride + i] == (i < rows ? from[i * from_stride + e] + .5f : -1.f));

@@ -24,7 +24,8 @@ void check_lanes() {
   each(simd::swap<1>(x), [&](int i) { return a[i ^ 1]; });
   each(simd::swap<N / 2>(x), [&](int i) { return a[i ^ (N / 2)]; });
   each(simd::blend<2>(x, y), [&](int i) { return (i & 2) != 0 ? b[i] : a[i]; });
-  each(simd::join(simd::even<0>(x), simd::even<1>(x)), [&](int i) { return i < N / 2 ? a[2 * i] : a[2 * (i - N / 2) + 1]; });
+  each(simd::join(simd::even<0>(x), simd::even<1>(x)),
+       [&](int i) { return i < N / 2 ? a[2 * i] : a[2 * (i - N / 2) + 1]; });
   each(simd::join(simd::high(x), simd::low(x)), [&](int i) { return a[(i + N / 2) % N]; });
   each(simd::convert<float>(simd::convert<std::int64_t>(x)), [&](int i) { return a[i]; });
   each(simd::bits_as<float>(simd::bits_as<std::int32_t>(x)), [&](int i) { return a[i]; });

@@ -39,8 +39,7 @@ MOEROUTE_SIMD_INLINE float const* logits_of(Body const& b, offset_t t, key_layou
     float* const flat = l.in_order() ? copy : copy + l.size;
     for (index_t e = 0; e < l.experts; ++e) flat[e] = moeroute::load(row[e]);
     b.r.prior(serial_group{}, b.in.context(t), memory_row<float>{flat, l.experts});
-    if (!l.in_order())
-      spread(static_cast<float const*>(flat), l, copy);
+    if (!l.in_order()) spread(static_cast<float const*>(flat), l, copy);
     else
       for (index_t i = l.experts; i < l.size; ++i) copy[i] = not_a_number<float>;
     return copy;
@@ -71,10 +70,8 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t const* token, key
 template <class Body, class G, class Row, class Write>
 MOEROUTE_SIMD_INLINE auto summary_and_scores(Body const& b, G const& g, Row const& z, Write write) {
   auto const ratios = [&]() MOEROUTE_SIMD_LAMBDA {
-    if constexpr (requires { b.r.score.summarize_ratios(g, z); })
-      return b.r.score.summarize_ratios(g, z);
-    else
-      return summarize(b.r.score, g, z);
+    if constexpr (requires { b.r.score.summarize_ratios(g, z); }) return b.r.score.summarize_ratios(g, z);
+    else return summarize(b.r.score, g, z);
   };
   if (b.ratios_suffice() && b.out.scores.empty()) return ratios();
   auto const all = summarize(b.r.score, g, z);

@@ -12,10 +12,8 @@ inline constexpr index_t few_experts = 16;
 // 16 rows of 8 floats, one after the other, to 8 columns of 16: each step moves the lowest bit of a place to the top.
 template <int Steps, class V>
 MOEROUTE_SIMD_INLINE V unzip(V v) {
-  if constexpr (Steps == 0)
-    return v;
-  else
-    return unzip<Steps - 1>(join(even<0>(v), even<1>(v)));
+  if constexpr (Steps == 0) return v;
+  else return unzip<Steps - 1>(join(even<0>(v), even<1>(v)));
 }
 [[gnu::noinline]] inline void columns_of_8(float const* rows, float* column) {
   store(column, unzip<3>(load<vec<float, 16 * 8>>(rows)));
@@ -90,10 +88,8 @@ template <class Body>
       return select(floats(lowest) < x, y, x);
     }
   };
-  if (k == 2)
-    insert_columns<2>(experts, k, best, key_of);
-  else
-    insert_columns<0>(experts, k, best, key_of);
+  if (k == 2) insert_columns<2>(experts, k, best, key_of);
+  else insert_columns<0>(experts, k, best, key_of);
   // Where the last is closed, NaN may have to come behind it.
   unsigned again = ~lane_bits(floats(lowest) < unpack_key(best[k - 1])) & ((1u << tokens) - 1);
 

@@ -152,10 +152,8 @@ inline constexpr int most_rows = 4;  // at once
       b = max(load<floats>(row[q] + i + 16), b);
     }
     alignas(64) float maxima[16];
-    if (k <= 8 && size < 512)
-      store(maxima, sort<16>(max(a, b)));
-    else
-      store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
+    if (k <= 8 && size < 512) store(maxima, sort<16>(max(a, b)));
+    else store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
     top[q] = maxima[0];
     bound[q] = maxima[k - 1];
   }
@@ -172,10 +170,8 @@ inline constexpr int most_rows = 4;  // at once
   }
   unsigned unserved = 0;
   for (int q = 0; q < rows; ++q) {
-    if (bound[q] == lowest)
-      unserved |= 1u << q;
-    else if (k > 16 || count[q] > 16)
-      insert_reaching(row[q], size, bound[q], k, id + 64 * q, list);
+    if (bound[q] == lowest) unserved |= 1u << q;
+    else if (k > 16 || count[q] > 16) insert_reaching(row[q], size, bound[q], k, id + 64 * q, list);
   }
   return unserved;
 }

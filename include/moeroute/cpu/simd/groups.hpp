@@ -12,20 +12,15 @@ namespace detail {
 template <int G, int S, bool Sum, class V>
 MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
   auto const merged = [](auto a, auto b, auto c, auto d) MOEROUTE_SIMD_LAMBDA {
-    if constexpr (G > 1)
-      return fold_two_best<G / 2, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
-    else
-      return fold_two_best<1, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
+    if constexpr (G > 1) return fold_two_best<G / 2, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
+    else return fold_two_best<1, S / 2, Sum>(max(a, c), max(min(a, c), max(b, d)));
   };
   if constexpr (G > 1)
     return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)), swap<S>(blend<S>(high(h), low(h))),
                   swap<S>(blend<S>(high(l), low(l))));
-  else if constexpr (S >= 1)
-    return merged(h, l, swap<S>(h), swap<S>(l));
-  else if constexpr (Sum)
-    return h + l;
-  else
-    return h;
+  else if constexpr (S >= 1) return merged(h, l, swap<S>(h), swap<S>(l));
+  else if constexpr (Sum) return h + l;
+  else return h;
 }
 }  // namespace detail
 
@@ -73,10 +68,8 @@ MOEROUTE_SIMD_INLINE unsigned largest_of(vec<double, G> key, int count) {
   };
   auto const one = scores_of_8(key, 0, groups, vectors, sum);
   unsigned mask = 0;
-  if (groups <= 8)
-    mask = largest_of<8>(ranked(one, low(lane_id())), top_groups);
-  else
-    mask = largest_of<16>(ranked(join(one, scores_of_8(key, 8, groups, vectors, sum)), lane_id()), top_groups);
+  if (groups <= 8) mask = largest_of<8>(ranked(one, low(lane_id())), top_groups);
+  else mask = largest_of<16>(ranked(join(one, scores_of_8(key, 8, groups, vectors, sum)), lane_id()), top_groups);
   int n = 0;
   for (mask &= (1u << groups) - 1; mask != 0; mask &= mask - 1) {
     int const g = std::countr_zero(mask);

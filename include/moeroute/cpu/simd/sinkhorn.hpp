@@ -14,10 +14,8 @@ template <int B = 8>
 MOEROUTE_SIMD_INLINE floats fold_lanes(floats (&s)[16]) {
 #pragma GCC unroll 8
   for (int i = 0; i < B; ++i) s[i] = even_blocks<B>(s[i], s[i + B]) + odd_blocks<B>(s[i], s[i + B]);
-  if constexpr (B == 1)
-    return s[0];
-  else
-    return fold_lanes<B / 2>(s);
+  if constexpr (B == 1) return s[0];
+  else return fold_lanes<B / 2>(s);
 }
 // sum over e of d1_e row_e by class: 0-15 into a, 16-31 into b, over columns [0, Columns).
 template <int Columns>
@@ -106,10 +104,8 @@ inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t col
     floats const now = floats(1.f) / (floats(static_cast<float>(columns)) * (sum + floats(epsilon)));
     store(d1 + e, now);
     floats const step = select(before < now, now - before, before - now);
-    if (e % 32 == 0)
-      moved[0] = moved[0] + step;
-    else
-      moved[1] = moved[1] + step;
+    if (e % 32 == 0) moved[0] = moved[0] + step;
+    else moved[1] = moved[1] + step;
   }
   moved[0] = moved[0] + moved[1];
   moved[1] = floats(0.f);

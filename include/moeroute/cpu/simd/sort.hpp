@@ -15,32 +15,24 @@ MOEROUTE_SIMD_INLINE V compare_exchange(V v) {
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V merge(V v) {
-  if constexpr (S == 1)
-    return v;
-  else
-    return merge<S / 2>(compare_exchange<S / 2>(v));
+  if constexpr (S == 1) return v;
+  else return merge<S / 2>(compare_exchange<S / 2>(v));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V sort(V v) {
-  if constexpr (S == 1)
-    return v;
-  else
-    return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
+  if constexpr (S == 1) return v;
+  else return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
 }
 // The maximum or sum of each segment of S lanes, in all its lanes.
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_max(V v) {
-  if constexpr (S == 1)
-    return v;
-  else
-    return segment_max<S / 2>(max(v, swap<S / 2>(v)));
+  if constexpr (S == 1) return v;
+  else return segment_max<S / 2>(max(v, swap<S / 2>(v)));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_sum(V v) {
-  if constexpr (S == 1)
-    return v;
-  else
-    return segment_sum<S / 2>(v + swap<S / 2>(v));
+  if constexpr (S == 1) return v;
+  else return segment_sum<S / 2>(v + swap<S / 2>(v));
 }
 
 // ---- packed keys ------------------------------------------------------------------------------------------------

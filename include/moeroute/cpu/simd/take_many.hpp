@@ -22,13 +22,10 @@ struct blocks_of_row {
   index_t size;   // with the padding
   alignas(64) float tail[64];
 
-  blocks_of_row(float const* p, index_t count)
-      : data(p), whole(count / 64 * 64), size((count + 63) / 64 * 64) {
+  blocks_of_row(float const* p, index_t count) : data(p), whole(count / 64 * 64), size((count + 63) / 64 * 64) {
     for (index_t i = whole; i < size; ++i) tail[i - whole] = i < count ? p[i] : not_a_number<float>;
   }
-  float const* at(index_t i) const {
-    return i < whole ? data + i : tail + (i - whole);
-  }  // 16 keys, i = 0, 16, ...
+  float const* at(index_t i) const { return i < whole ? data + i : tail + (i - whole); }  // 16 keys, i = 0, 16, ...
 };
 
 inline index_t count_reaching(float const* key, index_t size, float bound) {
@@ -71,14 +68,10 @@ inline float bound_of(blocks_of_row const& row, index_t k) {
   auto low = order_key(ends[0]), high = order_key(ends[16]);
   while (low < high) {
     auto const span = static_cast<std::uint32_t>(high) - static_cast<std::uint32_t>(low);
-    auto const cut =
-        static_cast<std::int32_t>(static_cast<std::uint32_t>(low) + span / 2 + span % 2);
-    index_t const n =
-        count_reaching(maxima, 16 * groups, math::max(from_order_key<float>(cut), all_open));
-    if (n >= k)
-      low = cut;
-    else
-      high = cut - 1;
+    auto const cut = static_cast<std::int32_t>(static_cast<std::uint32_t>(low) + span / 2 + span % 2);
+    index_t const n = count_reaching(maxima, 16 * groups, math::max(from_order_key<float>(cut), all_open));
+    if (n >= k) low = cut;
+    else high = cut - 1;
     if (n >= k && n <= k + k / 8 + 8) break;
   }
   return math::max(from_order_key<float>(low), all_open);
@@ -104,8 +97,7 @@ inline void rank_ids(float const* key, std::int32_t const* id, index_t n, row_vi
 }  // namespace detail
 
 // The best of `count` keys, as moeroute::take_many; -1 where too many keys are alike, and the plain way is needed.
-inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out,
-                          pick_order order) {
+inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out, pick_order order) {
   if (out.size > detail::most_reaching / 2) return -1;
   auto const wanted = static_cast<index_t>(out.size);
   if (wanted == 0) return 0;
@@ -136,17 +128,15 @@ inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> o
       return static_cast<offset_t>(detail::count_reaching(key, found, from_order_key<float>(from)));
     };
     offset_t reached = found;
-    cut = from_order_key<float>(moeroute::detail::search_cut<float>(
-        order_key(bound), order_key(top[0]), n, reached, count_from));
-    if (reached > n)
-      equal = n - static_cast<index_t>(cut == infinity<float> ? 0 : count_from(order_key(cut) + 1));
+    cut = from_order_key<float>(
+        moeroute::detail::search_cut<float>(order_key(bound), order_key(top[0]), n, reached, count_from));
+    if (reached > n) equal = n - static_cast<index_t>(cut == infinity<float> ? 0 : count_from(order_key(cut) + 1));
   }
   index_t next = 0;
   for (index_t b = 0; b < found; b += 64) {
     std::uint64_t word = detail::reaching(key + b, floats(cut));
     if (equal < found) {
-      std::uint64_t alike =
-          word & ~detail::reaching(key + b, floats(from_order_key<float>(order_key(cut) + 1)));
+      std::uint64_t alike = word & ~detail::reaching(key + b, floats(from_order_key<float>(order_key(cut) + 1)));
       word ^= alike;
       for (; std::popcount(alike) > equal;) alike ^= std::bit_floor(alike);
       equal -= std::popcount(alike);

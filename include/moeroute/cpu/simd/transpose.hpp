@@ -9,17 +9,13 @@ namespace simd {
 // Blocks of B lanes of a and b: those without bit B of both, a first; those with it.
 template <int B>
 MOEROUTE_SIMD_INLINE floats even_blocks(floats a, floats b) {
-  if constexpr (one_register<float, 16>)
-    return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i - B : i; });
-  else
-    return blend<B>(a, swap<B>(b));
+  if constexpr (one_register<float, 16>) return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i - B : i; });
+  else return blend<B>(a, swap<B>(b));
 }
 template <int B>
 MOEROUTE_SIMD_INLINE floats odd_blocks(floats a, floats b) {
-  if constexpr (one_register<float, 16>)
-    return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i : i + B; });
-  else
-    return blend<B>(swap<B>(a), b);
+  if constexpr (one_register<float, 16>) return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i : i + B; });
+  else return blend<B>(swap<B>(a), b);
 }
 
 namespace detail {

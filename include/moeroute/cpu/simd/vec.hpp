@@ -130,39 +130,30 @@ MOEROUTE_SIMD_INLINE vec<T, M> shuffle(vec<T, N> a, vec<T, N> b, Pick) {
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> low(vec<T, N> a) {
-  if constexpr (one_register<T, N>)
-    return shuffle<N / 2>(a, a, [](int i) { return i; });
-  else
-    return a.lo;
+  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i; });
+  else return a.lo;
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> high(vec<T, N> a) {
-  if constexpr (one_register<T, N>)
-    return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
-  else
-    return a.hi;
+  if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
+  else return a.hi;
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, 2 * N> join(vec<T, N> a, vec<T, N> b) {
-  if constexpr (one_register<T, 2 * N>)
-    return shuffle<2 * N>(a, b, [](int i) { return i; });
-  else
-    return vec<T, 2 * N>(a, b);
+  if constexpr (one_register<T, 2 * N>) return shuffle<2 * N>(a, b, [](int i) { return i; });
+  else return vec<T, 2 * N>(a, b);
 }
 // each(f, a, b, ...): f on every register of its arguments.
 template <class F, class T, int N, class... V>
 MOEROUTE_SIMD_INLINE auto each(F f, vec<T, N> a, V... more) {
-  if constexpr (one_register<T, N>)
-    return f(a, more...);
-  else
-    return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
+  if constexpr (one_register<T, N>) return f(a, more...);
+  else return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
 }
 template <class U, class T, int N>
 MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
   if constexpr (one_register<T, N> && one_register<U, N>)
     return vec<U, N>(__builtin_convertvector(a.v, typename vec<U, N>::raw), 0);
-  else
-    return join(convert<U>(low(a)), convert<U>(high(a)));
+  else return join(convert<U>(low(a)), convert<U>(high(a)));
 }
 // The same bits as another element type, register by register (a struct of two would go through memory).
 template <class U, class T, int N>
@@ -220,31 +211,23 @@ MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
 template <int X, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> swap(vec<T, N> a) {
-  if constexpr (one_register<T, N>)
-    return shuffle<N>(a, a, [](int i) { return i ^ X; });
-  else if constexpr ((X & (N / 2)) != 0)
-    return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
-  else
-    return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
+  if constexpr (one_register<T, N>) return shuffle<N>(a, a, [](int i) { return i ^ X; });
+  else if constexpr ((X & (N / 2)) != 0) return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
+  else return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
 }
 template <int B, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> a, vec<T, N> b) {
-  if constexpr (one_register<T, N>)
-    return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
-  else if constexpr ((B & (N / 2)) != 0)
-    return vec<T, N>(a.lo, b.hi);
-  else
-    return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
+  if constexpr (one_register<T, N>) return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
+  else if constexpr ((B & (N / 2)) != 0) return vec<T, N>(a.lo, b.hi);
+  else return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
 }
 // even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...
 template <int Odd, class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
   if constexpr (one_register<T, N / 2> && !one_register<T, N>)
     return shuffle<N / 2>(a.lo, a.hi, [](int i) { return 2 * i + Odd; });
-  else if constexpr (one_register<T, N>)
-    return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
-  else
-    return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
+  else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
+  else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
 }
 
 // Unaligned memory, register by register: a copy of several registers at once would be cut into smaller
@@ -281,17 +264,13 @@ MOEROUTE_SIMD_INLINE ints lane_id() {
 // R rows side by side are one longer vector: interleaving costs no code.
 template <int R, int Q = 0, class F>
 MOEROUTE_SIMD_INLINE auto side_by_side(F f) {
-  if constexpr (R == 1)
-    return f(Q);
-  else
-    return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
+  if constexpr (R == 1) return f(Q);
+  else return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
 }
 template <int R, int Q = 0, class V, class F>
 MOEROUTE_SIMD_INLINE void for_each_part(V v, F f) {
-  if constexpr (R == 1)
-    f(Q, v);
-  else
-    for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
+  if constexpr (R == 1) f(Q, v);
+  else for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
 }
 
 }  // namespace simd

@@ -168,10 +168,8 @@ struct route_walk {
     for (index_t a = 0; a <= all; ++a) {
       V available = rest, paths = a == 0 ? V(0) : -infinity<V>;
       for (index_t j = drawn; j-- > 0;) {
-        if ((a >> j & 1) == 0)
-          available = log_add(available, z[id[j]]);
-        else
-          paths = log_add(paths, forward_of(a ^ (1 << j)) - available_of(a ^ (1 << j)));
+        if ((a >> j & 1) == 0) available = log_add(available, z[id[j]]);
+        else paths = log_add(paths, forward_of(a ^ (1 << j)) - available_of(a ^ (1 << j)));
       }
       available_of(a) = available;
       forward_of(a) = paths;

@@ -119,10 +119,8 @@ MOEROUTE_SIMD_INLINE void fetch_row(float const* p, float const* d, index_t expe
 }
 template <bool Accumulate, int N>
 MOEROUTE_SIMD_INLINE void put(float* d, vec<float, N> x) {
-  if constexpr (Accumulate)
-    store(d, load<vec<float, N>>(d) + x);
-  else
-    store(d, x);
+  if constexpr (Accumulate) store(d, load<vec<float, N>>(d) + x);
+  else store(d, x);
 }
 // One token: d (+)= p (a - sum p a).
 template <bool Accumulate>
@@ -175,10 +173,8 @@ void pull_rows(Body const& b, offset_t first, offset_t last) {
     float const *p = b.in.p[t].data, *u = b.in.modality.of[t].data;
     float* d = b.d_logits[t].data;
     do {
-      if (experts == 64)
-        pull_token_of_64<Accumulate>(tables, p, *u, d);
-      else
-        pull_token<Accumulate>(tables, p, *u, d, experts);
+      if (experts == 64) pull_token_of_64<Accumulate>(tables, p, *u, d);
+      else pull_token<Accumulate>(tables, p, *u, d, experts);
       ++t, p += b.in.p.stride, u += b.in.modality.of.stride, d += b.d_logits.stride;
     } while (t < last && b.in.sample_of(t) == sample && b.in.is_valid(t));
   }
@@ -189,10 +185,8 @@ void pull_rows(Body const& b, offset_t first, offset_t last) {
                      b.in.p.cols <= pull_tables::most;
   if (!suits)
     for (offset_t t = first; t < last; ++t) b(serial_group{}, t, scratch{});
-  else if (b.accumulate)
-    pull_rows<true>(b, first, last);
-  else
-    pull_rows<false>(b, first, last);
+  else if (b.accumulate) pull_rows<true>(b, first, last);
+  else pull_rows<false>(b, first, last);
 }
 
 }  // namespace simd

@@ -16,8 +16,7 @@ MOEROUTE_HD inline double share_ratio(double a, double b) {
 // f = d divergence / d w(m, i), up to what the softmax takes away again.
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class W>
-MOEROUTE_HD double divergence_slope(bin_divergence kind, W const& w, index_t modalities, index_t m,
-                                    index_t i) {
+MOEROUTE_HD double divergence_slope(bin_divergence kind, W const& w, index_t modalities, index_t m, index_t i) {
   double const mine = w(m, i);
   double f = 0;
   if (kind == bin_divergence::symmetric_kl) {
@@ -32,14 +31,13 @@ MOEROUTE_HD double divergence_slope(bin_divergence kind, W const& w, index_t mod
 // Jensen-Shannon: sum of w f. Symmetric KL: over pairs.
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class G, class W, class F>
-MOEROUTE_HD double divergence_value(G const& g, bin_divergence kind, W const& w, F const& f,
-                                    index_t modalities, index_t bins) {
+MOEROUTE_HD double divergence_value(G const& g, bin_divergence kind, W const& w, F const& f, index_t modalities,
+                                    index_t bins) {
   double const d = tree_sum<double>(g, offset_t{modalities} * bins, [&](offset_t c) {
     auto const m = static_cast<index_t>(c / bins), i = static_cast<index_t>(c % bins);
     if (kind != bin_divergence::symmetric_kl) return math::mul(w(m, i), f(m, i));
     double pairs = 0;
-    for (index_t n = 0; n < m; ++n)
-      pairs += math::mul(w(m, i) - w(n, i), math::log(share_ratio(w(m, i), w(n, i))));
+    for (index_t n = 0; n < m; ++n) pairs += math::mul(w(m, i) - w(n, i), math::log(share_ratio(w(m, i), w(n, i))));
     return pairs;
   });
   return d > 0 ? d : 0;

@@ -27,8 +27,8 @@ MOEROUTE_HD V share_of_total(gate_form gate, G const& g, row_view<T const> s) {
 
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class G, class T, class V, class D, class A>
-MOEROUTE_HD void add_gate_gradient(gate_form gate, G const& g, row_view<T const> s, V share, V dot,
-                                   row_view<D> d, bool accumulate, A const& a) {
+MOEROUTE_HD void add_gate_gradient(gate_form gate, G const& g, row_view<T const> s, V share, V dot, row_view<D> d,
+                                   bool accumulate, A const& a) {
   T const* const from = s.data;
   D* const to = d.data;
   offset_t const n = s.size;
@@ -36,8 +36,7 @@ MOEROUTE_HD void add_gate_gradient(gate_form gate, G const& g, row_view<T const>
     for (offset_t e = g.rank(); e < n; e += g.size())
       to[e] = static_cast<D>(static_cast<V>(to[e]) + math::mul(load(from[e]), a(e) - dot));
   } else if (gate == gate_form::softmax) {
-    for (offset_t e = g.rank(); e < n; e += g.size())
-      to[e] = static_cast<D>(math::mul(load(from[e]), a(e) - dot));
+    for (offset_t e = g.rank(); e < n; e += g.size()) to[e] = static_cast<D>(math::mul(load(from[e]), a(e) - dot));
   } else {
     for (offset_t e = g.rank(); e < n; e += g.size()) {
       V const x = load(from[e]), dz = math::mul(math::mul(x, share) * (V(1) - x), a(e) - dot);
