@@ -107,6 +107,19 @@ TEST_CASE("promise P7 advantage: small groups side by side have the bits of one 
 
 TEST_CASE("promise P17: advantage names what does not fit") {
   std::vector<float> r(6), out(6);
-  auto const s = try_group_advantages(serial{}, {}, row_view<float const>(r), segments(2, 4), row_view<float>(out));
-  CHECK(std::string(message(s).c_str()) == "moeroute: rewards size = 8 must be 6");
+  auto const said = [&](segments s) {
+    return std::string(
+        message(try_group_advantages(serial{}, {}, row_view<float const>(r), s, row_view<float>(out))).c_str());
+  };
+  CHECK(said(segments(2, 4)) == "moeroute: rewards size = 6 must be 8");
+  CHECK(said(segments(-2, -3)) == "moeroute: segments.count = -2 must be at least 0");
+  std::vector<offset_t> offset{0, 4, 3, 6};
+  segments const ragged{row_view<offset_t const>(offset)};
+  CHECK(said(ragged) == "moeroute: segments.offset (next) = 3 must be at least 4");
+  offset = {1, 3, 4, 6};
+  CHECK(said(ragged) == "moeroute: segments.offset (first) = 1 must be 0");
+  offset = {0, 3, 4, 7};
+  CHECK(said(ragged) == "moeroute: rewards size = 6 must be 7");
+  offset = {0, 3, 3, 6};
+  CHECK(said(ragged) == "ok");
 }

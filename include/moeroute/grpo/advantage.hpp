@@ -44,10 +44,21 @@ struct segments {
 
   MOEROUTE_HD offset_t first(offset_t i) const { return offset.empty() ? i * size : offset[i]; }
   MOEROUTE_HD offset_t last(offset_t i) const { return offset.empty() ? (i + 1) * size : offset[i + 1]; }
-  // For regular groups all of it is checked, for ragged ones what needs no reading of device memory.
-  status validate(char const* what, offset_t total) const {
-    if (offset.empty()) return checks{}.must_be(what, count * size, total).result();
-    return checks{}.at_least("segments.offset size", offset.size, 1, errc::bad_shape).result();
+  // Offsets in device memory are taken at their word.
+  template <executor X>
+  status validate(X const&, char const* what, offset_t total) const {
+    checks c;
+    if (offset.empty())
+      return c.at_least("segments.count", count, 0)
+          .at_least("segments.size", size, 0)
+          .must_be(what, total, count * size)
+          .result();
+    if constexpr (runs_on_host<X>) {
+      c.must_be("segments.offset (first)", offset[0], 0, errc::bad_value);
+      for (offset_t i = 0; i < count; ++i) c.at_least("segments.offset (next)", offset[i + 1], offset[i]);
+      c.must_be(what, total, offset[count]);
+    }
+    return c.result();
   }
 };
 
@@ -125,7 +136,7 @@ status try_group_advantages(X const& x, group_advantage const& policy, row_view<
   using Reward = std::remove_const_t<R>;
   checks c;
   c.also(policy.validate()).must_be("out size", out.size, rewards.size);
-  c.also(groups.validate("rewards size", rewards.size));
+  c.also(groups.validate(x, "rewards size", rewards.size));
   if (!c.result().ok()) return c.result();
   if (policy.nan == nan_reward::named) {
     if constexpr (!runs_on_host<X>)

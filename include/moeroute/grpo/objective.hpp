@@ -189,7 +189,7 @@ status try_policy_objective(X const& x, policy_surrogate const& s, policy_batch<
   if (s.kl != kl_estimator::none)
     c.must_be("reference rows", in.reference.rows, layers).must_be("reference columns", in.reference.cols, positions);
   c.must_be("advantage size", in.advantage.size, in.rollouts.count).empty_or("included size", in.included, positions);
-  c.also(in.rollouts.validate("positions", positions));
+  c.also(in.rollouts.validate(x, "log_prob columns", positions));
   c.must_be("d_log_prob rows", out.d_log_prob.rows, layers)
       .must_be("d_log_prob columns", out.d_log_prob.cols, positions);
   c.must_be("out.rollout size", out.rollout.size, in.rollouts.count).must_be("out.total size", out.total.size, 1);
