@@ -24,8 +24,18 @@ template <class Body>
 MOEROUTE_SIMD_INLINE void read_columns(Body const& b, offset_t first, int tokens, float* column) {
   using T = std::remove_cvref_t<decltype(b.in.logits.data[0])>;
   index_t const experts = static_cast<index_t>(b.in.logits.cols);
-  if constexpr (std::same_as<T, float> && is_none<decltype(b.r.prior)>)
-    if (tokens == 16 && experts == 8 && b.in.logits.stride == 8) return columns_of_8(b.in.logits[first].data, column);
+  if constexpr (is_none<decltype(b.r.prior)>)
+    if (tokens == 16 && experts == 8 && b.in.logits.stride == 8) {
+      T const* const from = b.in.logits[first].data;
+      if constexpr (std::same_as<T, float>) {
+        return columns_of_8(from, column);
+      } else {
+        alignas(64) float rows[16 * 8];
+        half_format const format = format_of<T>();
+        for (int i = 0; i < 16 * 8; i += 16) store(rows + i, load_halves(from + i, format));
+        return columns_of_8(rows, column);
+      }
+    }
   alignas(64) float half[2][16 * 8];
   for (int q = 0; q < 16; ++q) {
     float row[few_experts] = {};

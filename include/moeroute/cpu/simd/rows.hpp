@@ -4,6 +4,7 @@
 
 #include <moeroute/core/row.hpp>
 #include <moeroute/cpu/simd/fits.hpp>
+#include <moeroute/cpu/simd/halves.hpp>
 #include <moeroute/cpu/simd/memory.hpp>
 #include <moeroute/cpu/simd/sort.hpp>
 
@@ -77,6 +78,8 @@ constexpr key_layout layout_of(Select const& select, index_t experts) {
 // Copies logits to the layout, widened, NaN in the gaps.
 template <class T>
 MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) {
+  [[maybe_unused]] half_format format{};
+  if constexpr (half_like<T>) format = format_of<T>();
   for (index_t g = 0; g < l.groups; ++g)
     for (index_t i = 0; i < 16 * l.vectors; i += 16) {
       T const* const p = from + g * l.width + i;
@@ -84,6 +87,8 @@ MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) 
       index_t const n = l.width - i;
       if constexpr (std::same_as<T, float>) {
         store(out, n >= 16 ? load<floats>(p) : load_first(p, n, not_a_number<float>));
+      } else if (n >= 16) {
+        store(out, load_halves(p, format));
       } else {
         for (index_t j = 0; j < 16; ++j) out[j] = j < n ? moeroute::load(p[j]) : not_a_number<float>;
       }
