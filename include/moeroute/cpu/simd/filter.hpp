@@ -1,16 +1,16 @@
 // Decides the k best of a row of keys without looking at most of them twice: the k-th best of the lane maxima
-// is a lower bound of the k-th best key; the few keys that reach it are compressed and sorted by a network.
+// is a lower bound of the k-th best key; the few keys that reach it are compressed and ranked.
 #pragma once
 
 #include <moeroute/core/best.hpp>
-#include <moeroute/cpu/simd/sort.hpp>
+#include <moeroute/cpu/simd/rank.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-inline constexpr int most_chosen = 64;  // k of the filter; up to 16 the network sorts
+inline constexpr int most_chosen = 64;  // k of the filter; up to 16 are ranked side by side
 
-// The keys that reach the bound, in id order; `count` beyond 16 means the row has too many.
+// The keys that reach the bound, in id order, then -inf of id 0; `count` beyond 16 means the row has too many.
 struct survivors {
   floats key;
   ints id;
@@ -69,14 +69,14 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
     x = select((id >> 6) == ints(b >> 6), select((id & ints(32)) == ints(0), a, c), x);
   }
   ints const inside = lane_id() < ints(n);
-  return {select(inside, x, floats(lowest)), select(inside, id, ints(id_bits)), n};
+  return {select(inside, x, floats(lowest)), select(inside, id, ints(0)), n};
 }
 #else
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   float x[16];
   std::int32_t id[16];
   store(x, floats(lowest));
-  store(id, ints(id_bits));
+  store(id, ints(0));
   int n = 0;
   for (int b = 0; b < size; b += 64)
     for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
@@ -87,17 +87,23 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 
 }  // namespace detail
 
-// The k-th best of the lane maxima, of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
-inline float bound_of_64(float const* key, int size, int k, float& top) {
-  alignas(64) float maxima[16];
-  float bound = infinity<float>;
-  top = lowest;
+// A number that at least k <= 16 keys reach: the k-th best maximum of 16 lanes, or of 32, which fewer keys survive.
+MOEROUTE_SIMD_INLINE floats bound_of_16(float const* key, int size, int k) {
+  floats a(lowest), b(lowest);
+  for (int i = 0; i < size; i += 32) {
+    a = max(load<floats>(key + i), a);
+    b = max(load<floats>(key + i + 16), b);
+  }
+  if (k <= 8 && size < 512) return kth_largest(max(a, b), k);
+  return low(kth_largest(join(a, b), k));
+}
+// Of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
+inline floats bound_of_64(float const* key, int size, int k) {
+  floats bound(infinity<float>);
   for (int q = 0; q < 64; q += 16) {
     floats m(lowest);
     for (int i = q; i < size; i += 64) m = max(load<floats>(key + i), m);
-    store(maxima, sort<16>(m));
-    top = maxima[0] > top ? maxima[0] : top;
-    bound = maxima[(k + 3) / 4 - 1] < bound ? maxima[(k + 3) / 4 - 1] : bound;
+    bound = min(kth_largest(m, (k + 3) / 4), bound);
   }
   return bound;
 }
@@ -132,46 +138,44 @@ struct listed_row {
 
 inline constexpr int most_rows = 4;  // at once
 
-// The places of the k <= 64 best of a few rows of `size` keys (a multiple of 64, NaN where there is no expert), best
-// first, row q at id[64 q]. `top` receives the largest key of each row. Bit q of the result is set where row q
-// has fewer than k keys above -inf, and was not served. `list` is scratch for `size` places. Each step is taken for
-// all rows before the next: their waits overlap.
-[[gnu::noinline]] inline unsigned best_of_rows(float const* const* row, int rows, int size, int k, std::int32_t* id,
-                                               float* top, std::int32_t* list) {
-  float bound[most_rows];
+// The places of the k <= 64 best of a few rows of `size` keys (a multiple of 64, NaN where there is no expert): those of
+// row q are id[64 q + order[16 q]], the best, id[64 q + order[16 q + 1]] ... up to 16, or id[64 q] ... in order. All lanes
+// of the vectors that hold them are places. Bit q of the result is set where row q has fewer than k keys above -inf,
+// and was not served. `list` is scratch for `size` places. Each step is taken for all rows before the next: their
+// waits overlap.
+[[gnu::noinline]] inline unsigned find_best(float const* const* row, int rows, int size, int k, std::int32_t* id,
+                                            std::int32_t* order, std::int32_t* list) {
+  alignas(64) float bound[16 * most_rows], key[16 * most_rows];
   int count[most_rows] = {};
-  alignas(64) double packed[16 * most_rows];
-  for (int q = 0; q < rows; ++q) {
-    if (k > 16) {
-      bound[q] = bound_of_64(row[q], size, k, top[q]);
-      continue;
-    }
-    floats a(lowest), b(lowest);
-    for (int i = 0; i < size; i += 32) {
-      a = max(load<floats>(row[q] + i), a);
-      b = max(load<floats>(row[q] + i + 16), b);
-    }
-    alignas(64) float maxima[16];
-    if (k <= 8 && size < 512) store(maxima, sort<16>(max(a, b)));
-    else store(maxima, merge<16>(max(sort<16>(a), swap<15>(sort<16>(b)))));  // 32 maxima: fewer keys survive
-    top[q] = maxima[0];
-    bound[q] = maxima[k - 1];
-  }
+  for (int q = 0; q < rows; ++q)
+    store(bound + 16 * q, k > 16 ? bound_of_64(row[q], size, k) : bound_of_16(row[q], size, k));
   for (int q = 0; q < rows && k <= 16; ++q) {
-    survivors const s = detail::collect(row[q], size, floats(bound[q]));
+    survivors const s = detail::collect(row[q], size, load<floats>(bound + 16 * q));
     count[q] = s.count;
-    store(packed + 16 * q, pack(s.key, s.id));
+    store(key + 16 * q, s.key);
+    store(id + 64 * q, s.id);
   }
-  for (int q = 0; q < rows && k <= 16; ++q) {
-    auto const first = sort<8>(load<vec<double, 8>>(packed + 16 * q));
-    auto const second = swap<7>(sort<8>(load<vec<double, 8>>(packed + 16 * q + 8)));
-    store(id + 64 * q, unpack_id(merge<8>(max(first, second))));
-    store(id + 64 * q + 8, unpack_id(merge<8>(min(first, second))));
-  }
+  for (int q = 0; q < rows && k <= 16; ++q) store(order + 16 * q, order_of(load<floats>(key + 16 * q)));
   unsigned unserved = 0;
   for (int q = 0; q < rows; ++q) {
-    if (bound[q] == lowest) unserved |= 1u << q;
-    else if (k > 16 || count[q] > 16) insert_reaching(row[q], size, bound[q], k, id + 64 * q, list);
+    bool const few = bound[16 * q] == lowest;
+    unserved |= static_cast<unsigned>(few) << q;
+    if (k <= 16 && count[q] <= 16) continue;
+    for (int j = 0; j < k; j += 16) store(id + 64 * q + j, ints(0));
+    if (!few) insert_reaching(row[q], size, bound[16 * q], k, id + 64 * q, list);
+    store(order + 16 * q, lane_id());
+  }
+  return unserved;
+}
+
+// The same with id[64 q] ... in order, and the largest key of each row in `top`.
+inline unsigned best_of_rows(float const* const* row, int rows, int size, int k, std::int32_t* id, float* top,
+                             std::int32_t* list) {
+  alignas(64) std::int32_t order[16 * most_rows];
+  unsigned const unserved = find_best(row, rows, size, k, id, order, list);
+  for (int q = 0; q < rows; ++q) {
+    store(id + 64 * q, permute(load<ints>(id + 64 * q), load<ints>(order + 16 * q)));
+    top[q] = row[q][id[64 * q]];
   }
   return unserved;
 }

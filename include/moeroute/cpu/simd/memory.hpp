@@ -47,6 +47,18 @@ MOEROUTE_SIMD_INLINE void store_first(T* p, vec<T, 16> v, int n) {
 #endif
 }
 
+// The same to an array of another type.
+template <class U, class T>
+MOEROUTE_SIMD_INLINE void store_first_as(U* p, vec<T, 16> v, int n) {
+  if constexpr (std::same_as<U, T>) {
+    store_first(p, v, n);
+  } else {
+    alignas(64) T lane[16];
+    store(lane, v);
+    for (int i = 0; i < n; ++i) p[i] = static_cast<U>(lane[i]);
+  }
+}
+
 // Lane i is p[at[i]].
 template <class T>
 MOEROUTE_SIMD_INLINE vec<T, 16> gather(T const* p, ints at) {
@@ -60,6 +72,33 @@ MOEROUTE_SIMD_INLINE vec<T, 16> gather(T const* p, ints at) {
   for (int i = 0; i < 16; ++i) lane[i] = p[from[i]];
   return load<vec<T, 16>>(lane);
 #endif
+}
+
+// Lane i is lane at[i] of v, which is below 16.
+template <class T>
+MOEROUTE_SIMD_INLINE vec<T, 16> permute(vec<T, 16> v, ints at) {
+  static_assert(sizeof(T) == 4);
+#if defined(__AVX512F__) && defined(__clang__)
+  return bits_as<T>(floats(__builtin_ia32_permvarsf512(bits_as<float>(v).v, at.v), 0));
+#elif defined(__AVX512F__)
+  return bits_as<T>(floats(__builtin_shuffle(bits_as<float>(v).v, at.v), 0));
+#elif defined(__AVX2__)
+  using half = vec<float, 8>;
+  floats const x = bits_as<float>(v);
+  auto const part = [&](vec<std::int32_t, 8> i) MOEROUTE_SIMD_LAMBDA {
+    half const a(__builtin_ia32_permvarsf256(x.lo.v, i.v), 0), b(__builtin_ia32_permvarsf256(x.hi.v, i.v), 0);
+    return select(i > vec<std::int32_t, 8>(7), b, a);
+  };
+  return bits_as<T>(floats(part(at.lo), part(at.hi)));
+#else
+  alignas(64) T lane[16];
+  store(lane, v);
+  return gather(lane, at);
+#endif
+}
+// Lane i is table[at[i]] of n entries; `table` has room for 16.
+MOEROUTE_SIMD_INLINE ints lookup(std::int32_t const* table, int n, ints at) {
+  return n <= 16 ? permute(load<ints>(table), at) : gather(table, at);
 }
 
 }  // namespace simd

@@ -45,13 +45,13 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     } else if (few) {
       if constexpr (!limits_groups<Select> && !chooses_rows<Select>) route_across_tokens(b, t, n, s);
       t += n;
-    } else if (n == 1 && rows_at_once > 2) {
-      if constexpr (rows_at_once > 2) route_across_experts<1>(b, &t, s);
+    } else if (n == 1 && rows_at_once > 2 && !elementwise_score<decltype(b.r.score)>) {
+      if constexpr (rows_at_once > 2 && !elementwise_score<decltype(b.r.score)>) route_across_experts<1>(b, &t, 1, s);
       ++t;
     } else {  // a short run ends with its last token again and again
       offset_t token[std::size_t{rows_at_once}];
       for (int q = 0; q < rows_at_once; ++q) token[q] = t + (q < n ? q : n - 1);
-      route_across_experts<rows_at_once>(b, token, s);
+      route_across_experts<rows_at_once>(b, token, n, s);
       t += n;
     }
   }

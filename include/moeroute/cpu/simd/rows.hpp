@@ -90,7 +90,7 @@ MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) 
       } else if (n >= 16) {
         store(out, load_halves(p, format));
       } else {
-        for (index_t j = 0; j < 16; ++j) out[j] = j < n ? moeroute::load(p[j]) : not_a_number<float>;
+        for (index_t j = 0; j < 16; ++j) out[j] = j < n ? static_cast<float>(moeroute::load(p[j])) : not_a_number<float>;
       }
     }
   for (index_t i = 16 * l.groups * l.vectors; i < l.size; i += 16) store(to + i, floats(not_a_number<float>));
@@ -104,17 +104,6 @@ MOEROUTE_SIMD_INLINE void for_each_block(key_layout const& l, F f) {
     f(place, inside ? first : 0, inside ? (left < 16 ? left : 16) : 0);
     first += left < 16 ? left : 16;
     left = left > 16 ? left - 16 : l.width;
-  }
-}
-// The parameters of n experts from `first` on.
-template <class P>
-MOEROUTE_SIMD_INLINE floats read_parameters(row_view<P const> p, index_t first, int n) {
-  if constexpr (std::same_as<P, float>) {
-    return n == 16 ? load<floats>(p.data + first) : load_first(p.data + first, n, 0.f);
-  } else {
-    alignas(64) float part[16];
-    for (index_t j = 0; j < 16; ++j) part[j] = j < n ? static_cast<float>(p[first + j]) : 0.f;
-    return load<floats>(part);
   }
 }
 

@@ -23,11 +23,21 @@ MOEROUTE_SIMD_INLINE V sort(V v) {
   if constexpr (S == 1) return v;
   else return merge<S / 2>(compare_exchange<S - 1>(sort<S / 2>(v)));
 }
-// The maximum or sum of each segment of S lanes, in all its lanes.
+// The maximum, minimum, sum or union of each segment of S lanes, in all its lanes.
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_max(V v) {
   if constexpr (S == 1) return v;
   else return segment_max<S / 2>(max(v, swap<S / 2>(v)));
+}
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V segment_min(V v) {
+  if constexpr (S == 1) return v;
+  else return segment_min<S / 2>(min(v, swap<S / 2>(v)));
+}
+template <int S, class V>
+MOEROUTE_SIMD_INLINE V segment_or(V v) {
+  if constexpr (S == 1) return v;
+  else return segment_or<S / 2>(v | swap<S / 2>(v));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V segment_sum(V v) {

@@ -85,6 +85,8 @@ struct vec<T, N, true> {
   friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.v, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.v << n, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.v >> n, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, vec n) { return vec(a.v << n.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.v >> n.v, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
   MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
 };
@@ -110,6 +112,8 @@ struct vec<T, N, false> {
   friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.lo, ~a.hi); }
   friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.lo << n, a.hi << n); }
   friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.lo >> n, a.hi >> n); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, vec n) { return vec(a.lo << n.lo, a.hi << n.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.lo >> n.lo, a.hi >> n.hi); }
   friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
   MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
 };

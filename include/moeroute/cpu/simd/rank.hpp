@@ -1,0 +1,63 @@
+// Decides how up to 16 numbers are put in order without a network: every lane counts, one number after the other, those
+// that come before its own. Few steps wait for each other, and the loop is short to compile.
+#pragma once
+
+#include <moeroute/cpu/simd/memory.hpp>
+#include <moeroute/cpu/simd/sort.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+namespace detail {
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::int32_t, N> one_more_where(vec<std::int32_t, N> m, vec<std::int32_t, N> n) {
+#if defined(__AVX512F__)
+  return select(m, n + 1, n);  // one masked addition
+#else
+  return n - m;
+#endif
+}
+}  // namespace detail
+
+// The k-th largest number, in all lanes; no NaN.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> kth_largest(vec<float, N> x, int k) {
+  using I = vec<std::int32_t, N>;
+  alignas(64) float lane[std::size_t{N}];
+  store(lane, x);
+  I larger(0);
+#pragma GCC unroll 4
+  for (int j = 0; j < N; ++j) larger = detail::one_more_where(x < vec<float, N>(lane[j]), larger);
+  return segment_min<N>(select(larger < I(k), x, vec<float, N>(infinity<float>)));
+}
+
+// Integers that order as the numbers do; -0 equals 0, no NaN.
+MOEROUTE_SIMD_INLINE ints order_keys(floats x) {
+  ints const b = bits_as<std::int32_t>(x + floats(0.f));
+  return b ^ (b >> 31 & ints(largest<std::int32_t>));
+}
+// How many of the first n numbers come before that of a lane: larger ones, and equal ones of lower lanes.
+MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
+  static constexpr std::int32_t later[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+                                             -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  alignas(64) std::int32_t lane[16];
+  store(lane, key);
+  ints before(0);
+#pragma GCC unroll 4
+  for (int j = 0; j < n; ++j)  // a lane behind j: j >= it, as j > it - 1
+    before = detail::one_more_where(key + load<ints>(later + 15 - j) < ints(lane[j]), before);
+  return before;
+}
+// Lane r is the lane of rank r: nibble r of a word names it.
+MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
+  using W = vec<std::uint64_t, 16>;
+  static constexpr std::uint64_t place[16] = {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60};
+  W const part = convert<std::uint64_t>(lane_id()) << convert<std::uint64_t>(rank << 2);
+  auto const word = segment_or<8>(low(part) | high(part));
+  return convert<std::int32_t>(join(word, word) >> load<W>(place)) & ints(15);
+}
+// The lanes in the order (larger number, lower lane); no NaN.
+MOEROUTE_SIMD_INLINE ints order_of(floats x) { return lanes_of(ranks(order_keys(x), 16)); }
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

@@ -1,0 +1,57 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <moeroute/cpu/simd/rank.hpp>
+
+#include "support/inputs.hpp"
+#include "support/reference.hpp"
+
+using namespace moeroute;
+
+namespace {
+std::vector<std::vector<float>> rows_without_nan() {
+  auto all = inputs::adversarial(16);
+  for (unsigned seed = 0; seed < 20; ++seed) all.push_back(inputs::normal(16, seed));
+  all.push_back(std::vector<float>(16, simd::lowest));
+  all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, simd::lowest, infinity<float>, 2, 2, 0, 0});
+  for (auto& row : all)
+    for (float& x : row) x = is_nan(x) ? simd::lowest : x;
+  return all;
+}
+}  // namespace
+
+TEST_CASE("rank: the k-th largest of 16 and of 32 lanes, in every lane") {
+  auto const all = rows_without_nan();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::vector<float> x = all[i];
+    simd::floats const a = simd::load<simd::floats>(x.data());
+    simd::floats const b = simd::load<simd::floats>(all[(i + 1) % all.size()].data());
+    x.insert(x.end(), all[(i + 1) % all.size()].begin(), all[(i + 1) % all.size()].end());
+    for (int n : {16, 32}) {
+      std::vector<float> want(x.begin(), x.begin() + n);
+      std::sort(want.begin(), want.end(), std::greater<>());
+      for (int k = 1; k <= n; ++k) {
+        float got[32];
+        if (n == 16) simd::store(got, simd::kth_largest(a, k));
+        else simd::store(got, simd::kth_largest(simd::join(a, b), k));
+        for (int j = 0; j < n; ++j) CHECK(got[j] == want[static_cast<std::size_t>(k - 1)]);
+      }
+    }
+  }
+}
+
+TEST_CASE("promise P2 rank: lanes in the order larger number, lower lane; zeros equal; ranks among the first few") {
+  for (auto const& row : rows_without_nan()) {
+    simd::floats const x = simd::load<simd::floats>(row.data());
+    std::int32_t lane[16], rank[16];
+    simd::store(lane, simd::order_of(x));
+    CHECK(std::vector<int>(lane, lane + 16) == reference::order(reference::row(row.begin(), row.end())));
+    for (int n = 1; n <= 16; ++n) {
+      simd::store(rank, simd::ranks(simd::order_keys(x), n));
+      auto const want = reference::order(reference::row(row.begin(), row.begin() + n));
+      for (int r = 0; r < n; ++r) CHECK(rank[want[static_cast<std::size_t>(r)]] == r);
+    }
+  }
+}
