@@ -1,6 +1,8 @@
-// Decides how rows are shared among CPU threads: equal runs of rows, no atomics, the same bits as serial.
+// Decides how rows are shared among CPU threads: equal runs of rows, the same bits as serial.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -60,10 +62,42 @@ struct threads {
 };
 static_assert(executor<threads>);
 
-// Threads that wait between calls; one call at a time. For callers who route often and keep a team.
+struct team_options {
+  index_t spin_us = 50;  // how long a thread looks for news before it sleeps; 0: it sleeps at once
+};
+
+namespace detail {
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+// Whether it came true within the time.
+template <class F>
+bool came_true(F const& condition, index_t within_us) {
+  if (condition()) return true;
+  if (within_us <= 0) return false;
+  auto const until = std::chrono::steady_clock::now() + std::chrono::microseconds(within_us);
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (condition()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < until);
+  return condition();
+}
+}  // namespace detail
+
+// Threads that wait between calls; one call at a time. For callers who route often and keep a team. A thread that waits
+// looks for a short time, then sleeps: waking one takes some 10 us, which is more than routing a few tokens. Where the
+// team has more threads than the machine has cores, nobody looks.
 class thread_team {
  public:
-  explicit thread_team(index_t n) : n_(n < 1 ? 1 : n) {
+  explicit thread_team(index_t n, team_options options = {}) : n_(n < 1 ? 1 : n) {
+    unsigned const cores = std::thread::hardware_concurrency();  // 0: not known
+    spin_us_ = cores != 0 && static_cast<unsigned>(n_) > cores ? 0 : options.spin_us;
     others_.reserve(static_cast<std::size_t>(n_ - 1));
     for (index_t i = 1; i < n_; ++i) others_.emplace_back([this, i] { wait_and_work(i); });
   }
@@ -89,47 +123,58 @@ class thread_team {
     };
     start([](void const* f, index_t i) { (*static_cast<decltype(&work)>(f))(i); }, &work);
     work(0);
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return running_ == 0; });
+    wait_for_others();
     return {};
   }
 
  private:
   using call = void (*)(void const*, index_t);
+  // Who sleeps says so before it looks a last time, who has news looks for sleepers after telling it: one sees the
+  // other, for both are sequentially consistent. The mutex is for sleepers alone.
   void start(call f, void const* argument) const {
-    std::lock_guard const lock(mutex_);
     call_ = f;
     argument_ = argument;
-    running_ = n_ - 1;
-    ++turn_;
-    go_.notify_all();
+    running_.store(n_ - 1, std::memory_order_relaxed);
+    turn_.fetch_add(1);
+    if (sleepers_.load() != 0) wake(go_);
+  }
+  void wait_for_others() const {
+    auto const done = [&] { return running_.load() == 0; };
+    if (detail::came_true(done, spin_us_)) return;
+    std::unique_lock lock(mutex_);
+    caller_sleeps_.store(true);
+    done_.wait(lock, done);
+    caller_sleeps_.store(false);
   }
   void wait_and_work(index_t i) {
-    for (std::uint64_t seen = 0;;) {
-      call f;
-      void const* argument;
-      {
+    for (std::uint64_t seen = 0;; ++seen) {
+      auto const called = [&] { return turn_.load() != seen; };
+      if (!detail::came_true(called, spin_us_)) {
         std::unique_lock lock(mutex_);
-        go_.wait(lock, [&] { return turn_ != seen; });
-        seen = turn_;
-        f = call_;
-        argument = argument_;
+        sleepers_.fetch_add(1);
+        go_.wait(lock, called);
+        sleepers_.fetch_sub(1);
       }
-      if (f == nullptr) return;
-      f(argument, i);
-      std::lock_guard const lock(mutex_);
-      if (--running_ == 0) done_.notify_one();
+      if (call_ == nullptr) return;
+      call_(argument_, i);
+      if (running_.fetch_sub(1) == 1 && caller_sleeps_.load()) wake(done_);
     }
   }
+  void wake(std::condition_variable& sleeping) const {
+    std::lock_guard const lock(mutex_);  // a sleeper that looked too early is asleep by now
+    sleeping.notify_all();
+  }
 
-  index_t n_;
-  std::vector<std::thread> others_;
+  index_t n_, spin_us_;
+  mutable call call_ = nullptr;  // told by turn_
+  mutable void const* argument_ = nullptr;
+  alignas(64) mutable std::atomic<std::uint64_t> turn_{0};
+  alignas(64) mutable std::atomic<index_t> running_{0};
+  alignas(64) mutable std::atomic<index_t> sleepers_{0};
+  mutable std::atomic<bool> caller_sleeps_{false};
   mutable std::mutex mutex_;
   mutable std::condition_variable go_, done_;
-  mutable std::uint64_t turn_ = 0;
-  mutable index_t running_ = 0;
-  mutable call call_ = nullptr;
-  mutable void const* argument_ = nullptr;
+  std::vector<std::thread> others_;  // last: they use all of the above
 };
 static_assert(executor<thread_team>);
 

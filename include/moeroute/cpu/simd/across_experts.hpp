@@ -97,9 +97,8 @@ template <int R, class Body>
       auto const x = side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA {
         return load<floats>(chosen + most_chosen * (q < rows ? q : rows - 1) + j);
       });
-      for_each_part<R>(score_of(r.score, m, closed_if_nan(x)), [&](int q, floats part) MOEROUTE_SIMD_LAMBDA {
-        store(chosen + most_chosen * q + j, part);
-      });
+      for_each_part<R>(score_of(r.score, m, closed_if_nan(x)),
+                       [&](int q, floats part) MOEROUTE_SIMD_LAMBDA { store(chosen + most_chosen * q + j, part); });
     }
   for (int q = 0; q < rows; ++q) {
     float* const w = chosen + most_chosen * q;

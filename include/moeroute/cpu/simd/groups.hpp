@@ -36,7 +36,8 @@ MOEROUTE_SIMD_INLINE floats group_scores(float const* key, int groups, int lengt
     for (int s = 0; s < 4; ++s) run[s] = key + length * (first + s < groups ? first + s : groups - 1);
     vec<float, 64> h(lowest), l(lowest);
     for (int i = 0; i < length; i += 16) {
-      auto const x = side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return closed_if_nan(load<floats>(run[s] + i)); });
+      auto const x =
+          side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return closed_if_nan(load<floats>(run[s] + i)); });
       l = max(l, min(h, x));
       h = max(h, x);
     }

@@ -90,7 +90,8 @@ MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) 
       } else if (n >= 16) {
         store(out, load_halves(p, format));
       } else {
-        for (index_t j = 0; j < 16; ++j) out[j] = j < n ? static_cast<float>(moeroute::load(p[j])) : not_a_number<float>;
+        for (index_t j = 0; j < 16; ++j)
+          out[j] = j < n ? static_cast<float>(moeroute::load(p[j])) : not_a_number<float>;
       }
     }
   for (index_t i = 16 * l.groups * l.vectors; i < l.size; i += 16) store(to + i, floats(not_a_number<float>));
