@@ -49,7 +49,7 @@ struct softmax {
   }
   template <class V>
   MOEROUTE_HD V pull_back(summary<V> const&, V, V p, V d, V dot) const {
-    return p * (d - dot);
+    return math::mul(p, d - dot);
   }
   void describe(text& t) const { t.add("softmax over all experts"); }
 };
@@ -119,7 +119,7 @@ struct soft_cap {
   template <class V>
   MOEROUTE_HD V derivative(V, V s) const {
     V const y = s / V(cap);
-    return s == -infinity<V> ? V(0) : V(1) - y * y;
+    return s == -infinity<V> ? V(0) : V(1) - math::mul(y, y);
   }
   status validate(index_t) const {
     return cap > 0 ? status{}
@@ -169,7 +169,7 @@ struct chain {
   template <class M, class V>
   MOEROUTE_HD V pull_back(M const& m, V x, V s, V d, V dot) const {
     V const y = first(x);
-    return second.pull_back(m, y, s, d, dot) * first.derivative(x, y);
+    return math::mul(second.pull_back(m, y, s, d, dot), first.derivative(x, y));
   }
   template <class V>
     requires elementwise_score<Second>
@@ -223,7 +223,7 @@ MOEROUTE_HD V score_of(S const& score, M const& m, V logit) {
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class S, class M, class V>
 MOEROUTE_HD V pull_back(S const& score, M const& m, V logit, V s, V d, V dot) {
-  if constexpr (elementwise_score<S>) return d * score.derivative(logit, s);
+  if constexpr (elementwise_score<S>) return math::mul(d, score.derivative(logit, s));
   else return score.pull_back(m, logit, s, d, dot);
 }
 

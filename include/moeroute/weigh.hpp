@@ -53,8 +53,8 @@ struct renormalize {
     }
     V dot = 0;
     if (!constant(s))
-      for (offset_t j = 0; j < s.size; ++j) dot += s[j] * d[j];
-    for (auto& x : d) x = V(scale) * r * (x - dot * r);
+      for (offset_t j = 0; j < s.size; ++j) dot += math::mul(s[j], d[j]);
+    for (auto& x : d) x = V(scale) * r * (x - math::mul(dot, r));
   }
   void describe(text& t) const {
     t.add("scores divided by ");
@@ -113,11 +113,11 @@ struct p_norm {
     }
     V dot = 0;
     if (p != 0)
-      for (offset_t j = 0; j < s.size; ++j) dot += s[j] / n * d[j];  // k = 1: exactly d, gradient 0
+      for (offset_t j = 0; j < s.size; ++j) dot += math::mul(s[j] / n, d[j]);  // k = 1: exactly d, gradient 0
     for (offset_t j = 0; j < s.size; ++j) {
       V const a = s[j] < V(0) ? -s[j] : s[j];
       V const pull = p == 0 || a == V(0) ? V(0) : power(a / n, V(p) - V(1)) * (s[j] < V(0) ? V(-1) : V(1));
-      d[j] = V(scale) / n * (d[j] - dot * pull);
+      d[j] = V(scale) / n * (d[j] - math::mul(dot, pull));
     }
   }
   status validate(index_t) const {
@@ -176,7 +176,7 @@ struct softmax_over_chosen {
       return;
     }
     for (auto x : s) sum += e(x);
-    for (offset_t j = 0; j < s.size; ++j) dot += e(s[j]) / sum * d[j];
+    for (offset_t j = 0; j < s.size; ++j) dot += math::mul(e(s[j]) / sum, d[j]);
     for (offset_t j = 0; j < s.size; ++j) d[j] = V(scale) * (e(s[j]) / sum) * (d[j] - dot);
   }
   void describe(text& t) const {

@@ -17,8 +17,9 @@ inline std::vector<float> normal(std::size_t n, unsigned seed, float scale = 1) 
   return x;
 }
 
-// One row of each kind for `experts` experts: ties, constants, sorted, NaN, infinities, extremes, subnormals.
-inline std::vector<std::vector<float>> adversarial(std::size_t experts) {
+// One row of each kind, as wide as `noise`: ties, constants, sorted, NaN, infinities, extremes, subnormals.
+inline std::vector<std::vector<float>> adversarial(std::vector<float> const& noise) {
+  std::size_t const experts = noise.size();
   float const inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<std::vector<float>> rows;
   auto const fill = [&](auto f) {
@@ -26,7 +27,6 @@ inline std::vector<std::vector<float>> adversarial(std::size_t experts) {
     for (std::size_t e = 0; e < experts; ++e) r[e] = f(e);
     rows.push_back(r);
   };
-  std::vector<float> const noise = normal(experts, 77);
   fill([&](std::size_t e) { return noise[e]; });
   fill([&](std::size_t) { return 0.f; });
   fill([&](std::size_t) { return -3.5f; });
@@ -50,5 +50,6 @@ inline std::vector<std::vector<float>> adversarial(std::size_t experts) {
   fill([&](std::size_t e) { return e == 0 ? 100.f : noise[e]; });
   return rows;
 }
+inline std::vector<std::vector<float>> adversarial(std::size_t experts) { return adversarial(normal(experts, 77)); }
 
 }  // namespace inputs

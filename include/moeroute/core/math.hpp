@@ -78,6 +78,10 @@ MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 #elif defined(__clang__)
 #pragma clang fp contract(off)
   return a * b;
+#elif defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)
+  // g++ fuses through a barrier where it vectorizes a loop; a product that is fused already, with -0, stays one.
+  if constexpr (sizeof(V) == 4) return __builtin_fmaf(a, b, -0.f);
+  else return __builtin_fma(a, b, -0.);
 #elif defined(__GNUC__) && __GNUC__ >= 12
   return __builtin_assoc_barrier(a * b);
 #else

@@ -24,7 +24,7 @@ struct cosine_row {
   template <class Row>
   MOEROUTE_HD static V norm(Row const& r) {
     V sum = 0;
-    for (auto x : r) sum += static_cast<V>(load(x)) * static_cast<V>(load(x));
+    for (auto x : r) sum += math::mul(static_cast<V>(load(x)), static_cast<V>(load(x)));
     return math::sqrt(sum);
   }
   MOEROUTE_HD V guarded(V n) const { return n > epsilon ? n : epsilon; }
@@ -33,7 +33,7 @@ struct cosine_row {
     V const token = normalize ? guarded(norm(y[t])) : V(1);
     for (offset_t e = g.rank(); e < expert.rows; e += g.size()) {
       V dot = 0;
-      for (offset_t i = 0; i < y.cols; ++i) dot += y[t][i] * static_cast<V>(load(expert[e][i]));
+      for (offset_t i = 0; i < y.cols; ++i) dot += math::mul(y[t][i], static_cast<V>(load(expert[e][i])));
       logits[t][e] = scale * dot / (token * guarded(norm(expert[e])));
     }
     g.sync();
@@ -52,7 +52,7 @@ struct cosine_row_backward {
     if (f.normalize && n > f.epsilon)
       for (offset_t e = 0; e < f.expert.rows; ++e) {
         V dot = 0;
-        for (offset_t i = 0; i < f.y.cols; ++i) dot += f.y[t][i] * static_cast<V>(load(f.expert[e][i]));
+        for (offset_t i = 0; i < f.y.cols; ++i) dot += math::mul(f.y[t][i], static_cast<V>(load(f.expert[e][i])));
         along += d_logits[t][e] * f.scale * dot / (token * f.guarded(f.norm(f.expert[e])));
       }
     for (offset_t i = g.rank(); i < f.y.cols; i += g.size()) {
@@ -79,9 +79,9 @@ struct cosine_expert_backward {
       for (offset_t t = 0; t < f.y.rows; ++t) {
         V const token = f.normalize ? f.guarded(f.norm(f.y[t])) : V(1);
         V dot = 0;
-        for (offset_t q = 0; q < f.y.cols; ++q) dot += f.y[t][q] * static_cast<V>(load(f.expert[e][q]));
-        V const radial = n > f.epsilon ? dot / (n * n) * static_cast<V>(load(f.expert[e][i])) : V(0);
-        sum += d_logits[t][e] * f.scale / (token * length) * (f.y[t][i] - radial);
+        for (offset_t q = 0; q < f.y.cols; ++q) dot += math::mul(f.y[t][q], static_cast<V>(load(f.expert[e][q])));
+        V const radial = n > f.epsilon ? math::mul(dot / (n * n), static_cast<V>(load(f.expert[e][i]))) : V(0);
+        sum += math::mul(d_logits[t][e] * f.scale / (token * length), f.y[t][i] - radial);
       }
       d_expert[e][i] = sum;
     }
@@ -168,7 +168,7 @@ struct cosine_gate {
       for (offset_t e = 0; e < d_logits.cols; ++e) {
         double dot = 0;
         for (offset_t i = 0; i < f.y.cols; ++i)
-          dot += static_cast<double>(f.y[t][i]) * static_cast<double>(load(expert[e][i]));
+          dot += math::mul(static_cast<double>(f.y[t][i]), static_cast<double>(load(expert[e][i])));
         V const n = f.normalize ? f.guarded(f.norm(f.y[t])) : V(1);
         sum += static_cast<double>(d_logits[t][e]) * static_cast<double>(f.scale) * dot /
                static_cast<double>(n * f.guarded(f.norm(expert[e])));
@@ -195,7 +195,7 @@ status rescale_rows(matrix_view<W> m, W length) {
   if (!c.strided("rows", m).result().ok()) return c.result();
   for (offset_t r = 0; r < m.rows; ++r) {
     W sum = 0;
-    for (W x : m[r]) sum += x * x;
+    for (W x : m[r]) sum += math::mul(x, x);
     W const n = math::sqrt(sum);
     for (W& x : m[r]) x = n > W(0) ? x * (length / n) : W(0);
   }

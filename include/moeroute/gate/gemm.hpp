@@ -37,11 +37,11 @@ struct gemm_row {
         auto const* const x = a.data + i * a.stride;
         auto const* const y = b.data + j * b.stride;
         for (; l + 8 <= inner; l += 8)
-          for (offset_t q = 0; q < 8; ++q) part[q] += load(x[l + q]) * load(y[l + q]);
+          for (offset_t q = 0; q < 8; ++q) part[q] += math::mul(load(x[l + q]), load(y[l + q]));
       }
-      for (; l < inner; ++l) part[l % 8] += load(at ? a[l][i] : a[i][l]) * load(bt ? b[j][l] : b[l][j]);
+      for (; l < inner; ++l) part[l % 8] += math::mul(load(at ? a[l][i] : a[i][l]), load(bt ? b[j][l] : b[l][j]));
       V const sum = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
-      c[i][j] = beta == V(0) ? sum : beta * c[i][j] + sum;
+      c[i][j] = beta == V(0) ? sum : math::mul(beta, c[i][j]) + sum;
     }
     g.sync();
   }

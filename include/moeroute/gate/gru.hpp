@@ -28,8 +28,8 @@ struct gru_row {
     for (offset_t i = g.rank(); i < h.cols; i += g.size()) {
       r[t][i] = math::sigmoid(r[t][i]);
       z[t][i] = math::sigmoid(z[t][i]);
-      n[t][i] = math::tanh(n[t][i] + r[t][i] * hn[t][i]);
-      next[t][i] = (V(1) - z[t][i]) * n[t][i] + z[t][i] * h[t][i];
+      n[t][i] = math::tanh(n[t][i] + math::mul(r[t][i], hn[t][i]));
+      next[t][i] = math::mul(V(1) - z[t][i], n[t][i]) + math::mul(z[t][i], h[t][i]);
     }
     g.sync();
   }
@@ -44,7 +44,7 @@ struct gru_row_backward {
   MOEROUTE_HD void operator()(lane_group auto const& g, offset_t t, scratch) const {
     for (offset_t i = g.rank(); i < h.cols; i += g.size()) {
       V const rr = r[t][i], zz = z[t][i], nn = n[t][i], d = d_next[t][i];
-      V const d_n = d * (V(1) - zz) * (V(1) - nn * nn);
+      V const d_n = d * (V(1) - zz) * (V(1) - math::mul(nn, nn));
       d_h[t][i] = d * zz;
       z[t][i] = d * (h[t][i] - nn) * zz * (V(1) - zz);
       r[t][i] = d_n * hn[t][i] * rr * (V(1) - rr);

@@ -43,7 +43,7 @@ struct sparse_projection_row_backward {  // rows: tokens
     if (g.rank() == 0)
       for (offset_t e = 0; e < place.rows; ++e)
         for (offset_t i = 0; i < place.cols; ++i)
-          d_hidden[t][place[e][i]] += static_cast<V>(value[e][i]) * d_logits[t][e];
+          d_hidden[t][place[e][i]] += math::mul(static_cast<V>(value[e][i]), d_logits[t][e]);
     g.sync();
   }
 };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <moeroute/core/executor.hpp>
+#include <moeroute/core/math.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -42,12 +43,12 @@ struct identity_experts_row_backward {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     V dot = 0, w = 0;
-    for (offset_t i = 0; i < x.cols; ++i) dot += d_y[t][i] * x[t][i];
+    for (offset_t i = 0; i < x.cols; ++i) dot += math::mul(d_y[t][i], x[t][i]);
     for (offset_t j = 0; j < ids.cols; ++j)
       if (ids[t][j] >= experts) w += static_cast<V>(weights[t][j]);
     for (offset_t j = g.rank(); j < ids.cols; j += g.size())
-      if (ids[t][j] >= experts) d_weights[t][j] += static_cast<W>(V(scale) * dot);
-    for (offset_t i = g.rank(); i < x.cols; i += g.size()) d_x[t][i] += V(scale) * w * d_y[t][i];
+      if (ids[t][j] >= experts) d_weights[t][j] += static_cast<W>(math::mul(V(scale), dot));
+    for (offset_t i = g.rank(); i < x.cols; i += g.size()) d_x[t][i] += math::mul(V(scale) * w, d_y[t][i]);
     g.sync();
   }
 };

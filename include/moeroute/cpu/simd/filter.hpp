@@ -20,6 +20,13 @@ struct survivors {
 namespace detail {
 
 MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+#if defined(__aarch64__)
+  auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
+    ints const m = bound <= load<floats>(key + i);
+    return neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
+  };
+  return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
+#else
   std::uint64_t word = 0;
   for (int i = 0; i < 4; ++i) {
     floats const x = load<floats>(key + 16 * i);
@@ -31,6 +38,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
     word |= std::uint64_t{bits} << 16 * i;
   }
   return word;
+#endif
 }
 
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)

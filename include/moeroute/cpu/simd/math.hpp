@@ -26,6 +26,9 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, ve
         if constexpr (sizeof(x.v) == 64)
           return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
 #endif
+#if defined(__aarch64__)
+        return decltype(x)(neon::fused(x.v, y.v, z.v), 0);
+#endif
 #if defined(__FMA__)
         if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
         if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
@@ -74,6 +77,8 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
       [](auto a) MOEROUTE_SIMD_LAMBDA {
 #if defined(__clang__)
         return decltype(a)(__builtin_elementwise_sqrt(a.v), 0);
+#elif defined(__aarch64__)
+        return decltype(a)(neon::root(a.v), 0);
 #else
 #if defined(__AVX512F__)
         if constexpr (sizeof(a.v) == 64) return decltype(a)(__builtin_ia32_sqrtps512_mask(a.v, a.v, all_lanes, 4), 0);
@@ -118,12 +123,19 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_from_ticks(vec<std::int64_t, N> ticks, v
   using L = vec<std::int64_t, N>;
   L const magic = bits_as<std::int64_t>(vec<double, N>(0x1p52));
   std::int64_t large = 0;
+#if defined(__aarch64__)
+  L const high_bits = ticks >> 52;
+  auto any = vec<std::int64_t, 2>(0);
+  for_each_part<N / 2>(high_bits, [&](int, auto x) MOEROUTE_SIMD_LAMBDA { any = any | x; });
+  large = any.v[0] | any.v[1];
+#else
   each(
       [&](auto x) MOEROUTE_SIMD_LAMBDA {
         for (int i = 0; i < int{sizeof(x.v) / 8}; ++i) large |= x.v[i] >> 52;
         return x;
       },
       ticks);
+#endif
   if (large == 0) return convert<float>(bits_as<double>(ticks | magic) - vec<double, N>(0x1p52)) / unit;
 #endif
   return convert<float>(ticks) / unit;

@@ -38,6 +38,15 @@ template <class T>
 MOEROUTE_SIMD_INLINE void store_first(T* p, vec<T, 16> v, int n) {
   if (n == 16) return store(p, v);
   if (n == 8) return store(p, low(v));
+#if defined(__aarch64__)  // a loop over n numbers becomes a call of memcpy
+  auto half = low(v);
+  if ((n & 8) != 0) store(p, half), half = high(v), p += 8;
+  auto quarter = low(half);
+  if ((n & 4) != 0) store(p, quarter), quarter = high(half), p += 4;
+  for (int i = 0; i < 3; ++i)
+    if (i < (n & 3)) p[i] = quarter.v[i];
+  return;
+#endif
 #if defined(__AVX512F__)
   __builtin_ia32_storeups512_mask(detail::address{p}, bits_as<float>(v).v, detail::first_lanes(n));
 #else
@@ -69,6 +78,9 @@ MOEROUTE_SIMD_INLINE vec<T, 16> gather(T const* p, ints at) {
   alignas(64) std::int32_t from[16];
   alignas(64) T lane[16];
   store(from, at);
+#if defined(__aarch64__)
+#pragma GCC unroll 16
+#endif
   for (int i = 0; i < 16; ++i) lane[i] = p[from[i]];
   return load<vec<T, 16>>(lane);
 #endif

@@ -19,6 +19,13 @@ using counters = vec<std::uint64_t, counters_at_once>;
 // The product of the lower halves of 64-bit lanes: one instruction where there is one.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> low_product(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b) {
+#if defined(__aarch64__)
+  if constexpr (N == 4) {
+    vec<std::uint64_t, N> p;
+    neon::products_of_lower_halves(a.lo.v, a.hi.v, b.lo.v, b.hi.v, p.lo.v, p.hi.v);
+    return p;
+  }
+#endif
   return each(
       [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
         using L = decltype(x);

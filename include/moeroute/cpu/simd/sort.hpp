@@ -7,11 +7,11 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-// ---- networks on segments of S lanes, descending --------------------------------------------------------------
+// ---- networks on segments of S lanes, descending; no lane is NaN ----------------------------------------------
 template <int X, class V>
 MOEROUTE_SIMD_INLINE V compare_exchange(V v) {
   V const p = swap<X>(v);
-  return blend<int(std::bit_floor(unsigned(X)))>(max(v, p), min(v, p));
+  return blend<int(std::bit_floor(unsigned(X)))>(max_of_numbers(v, p), min_of_numbers(v, p));
 }
 template <int S, class V>
 MOEROUTE_SIMD_INLINE V merge(V v) {
@@ -81,7 +81,26 @@ MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
 }
 
 // ---- lanes as bits ------------------------------------------------------------------------------------------------
-// Of masks of 64 bits.
+// Of masks of 32 bits.
+MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
+#if defined(__AVX512DQ__)
+  return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));
+#elif defined(__AVX2__)
+  auto const half = [](vec<std::int32_t, 8> h) MOEROUTE_SIMD_LAMBDA {
+    return static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(h).v));
+  };
+  return half(m.lo) | half(m.hi) << 8;
+#elif defined(__aarch64__)
+  return neon::bits_of_16(neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v));
+#else
+  std::int32_t lane[16];
+  store(lane, m);
+  unsigned bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= static_cast<unsigned>(lane[i] & 1) << i;
+  return bits;
+#endif
+}
+// Of 8 or 16 masks of 64 bits.
 template <int N>
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
   if constexpr (N > 8) {
@@ -90,6 +109,8 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
 #if defined(__AVX512DQ__)
     return static_cast<unsigned char>(
         __builtin_ia32_cvtq2mask512(__builtin_bit_cast(long long __attribute__((vector_size(64))), m.v)));
+#elif defined(__aarch64__)
+    return lane_bits(join(convert<std::int32_t>(m), vec<std::int32_t, 8>(0)));
 #else
     std::int64_t lane[std::size_t{N}];
     store(lane, m);
@@ -99,31 +120,6 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
 #endif
   }
 }
-#if defined(__AVX512DQ__)
-MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
-  return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));
-}
-MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) {
-  return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, b.v, 0x15, 0xffff, 4));
-}
-#elif defined(__AVX2__)
-MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
-  auto const half = [](vec<std::int32_t, 8> h) MOEROUTE_SIMD_LAMBDA {
-    return static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(h).v));
-  };
-  return half(m.lo) | half(m.hi) << 8;
-}
-MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) { return lane_bits(~(x < b)); }
-#else
-MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
-  std::int32_t lane[16];
-  store(lane, m);
-  unsigned bits = 0;
-  for (int i = 0; i < 16; ++i) bits |= static_cast<unsigned>(lane[i] & 1) << i;
-  return bits;
-}
-MOEROUTE_SIMD_INLINE unsigned not_less(floats x, floats b) { return lane_bits(~(x < b)); }
-#endif
 
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -10,11 +10,25 @@ namespace simd {
 template <int B>
 MOEROUTE_SIMD_INLINE floats even_blocks(floats a, floats b) {
   if constexpr (one_register<float, 16>) return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i - B : i; });
+#if defined(__aarch64__)
+  else if constexpr (B < 4)
+    return each(
+        [](auto x, auto y)
+            MOEROUTE_SIMD_LAMBDA { return shuffle<4>(x, y, [](int i) { return (i & B) != 0 ? 4 + i - B : i; }); },
+        a, b);
+#endif
   else return blend<B>(a, swap<B>(b));
 }
 template <int B>
 MOEROUTE_SIMD_INLINE floats odd_blocks(floats a, floats b) {
   if constexpr (one_register<float, 16>) return shuffle<16>(a, b, [](int i) { return (i & B) != 0 ? 16 + i : i + B; });
+#if defined(__aarch64__)
+  else if constexpr (B < 4)
+    return each(
+        [](auto x, auto y)
+            MOEROUTE_SIMD_LAMBDA { return shuffle<4>(x, y, [](int i) { return (i & B) != 0 ? 4 + i : i + B; }); },
+        a, b);
+#endif
   else return blend<B>(swap<B>(a), b);
 }
 

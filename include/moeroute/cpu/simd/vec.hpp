@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <moeroute/core/types.hpp>
+#include <moeroute/cpu/simd/neon.hpp>
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define MOEROUTE_SIMD_BYTES 64
@@ -155,7 +156,12 @@ MOEROUTE_SIMD_INLINE auto each(F f, vec<T, N> a, V... more) {
 }
 template <class U, class T, int N>
 MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
-  if constexpr (one_register<T, N> && one_register<U, N>)
+#if defined(__aarch64__)
+  if constexpr (N == 2 && neon::converts_pairs<T, U>)
+    return vec<U, N>(neon::converted_pair<T, U, typename vec<U, N>::raw>(a.v), 0);
+  else
+#endif
+      if constexpr (one_register<T, N> && one_register<U, N>)
     return vec<U, N>(__builtin_convertvector(a.v, typename vec<U, N>::raw), 0);
   else return join(convert<U>(low(a)), convert<U>(high(a)));
 }
@@ -210,6 +216,24 @@ MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> a, vec<T, N> b) {
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
   return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::smaller(x.v, y.v), 0); }, a, b);
+}
+
+// The same of numbers alone, where it does not matter which zero is the larger: what sorting takes.
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> max_of_numbers(vec<T, N> a, vec<T, N> b) {
+#if defined(__aarch64__)
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::larger_number(x.v, y.v), 0); }, a, b);
+#else
+  return max(a, b);
+#endif
+}
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N> min_of_numbers(vec<T, N> a, vec<T, N> b) {
+#if defined(__aarch64__)
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::smaller_number(x.v, y.v), 0); }, a, b);
+#else
+  return min(a, b);
+#endif
 }
 
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.

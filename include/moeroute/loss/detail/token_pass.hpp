@@ -108,7 +108,7 @@ struct add_gradient_token {
       V d = pull_back(r.score, seen.summary, z, y[e], ds[e], dot) + dz[e];
       if constexpr (requires { r.prior.derivative(seen.row.context, e, z); })
         d *= r.prior.derivative(seen.row.context, e, z);
-      out[e] = static_cast<D>(static_cast<V>(out[e]) + static_cast<V>(scale) * d);
+      out[e] = static_cast<D>(static_cast<V>(out[e]) + math::mul(static_cast<V>(scale), d));
     });
     g.sync();
   }
