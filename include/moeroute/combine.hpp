@@ -80,57 +80,56 @@ struct combine_row {
   combine_terms<T, W> in;
   matrix_view<O> y;  // tokens x width
 
-  bool far = false;     // more rows than the caches hold: ask for the next token's
+  bool far = false;     // more rows than the caches hold: ask for them ahead of time
   bool stream = false;  // and y past the caches
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
-    sum(g, t, detail::nothing_ahead{});
+    token_terms const terms{*this, t};
+    bool const aligned = detail::rows_on_bytes<16>(y) && detail::rows_on_bytes<16>(in.rows) &&
+                         detail::rows_on_bytes<16>(in.x) && detail::rows_on_bytes<16>(in.shared);
+    detail::sum_rows<V, T>(g, y[t].data, y.cols, aligned, terms);
+    g.sync();
   }
   // Many tokens on one CPU thread.
   static constexpr offset_t rows_scratch_bytes() { return 0; }
-  void rows(offset_t first, offset_t last, scratch) const {
-    for (offset_t t = first; t < last; ++t)
-      if (far) sum(serial_group{}, t, next_rows{*this, t + 1 < last ? t + 1 : t, stream});
-      else sum(serial_group{}, t, detail::nothing_ahead{});
+  void rows(offset_t first, offset_t last, scratch s) const {
+    if (!far) {
+      for (offset_t t = first; t < last; ++t) (*this)(serial_group{}, t, s);
+      return;
+    }
+    for (offset_t t = first; t < last; ++t) {
+      detail::term_list<V, T> next;
+      if (t + 1 < last) token_terms{*this, t + 1}(next);
+      detail::sum_rows<V, T>(serial_group{}, y[t].data, y.cols, false, token_terms{*this, t},
+                             detail::rows_ahead<V, T>{next, y.cols}, stream);
+    }
     if (stream) detail::stream_fence();
   }
 
  private:
-  // The same columns of the next token's rows.
-  struct next_rows {
+  // The rows of token t and their weights, in the order of the sum.
+  struct token_terms {
     combine_row const& body;
     offset_t t;
-    bool stream;
-    offset_t first = body.plan.choices.first(t), n = body.plan.choices.last(t) - first;
-    void operator()(offset_t d) const {
-      for (offset_t j = 0; j < n; ++j)
-        if (offset_t const slot = body.plan.slot_of_choice[first + j]; slot >= 0)
-          detail::fetch_ahead(body.in.rows[slot].data + d, detail::tile_width * static_cast<offset_t>(sizeof(T)));
-    }
-  };
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <class G, class Ahead>
-  MOEROUTE_HD void sum(G const& g, offset_t t, Ahead const& ahead) const {
-    detail::combine_reader<V, T, W, Slot> const r{plan, in, t};
-    bool const passes = r.passes();
-    V const gate = r.gate();
-    bool const aligned = detail::rows_on_16_bytes(y) && detail::rows_on_16_bytes(in.rows) &&
-                         detail::rows_on_16_bytes(in.x) && detail::rows_on_16_bytes(in.shared);
-    auto const terms = [&](auto&& visit) {
+    detail::combine_reader<V, T, W, Slot> r{body.plan, body.in, t};
+    bool passes = r.passes();
+    V gate = r.gate();
+
+    MOEROUTE_EXEC_CHECK_DISABLE
+    template <class Visit>
+    MOEROUTE_HD void operator()(Visit&& visit) const {
       for (offset_t j = 0; j < r.n; ++j) {
         offset_t const slot = r.slot(j);
-        if (slot >= 0) visit(in.rows[slot].data, r.weight(j));
-        else if (slot == identity_slot) visit(in.x[t].data, r.identity_weight(j));
+        if (slot >= 0) visit(r.in.rows[slot].data, r.weight(j));
+        else if (slot == identity_slot) visit(r.in.x[r.t].data, r.identity_weight(j));
       }
-      if (passes) visit(in.x[t].data, V(1));
-      if (in.shared.data != nullptr) visit(in.shared[t].data, gate);
-    };
-    detail::sum_rows<V>(g, y[t].data, y.cols, aligned, terms, ahead);
-    g.sync();
-  }
+      if (passes) visit(r.in.x[r.t].data, V(1));
+      if (r.in.shared.data != nullptr) visit(r.in.shared[r.t].data, gate);
+    }
+  };
 };
 
 // d_rows[slot_j] = w_j d_y, d_w_j = <d_y, rows[slot_j]>, and likewise for identity and shared experts.

@@ -29,7 +29,7 @@ struct permute_row {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
     if constexpr (is_serial<G> && std::same_as<T, O>)
       if (stream) {
-        copy_by_pieces(t, t);
+        stream_row(t, t);
         return detail::stream_fence();
       }
     for (offset_t j = 0; j < n; ++j) {
@@ -48,25 +48,24 @@ struct permute_row {
   void rows(offset_t first, offset_t last, scratch s) const {
     if constexpr (std::same_as<T, O>)
       if (stream) {
-        for (offset_t t = first; t < last; ++t) copy_by_pieces(t, t + 1 < last ? t + 1 : t);
+        for (offset_t t = first; t < last; ++t) stream_row(t, t + 1 < last ? t + 1 : t);
         return detail::stream_fence();
       }
     for (offset_t t = first; t < last; ++t) (*this)(serial_group{}, t, s);
   }
 
  private:
-  // A piece of the row is read once and written to every slot while it is near.
-  MOEROUTE_HD void copy_by_pieces(offset_t t, offset_t next) const {
-    constexpr offset_t piece = 4096 / static_cast<offset_t>(sizeof(T));
-    offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
-    T const* const row = x[t].data;
-    for (offset_t d = 0; d < x.cols; d += piece) {
-      offset_t const count = x.cols - d < piece ? x.cols - d : piece;
-      offset_t const bytes = count * static_cast<offset_t>(sizeof(T));
-      detail::fetch_ahead(x[next].data + d, bytes);
-      for (offset_t j = 0; j < n; ++j)
-        if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
-          detail::stream_copy(row + d, grouped[slot].data + d, bytes);
+  // The row is read once and streamed to several slots side by side.
+  MOEROUTE_HD void stream_row(offset_t t, offset_t next) const {
+    offset_t const first = plan.choices.first(t), last = plan.choices.last(t);
+    T* to[std::size_t{detail::streams_at_once}];
+    index_t n = 0;
+    for (offset_t c = first; c < last; ++c) {
+      if (offset_t const slot = plan.slot_of_choice[c]; slot >= 0) to[n++] = grouped[slot].data;
+      if (n == detail::streams_at_once || (n != 0 && c + 1 == last)) {
+        detail::stream_copies(x[t].data, to, n, x.cols * static_cast<offset_t>(sizeof(T)), x[next].data);
+        n = 0;
+      }
     }
   }
 };
@@ -88,8 +87,8 @@ struct permute_row_backward {
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
     offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
     if (d_x.data != nullptr)
-      detail::sum_rows<V>(
-          g, d_x[t].data, d_x.cols, detail::rows_on_16_bytes(d_x) && detail::rows_on_16_bytes(d_grouped),
+      detail::sum_rows<V, O>(
+          g, d_x[t].data, d_x.cols, detail::rows_on_bytes<16>(d_x) && detail::rows_on_bytes<16>(d_grouped),
           [&](auto&& visit) {
             for (offset_t j = 0; j < n; ++j)
               if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)

@@ -31,7 +31,7 @@ struct move_row {
   void operator()(lane_group auto const& g, offset_t, scratch) const {
     detail::scale_row(g, .75f, a, scaled, width);
     bool const aligned = detail::on_16_bytes(a) && detail::on_16_bytes(b) && detail::on_16_bytes(sum);
-    detail::sum_rows<float>(g, sum, width, aligned, [&](auto&& visit) { visit(a, .5f), visit(b, -2.f); });
+    detail::sum_rows<float, T>(g, sum, width, aligned, [&](auto&& visit) { visit(a, .5f), visit(b, -2.f); });
     g.sync();
   }
 };

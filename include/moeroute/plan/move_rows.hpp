@@ -37,9 +37,9 @@ struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) piece {
   T x[std::size_t{N}];
 };
 MOEROUTE_HD inline bool on_16_bytes(void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
-template <class T>
-MOEROUTE_HD bool rows_on_16_bytes(matrix_view<T> const& m) {
-  return on_16_bytes(m.data) && m.stride * static_cast<offset_t>(sizeof(T)) % 16 == 0;
+template <offset_t N, class T>
+MOEROUTE_HD bool rows_on_bytes(matrix_view<T> const& m) {
+  return reinterpret_cast<std::uintptr_t>(m.data) % N == 0 && m.stride * static_cast<offset_t>(sizeof(T)) % N == 0;
 }
 
 // to[d] = f(from[d]) for all d of a row.
@@ -77,8 +77,6 @@ MOEROUTE_HD void scale_row(G const& g, V w, T const* from, O* to, offset_t width
   map_row(g, from, to, width, [w](T x) { return store<O>(w * widen<V>(x)); });
 }
 
-// to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row, w) for each, in order. `aligned`:
-// `to` and all rows lie on 16 bytes.
 inline constexpr index_t tile_width = 64;  // columns of a sum that stay in registers, one lane
 // One tile of one lane, from column d on: in registers, whatever the compiler's level.
 MOEROUTE_EXEC_CHECK_DISABLE
@@ -119,31 +117,70 @@ MOEROUTE_HD MOEROUTE_INLINE void sum_tile(O* to, offset_t d, Terms const& terms)
   });
   for (index_t i = 0; i < tile_width; ++i) to[i] = store<O>(sum[i]);
 }
-struct nothing_ahead {
-  static constexpr bool stream = false;
-  MOEROUTE_HD void operator()(offset_t) const {}
+// The terms of one sum, written down once for all its tiles.
+template <class V, class T>
+struct term_list {
+  static constexpr index_t most = 16;
+  T const* row[std::size_t{most}];
+  V weight[std::size_t{most}];
+  index_t n = 0;  // more than `most`: not all are here
+
+  MOEROUTE_HD void operator()(T const* r, V w) {
+    if (n < most) row[n] = r, weight[n] = w;
+    ++n;
+  }
+  MOEROUTE_HD bool complete() const { return n <= most; }
 };
-// `ahead(d)` is called before each tile of one lane; `ahead.stream`: `to` goes past the caches.
+// What one lane reads soon: each row a little ahead, and past its end the row that takes its place in the
+// next sum. Distance: enough lines for the latency of memory, few enough for the second cache.
+template <class V, class T>
+struct rows_ahead {
+  term_list<V, T> const& next;
+  offset_t width;
+  offset_t lead = width * static_cast<offset_t>(sizeof(T)) < 2048 ? width : 2048 / static_cast<offset_t>(sizeof(T));
+
+  void operator()(index_t i, T const* row, offset_t d) const {
+    T const* const soon = d + lead < width                          ? row + d + lead
+                          : i < next.n && i < term_list<V, T>::most ? next.row[i] + (d + lead - width)
+                                                                    : row;
+    fetch_ahead(soon, tile_width * static_cast<offset_t>(sizeof(T)));
+  }
+};
+struct nothing_ahead {
+  MOEROUTE_HD void operator()(index_t, void const*, offset_t) const {}
+};
+// The tiles of a listed sum; returns the first column that is left. `stream`: `to` goes past the caches.
+template <class V, class T, class O, class Ahead>
+MOEROUTE_HD offset_t sum_tiles(O* to, offset_t width, term_list<V, T> const& terms, Ahead const& ahead, bool stream) {
+  offset_t d = 0;
+  for (; d + tile_width <= width; d += tile_width) {
+    alignas(64) O out[tile_width];
+    sum_tile<V>(stream ? out : to + d, d, [&](auto&& visit) {
+      for (index_t i = 0; i < terms.n; ++i) ahead(i, terms.row[i], d), visit(terms.row[i], terms.weight[i]);
+    });
+    if (stream) stream_copy(out, to + d, tile_width * static_cast<offset_t>(sizeof(O)));
+  }
+  return d;
+}
+// to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row of T, w) for each, in order. `aligned`:
+// `to` and all rows lie on 16 bytes.
 MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, class O, class G, class Terms, class Ahead = nothing_ahead>
-MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms const& terms,
-                          Ahead const& ahead = {}) {
+template <class V, class T, class O, class G, class Terms, class Ahead = nothing_ahead>
+MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms const& terms, Ahead const& ahead = {},
+                          bool stream = false) {
   offset_t d = g.rank();
   if constexpr (is_serial<G>) {
-    for (; d + tile_width <= width; d += tile_width) {
-      ahead(d);
-      O out[tile_width];
-      O* const at = ahead.stream ? out : to + d;
-      sum_tile<V>(at, d, terms);
-      if (ahead.stream) stream_copy(out, to + d, tile_width * static_cast<offset_t>(sizeof(O)));
-    }
+    term_list<V, T> list;
+    terms(list);
+    if (list.complete()) d = sum_tiles(to, width, list, ahead, stream);
+    else
+      for (; d + tile_width <= width; d += tile_width) sum_tile<V>(to + d, d, terms);
   } else if (aligned) {
     constexpr index_t n = 16 / static_cast<index_t>(sizeof(O));
     offset_t const pieces = width / n;
     for (offset_t p = g.rank(); p < pieces; p += g.size()) {
       V sum[std::size_t{n}] = {};
-      terms([&](auto const* row, V w) {
-        using T = std::remove_cvref_t<decltype(*row)>;
+      terms([&](T const* row, V w) {
         piece<T, n> const a = reinterpret_cast<piece<T, n> const*>(row)[p];
         for (index_t i = 0; i < n; ++i) sum[i] = math::fma(w, widen<V>(a.x[i]), sum[i]);
       });
@@ -155,7 +192,7 @@ MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms
   }
   for (; d < width; d += g.size()) {
     V sum = 0;
-    terms([&](auto const* row, V w) { sum = math::fma(w, widen<V>(row[d]), sum); });
+    terms([&](T const* row, V w) { sum = math::fma(w, widen<V>(row[d]), sum); });
     to[d] = store<O>(sum);
   }
 }
