@@ -29,6 +29,12 @@ using bf16 = __nv_bfloat16;
   }                                                                                            \
   template __global__ void moeroute::detail::part_kernel<kernels::name::lanes, kernels::name>( \
       offset_t, offset_t, __grid_constant__ kernels::name const)
+#define BLOCK_BOTH(name, first, ...)                                                  \
+  namespace kernels {                                                                 \
+  struct name : __VA_ARGS__ {};                                                       \
+  }                                                                                   \
+  template __global__ void moeroute::detail::block_both_kernel<first, kernels::name>( \
+      offset_t, offset_t, std::byte*, __grid_constant__ first const, __grid_constant__ kernels::name const)
 
 using usual_router = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
 using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
@@ -57,6 +63,7 @@ BLOCK(expert_choice_columns, detail::choose_tokens<choosing_experts, float, floa
 
 BLOCK(plan_count, count_block<index_t, std::int32_t>);
 BLOCK(plan_place, place_block<index_t, std::int32_t>);
+BLOCK_BOTH(plan_one_launch, kernels::plan_count, place_block<index_t, std::int32_t>);
 WARP(sorted_plan_keys, detail::sorted_keys_block<by_scores>);
 WARP(sorted_plan_borders, detail::sorted_borders_block<by_scores>);
 WARP(sorted_plan_offsets, detail::sorted_offsets<by_scores>);

@@ -55,9 +55,10 @@ struct plan_memory {
   Array counts, kept, offsets, slots, tokens, choices, ranks;
 };
 
-// make_plan, permute, combine and their backwards on the device, against one CPU lane.
+// make_plan, permute, combine and their backwards on the device, against one CPU lane; the plan in one launch or two.
 template <class T>
-void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offset_t width) {
+void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offset_t width, bool cooperative = true) {
+  on_cuda const plans{.cooperative = cooperative};
   CAPTURE(tokens);
   CAPTURE(experts);
   CAPTURE(width);
@@ -90,7 +91,7 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
                           .choice_of_slot = choice_of,
                           .rank_of_choice = ranks};
   device_array<std::byte> const memory_there(static_cast<std::size_t>(plan_workspace_bytes(on_cuda{}, experts)));
-  make_plan(on_cuda{}, choices_view<>{.ids = {ids_there.data(), tokens, k}}, experts, {.align = align}, there,
+  make_plan(plans, choices_view<>{.ids = {ids_there.data(), tokens, k}}, experts, {.align = align}, there,
             workspace(memory_there), odd.data());
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   CHECK(odd.read()[0] == -1);
@@ -151,12 +152,14 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
 TEST_CASE("P7 P11 plan, permute, combine and their backwards on a device equal one CPU lane") {
   if (no_device()) return;
   for (offset_t tokens : {0, 1, 37, 3000}) {
-    compare<float>(tokens, 2, 8, 1, 33);
-    compare<__nv_bfloat16>(tokens, 8, 64, 16, 128);
+    for (bool const cooperative : {true, false}) {
+      compare<float>(tokens, 2, 8, 1, 33, cooperative);
+      compare<__nv_bfloat16>(tokens, 8, 64, 16, 128, cooperative);
+    }
   }
   compare<float>(20000, 8, 256, 128, 8);
-  compare<float>(100, 4, 5000, 1, 8);   // counters of few warps
-  compare<float>(100, 4, 30000, 1, 8);  // counters in the workspace
+  compare<float>(100, 4, 5000, 1, 8);  // counters of few warps
+  for (bool const cooperative : {true, false}) compare<float>(3000, 4, 30000, 1, 8, cooperative);  // in the workspace
 }
 
 TEST_CASE("P13 a plan is captured in a graph and replayed with new choices") {

@@ -17,22 +17,14 @@ struct problem {
   offset_t choices;
 };
 
-// The plan by blocks of `Parts` warps equals the plan of one lane, array by array, poison beyond.
-template <index_t Lanes, index_t Parts>
-void compare(problem const& p, offset_t odd_wanted = -1) {
-  CAPTURE(p.experts);
-  CAPTURE(p.choices);
-  offset_t const rows = plan_rows_bound(p.choices, p.experts, p.options.align) + 3;
-  plan_arrays<std::int32_t> one(p.choices, p.experts, rows), many(p.choices, p.experts, rows);
-  if (odd_wanted < 0) {
-    std::vector<std::byte> memory(static_cast<std::size_t>(plan_workspace_bytes(serial{}, p.experts)), std::byte{0xff});
-    make_plan(serial{}, p.in, p.experts, p.options, one.view, workspace(memory));
-  }
-  lockstep_lanes::block<Lanes, Parts> const x{};
-  std::vector<std::byte> memory(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, p.experts, Parts)),
+template <class X>
+void compare_by(X const& x, index_t parts, problem const& p, plan_arrays<std::int32_t> const& one,
+                offset_t odd_wanted) {
+  plan_arrays<std::int32_t> many(p.choices, p.experts, static_cast<offset_t>(one.token_of_slot.size()));
+  std::vector<std::byte> memory(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, p.experts, parts)),
                                 std::byte{0xff});
   offset_t odd = -77;
-  status const s = plan_by_blocks(x, Parts, p.in, p.experts, p.options, many.view, workspace(memory), &odd);
+  status const s = plan_by_blocks(x, parts, p.in, p.experts, p.options, many.view, workspace(memory), &odd);
   REQUIRE(s.ok());
   CHECK(odd == odd_wanted);
   if (odd_wanted >= 0) return;
@@ -43,6 +35,22 @@ void compare(problem const& p, offset_t odd_wanted = -1) {
   CHECK(many.token_of_slot == one.token_of_slot);
   CHECK(many.choice_of_slot == one.choice_of_slot);
   CHECK(many.rank_of_choice == one.rank_of_choice);
+}
+
+// The plan by blocks of `Parts` warps equals the plan of one lane, array by array, poison beyond: in two runs, block after
+// block, and in one, with as many blocks as there are shares, fewer and more.
+template <index_t Lanes, index_t Parts>
+void compare(problem const& p, offset_t odd_wanted = -1) {
+  CAPTURE(p.experts);
+  CAPTURE(p.choices);
+  plan_arrays<std::int32_t> one(p.choices, p.experts, plan_rows_bound(p.choices, p.experts, p.options.align) + 3);
+  if (odd_wanted < 0) {
+    std::vector<std::byte> memory(static_cast<std::size_t>(plan_workspace_bytes(serial{}, p.experts)), std::byte{0xff});
+    make_plan(serial{}, p.in, p.experts, p.options, one.view, workspace(memory));
+  }
+  compare_by(lockstep_lanes::block<Lanes, Parts>{}, Parts, p, one, odd_wanted);
+  compare_by(lockstep_lanes::grid<Lanes, Parts, 2>{}, Parts, p, one, odd_wanted);
+  if constexpr (Lanes < 32) compare_by(lockstep_lanes::grid<Lanes, Parts, 5>{}, Parts, p, one, odd_wanted);
 }
 
 std::vector<int> some_ids(offset_t n, index_t known, std::uint64_t seed) {
@@ -97,7 +105,7 @@ TEST_CASE("P10 a limited plan by blocks equals the limited plan of one lane") {
         plan_arrays<std::int32_t> one(1800, 8, bound), many(1800, 8, bound);
         std::vector<std::byte> memory(static_cast<std::size_t>(limited_plan_workspace_bytes(serial{}, 8, 600, 1800)));
         make_plan(serial{}, in, 8, options, limit, one.view, workspace(memory));
-        lockstep_lanes::block<8, 3> const x{};
+        lockstep_lanes::grid<8, 3, 2> const x{};
         std::vector<std::byte> blocks(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, 8, 3)),
                                       std::byte{0xff});
         REQUIRE(limited_plan_by_blocks(x, 3, in, 8, options, limit, many.view, workspace(blocks), nullptr).ok());

@@ -6,6 +6,7 @@
 #include <moeroute/core/joined_group.hpp>
 #include <moeroute/cpu/lockstep.hpp>
 
+#include <algorithm>
 #include <array>
 #include <barrier>
 #include <cstdlib>
@@ -145,5 +146,58 @@ struct block {
   }
 };
 static_assert(moeroute::executor<block<4, 2>>);
+
+// Executor: `Blocks` blocks at once, as block<L, Parts>, each with its own scratch. run_both is one pass of all of them
+// with a barrier of the grid in the middle; run, that they have nothing to wait for.
+template <index_t L, index_t Parts, index_t Blocks>
+struct grid {
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
+    return Blocks * moeroute::aligned_bytes<std::byte>(scratch_bytes) + moeroute::workspace_alignment;
+  }
+  template <class Body>
+  moeroute::status run(offset_t rows, Body const& body, moeroute::workspace w) const noexcept {
+    return run_both(*this, rows, body, nothing{}, w);
+  }
+  template <class First, class Second>
+  friend moeroute::status run_both(grid const&, offset_t rows, First const& first, Second const& second,
+                                   moeroute::workspace w) noexcept {
+    offset_t const most = std::max(first.scratch_bytes(), second.scratch_bytes());
+    if (auto const s = moeroute::workspace_ok(w, workspace_bytes(most)); !s.ok()) return s;
+    struct one_block {
+      std::barrier<> all{L * Parts};
+      std::array<shared_state<L>, std::size_t{Parts}> states{};
+      std::array<moeroute::joint_slot, 2 * std::size_t{Parts}> slots{};
+    };
+    std::array<one_block, std::size_t{Blocks}> blocks{};
+    std::barrier<> everybody(L * Parts * Blocks);
+    std::byte* const memory = moeroute::aligned_scratch(w).at;
+    auto const work = [&](index_t thread) {
+      index_t const b = thread / (L * Parts), in_block = thread % (L * Parts);
+      one_block& mine = blocks[static_cast<std::size_t>(b)];
+      moeroute::joined_group<moeroute::butterfly_group<words<L>>, wait_for_block> g;
+      g.part.p.state = &mine.states[static_cast<std::size_t>(in_block / L)];
+      g.part.p.lane = in_block % L;
+      g.barrier.all = &mine.all;
+      g.slots = mine.slots.data();
+      g.index = in_block / L;
+      g.parts = Parts;
+      moeroute::detail::both_in_stripes(g, b, Blocks, rows, first, second,
+                                        moeroute::scratch{memory + b * moeroute::aligned_bytes<std::byte>(most)},
+                                        [&] { everybody.arrive_and_wait(); });
+    };
+    std::vector<std::thread> others;
+    for (index_t i = 1; i < L * Parts * Blocks; ++i) others.emplace_back(work, i);
+    work(0);
+    for (auto& t : others) t.join();
+    return {};
+  }
+
+ private:
+  struct nothing {
+    offset_t scratch_bytes() const { return 0; }
+    void operator()(moeroute::lane_group auto const&, offset_t, moeroute::scratch) const {}
+  };
+};
+static_assert(moeroute::executor<grid<4, 2, 2>>);
 
 }  // namespace lockstep_lanes

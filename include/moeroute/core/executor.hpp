@@ -84,6 +84,32 @@ concept executor = requires(X const& x, detail::probe_body b, workspace w) {
   { x.workspace_bytes(offset_t{}) } -> std::same_as<offset_t>;
 };
 
+// `first` for every row, then `second` for every row, which may read all that `first` wrote. Two runs; an executor that
+// can wait for all rows in the middle overloads it (cuda/grid.cuh: one launch).
+template <executor X, class First, class Second>
+status run_both(X const& x, offset_t rows, First const& first, Second const& second, workspace w) noexcept {
+  status const s = x.run(rows, first, w);
+  return s.ok() ? x.run(rows, second, w) : s;
+}
+namespace detail {
+// What one of `groups` groups does of run_both: rows index, index + groups, ... of each body, and between them `wait`,
+// which returns when all groups have come there and what they wrote can be read.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class G, class First, class Second, class Wait>
+MOEROUTE_HD void both_in_stripes(G const& g, offset_t index, offset_t groups, offset_t rows, First const& first,
+                                 Second const& second, scratch s, Wait const& wait) {
+  for (offset_t r = index; r < rows; r += groups) {
+    first(g, r, s);
+    g.sync();  // the scratch is used again
+  }
+  wait();
+  for (offset_t r = index; r < rows; r += groups) {
+    second(g, r, s);
+    g.sync();
+  }
+}
+}  // namespace detail
+
 // How many runs of rows an executor works on at once; 1 unless it says so. Verbs that count in several
 // tables at once ask for it; the result never depends on it.
 template <class X>

@@ -55,16 +55,20 @@ __global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
   }
 }
 
-// Launches `kernel`, asking for more than 48 KB of shared memory where `bytes` wants it. The error of
-// this launch is read here; errors of the running kernel show at the caller's next synchronization.
+// Lets blocks of `kernel` have so many bytes of shared memory: above 48 KB it must be asked for.
+MOEROUTE_HIDDEN inline status allow_shared(void const* kernel, offset_t bytes) noexcept {
+  if (bytes <= 48 * 1024) return {};
+  return device_status(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+      "more than 48 KB of shared memory for a block");
+}
+// Launches `kernel`. The error of this launch is read here; errors of the running kernel show at the caller's next
+// synchronization.
 template <class... Parameters, class... Arguments>
 MOEROUTE_HIDDEN inline status launch(char const* what, void (*kernel)(Parameters...), offset_t blocks, int threads,
                                      offset_t bytes, cudaStream_t stream, Arguments const&... arguments) noexcept {
   auto const* const f = reinterpret_cast<void const*>(kernel);
-  if (bytes > 48 * 1024) {
-    auto const e = cudaFuncSetAttribute(f, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-    if (e != cudaSuccess) return device_status(e, "more than 48 KB of shared memory for a block");
-  }
+  if (status const s = allow_shared(f, bytes); !s.ok()) return s;
   void* list[] = {const_cast<void*>(static_cast<void const*>(&arguments))...};
   return device_status(cudaLaunchKernel(f, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)),
                                         list, static_cast<std::size_t>(bytes), stream),
@@ -80,6 +84,7 @@ struct on_cuda {
   static constexpr bool on_device = true;  // arrays are not read by the host
   cudaStream_t stream{};
   offset_t shared_limit = 96 * 1024;  // bytes a block may take; a row that needs more lies in the workspace
+  bool cooperative = true;            // run_both may be one cooperative launch
 
   static constexpr offset_t most_blocks = 1 << 16;       // of a grid; rows beyond are walked in strides
   static constexpr offset_t blocks_in_workspace = 264;   // rows at work at a time when scratch is there

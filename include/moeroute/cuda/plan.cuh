@@ -1,8 +1,9 @@
-// Decides how make_plan runs on a GPU: two launches of blocks of 8 warps (cuda/plan_blocks.hpp), no atomics,
-// nothing read by the host, the same plan as on the CPU, bit for bit.
+// Decides how make_plan runs on a GPU: one cooperative launch of blocks of 8 warps (cuda/plan_blocks.hpp), or two launches
+// where the device has none or on_cuda{.cooperative = false}. No atomics, nothing read by the host, the same plan as on
+// the CPU, bit for bit.
 #pragma once
 
-#include <moeroute/cuda/executor.cuh>
+#include <moeroute/cuda/grid.cuh>
 #include <moeroute/cuda/plan_blocks.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {

@@ -1,5 +1,5 @@
-// Decides how blocks of warps make a plan: two launches, count_block and place_block, the same plan as plan/make.hpp on the
-// CPU. Rows of work are shares of the choices, one a block.
+// Decides how blocks of warps make a plan: count_block, then place_block, the same plan as plan/make.hpp on the CPU. Rows
+// of work are shares of the choices, one a block; the executor waits for all of them in between.
 #pragma once
 
 #include <moeroute/cuda/place_block.hpp>
@@ -73,10 +73,9 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   workspace const rest{mine.at, w.data + w.bytes - mine.at};
   detail::choice_shares<Id> const share{in, ids, choices, cut.per_share};
   count_block<Id, Slot> const count{share, cut.warps, counts, odd, plan.slot_of_choice.data};
-  if (status const s = x.run(cut.shares, count, rest); !s.ok()) return s;
   place_block<Id, Slot> const place{share, cut.shares, options.align, counts,    odd,
                                     plan,  odd_choice, capacity,      fixed_rows};
-  return x.run(cut.shares, place, rest);
+  return run_both(x, cut.shares, count, place, rest);
 }
 
 // make_plan under a capacity, for what blocks serve: one queue an expert, in the order of the tokens, and a
