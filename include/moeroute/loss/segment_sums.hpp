@@ -4,6 +4,10 @@
 
 #include <moeroute/loss/term.hpp>
 
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/wide_sums.hpp>
+#endif
+
 namespace moeroute::inline MOEROUTE_ABI {
 
 // wide_sum numbers of one segment: tokens, slots, counts of E, score mass of E.
@@ -16,6 +20,20 @@ MOEROUTE_HD index_t segment_in(G const& g, index_t at, index_t segments, wide_su
   if (g.rank() == 0) beyond += std::int64_t{1};
   return -1;
 }
+
+namespace detail {
+// to[e] += scores[e] / per.
+template <class G, class V>
+MOEROUTE_HD void add_shares(G const& g, memory_row<V> const& scores, double per, wide_sum* to) {
+  index_t first = 0;
+#if defined(MOEROUTE_SIMD)
+  if constexpr (is_serial<G> && std::same_as<V, float>)
+    while (first + 16 <= scores.count && simd::add_16_shares(to + first, scores.data + first, per)) first += 16;
+#endif
+  for (index_t e = first + g.rank(); e < scores.count; e += g.size())
+    to[e].add(static_cast<double>(scores.data[e]) / per);
+}
+}  // namespace detail
 
 template <class Sum>
 struct segment_sums {
@@ -36,8 +54,7 @@ struct segment_sums {
   template <class G, class Row>
   MOEROUTE_HD void add_scores(G const& g, Row const& row, bool normalize, double eps) const {
     double const per = score_divisor(g, row, normalize, eps);
-    Sum* const to = base() + 2 + experts;
-    row.scores.each(g, [&](index_t e, auto const& s) { to[e].add(static_cast<double>(s) / per); });
+    detail::add_shares(g, row.scores, per, base() + 2 + experts);
     if (g.rank() == 0) base()[0] += std::int64_t{1};
   }
   // The first `columns` choices of the token; rank 0 calls it.
