@@ -1,11 +1,12 @@
-// What losses cost in a training step: sums and gradient of a router's terms against the forward of route, 4096 tokens,
-// 64 experts, top 8, in one run. Terms make the scores again from the logits; all terms share that pass.
+// What losses cost in a training step: sums and gradient of a router's terms against the forward of route, and the whole
+// gradient of the logits in two passes and in one, 4096 tokens, 64 experts, top 8, in one run. Terms make the scores again
+// from the logits; all terms share that pass.
 #include <benchmark/benchmark.h>
 
 #include <random>
 #include <vector>
 
-#include <moeroute/loss/observe.hpp>
+#include <moeroute/loss/whole_backward.hpp>
 #include <moeroute/presets_training.hpp>
 
 namespace {
@@ -76,6 +77,26 @@ void gradient(benchmark::State& state, R r) {
   }
   state.SetItemsProcessed(state.iterations() * tokens);
 }
+template <class R>
+void backward(benchmark::State& state, R r, int passes) {
+  data d;
+  d.run_route(r, false);
+  d.sums.resize(static_cast<std::size_t>(r.regularize.sums(experts)));
+  observe(serial{}, r, d.in(), d.choices(), row_view<wide_sum>(d.sums), workspace(d.work));
+  matrix_view<float const> const d_weights(d.weights.data(), tokens, 8);
+  matrix_view<float> const out(d.d_logits.data(), tokens, experts);
+  row_view<wide_sum const> const kept(d.sums);
+  for (auto _ : state) {
+    if (passes == 2) {
+      route_backward(serial{}, r, d.in(), d.choices(), d_weights, out, workspace(d.work));
+      add_gradient(serial{}, r, d.in(), d.choices(), kept, out, workspace(d.work));
+    } else {
+      whole_backward(serial{}, r, d.in(), d.choices(), d_weights, kept, out, workspace(d.work));
+    }
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * tokens);
+}
 auto const balance = with_losses(presets::olmoe(), switch_balance{});
 auto const both = presets::training::olmoe();
 
@@ -85,5 +106,7 @@ BENCHMARK_CAPTURE(sums, switch_balance, balance)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(sums, switch_balance_and_z, both)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(gradient, switch_balance, balance)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(gradient, switch_balance_and_z, both)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(backward, switch_balance_and_z_in_two_passes, both, 2)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(backward, switch_balance_and_z_in_one, both, 1)->Unit(benchmark::kMicrosecond);
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <moeroute/cuda/register_rows.cuh>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/loss/switch_balance.hpp>
+#include <moeroute/loss/whole_backward.hpp>
 #include <moeroute/loss/z_loss.hpp>
 #include <moeroute/route_experts.hpp>
 #include <moeroute/select/replay.hpp>
@@ -77,6 +78,7 @@ WARP(combine_backward_bf16, combine_row_backward<bf16, float, bf16, float, std::
 WARP(loss_observe, detail::sum_chunk<wide_sum, detail::observe_token<usual_router, two_losses, float, float, index_t>>);
 WARP(loss_finish, detail::finish_term<two_losses>);
 WARP(loss_gradient, detail::add_gradient_token<usual_router, two_losses, float, float, index_t, float>);
+WARP(whole_backward, detail::whole_backward_token<usual_router, two_losses, float, float, index_t, float, float>);
 WARP(bias_update, detail::update_bias_row<sign_update, std::int64_t, float>);
 WARP(route_log_prob, route_log_prob_row<no_prior, float, float, index_t, float>);
 WARP(route_log_prob_backward, route_log_prob_backward_row<no_prior, float, float, index_t, float, float>);

@@ -27,6 +27,7 @@
 #include <moeroute/gate/cosine.hpp>
 #include <moeroute/gate/gru.hpp>
 #include <moeroute/loss/observe.hpp>
+#include <moeroute/loss/whole_backward.hpp>
 #include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/z_loss.hpp>
 #include <moeroute/loss/cv_squared.hpp>

@@ -6,6 +6,47 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
+namespace detail {
+
+// The weights of one token backwards, from d weights to d scores: `grad` holds them for the chosen experts, 0 for the
+// others. Returns the sum of score times d score, in the order of the choices: the same bits for every group. `x`:
+// logits after the prior; `m`: what the score made of them; `chosen` and `d`: scratch of a number a choice.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, class R, class G, class M, class Id, class W>
+MOEROUTE_HD V pull_back_weights(R const& r, G const& g, memory_row<V> const& x, M const& m, row_view<Id const> id,
+                                row_view<W const> d_weights, row_view<V> chosen, row_view<V> d, V* grad) {
+  x.each(g, [&](index_t e, V) { grad[e] = 0; });
+  g.sync();
+  if (g.rank() == 0) {
+    for (offset_t j = 0; j < id.size; ++j) {
+      bool const here = carries_weight(r.select, id[j], x.count);
+      chosen[j] = here ? score_of(r.score, m, closed_if_nan(x.data[id[j]])) : V(absent_of<decltype(r.weigh)>);
+      d[j] = here ? static_cast<V>(d_weights[j]) : V(0);
+    }
+    r.weigh.backward(row_view<V const>(chosen), d);
+    for (offset_t j = 0; j < id.size; ++j)
+      if (carries_weight(r.select, id[j], x.count)) grad[id[j]] += d[j];
+  }
+  g.sync();
+  V dot = 0;
+  for (offset_t j = 0; j < id.size; ++j) {
+    if (id[j] == no_expert_of<Id>) continue;
+    bool repeated = false;  // grad already holds the sum over equal ids
+    for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
+    if (!repeated) dot = math::fma(score_of(r.score, m, closed_if_nan(x.data[id[j]])), grad[id[j]], dot);
+  }
+  return dot;
+}
+// The gradient of a logit from that of its score, back through the prior.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, class R>
+MOEROUTE_HD V through_prior(R const& r, row_context const& c, index_t e, V z, V dz) {
+  if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
+  return dz;
+}
+
+}  // namespace detail
+
 // One token: the walk of route_row backwards.
 template <class R, class T, class H, class Id, class W, class D>
 struct route_row_backward {
@@ -34,34 +75,13 @@ struct route_row_backward {
     row_view<V> const chosen{s.take<V>(id.size), id.size}, d{s.take<V>(id.size), id.size};
     auto const logits = detail::prepared_row(r, in, g, t, x);
     auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
-    logits.each(g, [&](index_t e, V) { grad[e] = 0; });
-    g.sync();
-    if (g.rank() == 0) {
-      for (offset_t j = 0; j < id.size; ++j) {
-        bool const here = carries_weight(r.select, id[j], in.logits.cols);
-        chosen[j] = here ? score_of(r.score, m, detail::closed_if_nan(x[id[j]])) : V(absent_of<decltype(r.weigh)>);
-        d[j] = here ? static_cast<V>(d_weights[t][j]) : V(0);
-      }
-      r.weigh.backward(row_view<V const>(chosen), d);
-      for (offset_t j = 0; j < id.size; ++j)
-        if (carries_weight(r.select, id[j], in.logits.cols)) grad[id[j]] += d[j];
-    }
-    g.sync();
-    V dot = 0;  // every lane, in the order of the choices: the same bits for every group
-    for (offset_t j = 0; j < id.size; ++j) {
-      if (id[j] == no_expert_of<Id>) continue;
-      bool repeated = false;  // grad already holds the sum over equal ids
-      for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
-      if (!repeated) dot = math::fma(score_of(r.score, m, detail::closed_if_nan(x[id[j]])), grad[id[j]], dot);
-    }
+    V const dot = detail::pull_back_weights(r, g, logits, m, id, d_weights[t], chosen, d, grad);
     row_context const c = in.context(t);
     logits.each(g, [&](index_t e, V z0) {
       V const z = detail::closed_if_nan(z0);
       V dz = V(0);
-      if (z != -infinity<V>) {
-        dz = pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot);
-        if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
-      }
+      if (z != -infinity<V>)
+        dz = detail::through_prior(r, c, e, z, pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot));
       out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
     });
     g.sync();

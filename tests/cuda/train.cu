@@ -4,7 +4,9 @@
 #include <moeroute/cuda.cuh>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/loss/switch_balance.hpp>
+#include <moeroute/loss/whole_backward.hpp>
 #include <moeroute/loss/z_loss.hpp>
+#include <moeroute/presets_training.hpp>
 #include <moeroute/route_experts.hpp>
 
 #include <support/device.hpp>
@@ -80,6 +82,46 @@ TEST_CASE("P7 P14 losses, their gradients, counts and the bias update on a devic
   CHECK(to_host(bias_there) == bias);
   CHECK(std::abs(to_host(value_there)[0] - value) <= 1e-6 * std::abs(value));
   CHECK(largest_difference(d, to_host(d_there)) <= 1e-6f);
+}
+
+TEST_CASE("P7 P14 the whole backward on a device equals one CPU lane, and the two passes it stands for") {
+  if (no_device()) return;
+  auto const logits = some_logits<float>(tokens, experts, 2);
+  auto const r = with_losses(router{.select = top_k{static_cast<index_t>(k)}, .weigh = renormalize{}},
+                             switch_balance{.alpha = 1}, z_loss{.alpha = 1});
+  auto const routed = on_one_lane<false>(r, logits, tokens, experts, nan_rule::rank_last);
+  auto const d_weights = numbers(routed.weights.size(), 9);
+  std::vector<wide_sum> sums(static_cast<std::size_t>(r.regularize.sums(experts)));
+  std::vector<float> d(logits.size());
+  batch<> const in{.logits = {logits.data(), tokens, experts}};
+  matrix_view<index_t const> const ids{routed.ids.data(), tokens, k};
+  auto work = memory_of(observe_workspace_bytes(serial{}, r.regularize, tokens, experts) +
+                        whole_backward_workspace_bytes(serial{}, r, tokens, experts));
+  observe(serial{}, r, in, ids, row_view<wide_sum>(sums), workspace(work));
+  whole_backward(serial{}, r, in, ids, matrix_view<float const>{d_weights.data(), tokens, k},
+                 row_view<wide_sum const>(sums), matrix_view{d.data(), tokens, experts}, workspace(work));
+
+  on_cuda const x{};
+  device_array<float> const logits_there(logits), d_weights_there(d_weights), one_there(logits.size()),
+      two_there(logits.size());
+  device_array<index_t> const ids_there(routed.ids);
+  device_array<wide_sum> const sums_there(sums);
+  device_array<std::byte> const work_there(static_cast<std::size_t>(
+      whole_backward_workspace_bytes(x, r, tokens, experts) +
+      add_gradient_workspace_bytes(x, r.regularize, tokens, experts) + route_workspace_bytes(x, r, tokens, experts)));
+  batch<> const in_there{.logits = {logits_there.data(), tokens, experts}};
+  matrix_view<index_t const> const ids_view{ids_there.data(), tokens, k};
+  matrix_view<float const> const d_weights_view{d_weights_there.data(), tokens, k};
+  row_view<wide_sum const> const sums_view{sums_there.data(), static_cast<offset_t>(sums.size())};
+  whole_backward(x, r, in_there, ids_view, d_weights_view, sums_view, matrix_view{one_there.data(), tokens, experts},
+                 workspace(work_there));
+  matrix_view const two{two_there.data(), tokens, experts};
+  route_backward(x, r, in_there, ids_view, d_weights_view, two, workspace(work_there));
+  add_gradient(x, r, in_there, ids_view, sums_view, two, workspace(work_there));
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  CHECK(largest_difference(d, to_host(one_there)) <= 2e-6f);
+  CHECK(largest_difference(to_host(two_there), to_host(one_there)) <= 2e-6f);
+  CHECK(work_there.bands_whole());
 }
 
 TEST_CASE("P7 group advantages: one launch for all groups, as on one CPU lane") {

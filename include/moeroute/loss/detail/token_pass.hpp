@@ -4,7 +4,7 @@
 
 #include <moeroute/loss/detail/score_row.hpp>
 #include <moeroute/loss/term.hpp>
-#include <moeroute/route.hpp>
+#include <moeroute/route_backward.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
@@ -72,6 +72,23 @@ struct finish_term {
   }
 };
 
+// The gradients of the terms for one token: dL/dscore into `ds`, dL/dlogit into `dz`. Returns what pulls back a score that
+// looks at the whole row, the sum of score times d score.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class P, class G, class Row, class V>
+MOEROUTE_HD V pull_back_terms(P const& term, G const& g, Row row, bool elementwise, row_view<double const> coefficients,
+                              V* ds, V* dz) {
+  row.d_scores = memory_row<V>{ds, row.experts};
+  row.d_logits = memory_row<V>{dz, row.experts};
+  row.d_scores.each(g, [&](index_t e, V& d) { d = V(0), dz[e] = V(0); });
+  g.sync();
+  term.add_gradient(g, row, coefficients);
+  g.sync();
+  if (elementwise) return V(0);
+  V const* const y = row.scores.data;
+  return tree_sum<V>(g, row.experts, [&](offset_t e) { return math::mul(y[e], ds[e]); });
+}
+
 template <class R, class P, class T, class H, class Id, class D>
 struct add_gradient_token {
   using V = compute_t<T>;
@@ -92,23 +109,15 @@ struct add_gradient_token {
     V* const y = s.take<V>(in.logits.cols);
     V* const ds = s.take<V>(in.logits.cols);
     V* const dz = s.take<V>(in.logits.cols);
-    auto seen = token_row_of<V>(r, in, ids, g, t, x, y);
-    seen.row.d_scores = memory_row<V>{ds, seen.row.experts};
-    seen.row.d_logits = memory_row<V>{dz, seen.row.experts};
-    seen.row.d_scores.each(g, [&](index_t e, V& d) { d = V(0), dz[e] = V(0); });
-    g.sync();
-    term.add_gradient(g, seen.row, coefficients);
-    g.sync();
-    V dot = V(0);
-    if constexpr (!elementwise_score<std::remove_cvref_t<decltype(R::score)>>)
-      dot = tree_sum<V>(g, seen.row.experts, [&](offset_t e) { return math::mul(y[e], ds[e]); });
+    auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
+    constexpr bool elementwise = elementwise_score<std::remove_cvref_t<decltype(R::score)>>;
+    V const dot = pull_back_terms(term, g, seen.row, elementwise, coefficients, ds, dz);
     row_view<D> const out = d_logits[t];
     seen.row.logits.each(g, [&](index_t e, V z) {
       if (z == -infinity<V>) return;
-      V d = pull_back(r.score, seen.summary, z, y[e], ds[e], dot) + dz[e];
-      if constexpr (requires { r.prior.derivative(seen.row.context, e, z); })
-        d *= r.prior.derivative(seen.row.context, e, z);
-      out[e] = static_cast<D>(static_cast<V>(out[e]) + math::mul(static_cast<V>(scale), d));
+      V const d = pull_back(r.score, seen.summary, z, y[e], ds[e], dot) + dz[e];
+      out[e] = static_cast<D>(static_cast<V>(out[e]) +
+                              math::mul(static_cast<V>(scale), through_prior(r, seen.row.context, e, z, d)));
     });
     g.sync();
   }
