@@ -55,7 +55,8 @@ int run(settings const& s) {
   if (!s.summary_alone) {
     auto const data = moeroute_examples::load_corpus(moeroute_examples::default_data_folder());
     vocabulary const words(data.glosses_train);
-    auto const dense = start_of(s, {&data.images_start, &data.glosses_train}, words);
+    sources const before{&data.images_start, &data.glosses_train};
+    auto const dense = start_of(s, before, words);
     bench where = named_bench(s.bench);
     if (s.quick) where.steps = 60;
 
@@ -79,9 +80,10 @@ int run(settings const& s) {
     for (int seed = s.first_seed; seed < s.first_seed + s.seeds; ++seed) {
       auto const u = static_cast<std::uint64_t>(seed);
       generator g(u, 0x5EED);
-      std::vector<int> order{1, 2, 3, 4, 5, 6, 7, 8};
+      std::vector<int> order = where.experts;
       g.shuffle(order);
-      auto const start = stacked(dense, order, 2, u);
+      auto start = stacked(dense, order, 2, u);
+      settle(start, where, before, words, u);
       auto const images = some(0, data.images_tune.size(), where.images, g);
       auto const glosses = some(2000, std::ssize(data.glosses_train) - 2000, where.glosses, g);
       for (auto const& m : methods) {
@@ -94,6 +96,7 @@ int run(settings const& s) {
         auto const log = run_method(m, where, p, items, tune, words, u, [&] { bar.step(); });
         double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
         library_router<float> plain;
+        plain.experts = p.shape.experts;
         auto const held = evaluate(p, questions, test, words, &plain);
         auto const shifted = evaluate(p, about_images, test, words, &plain, {.pixel_noise = .5, .seed = 7});
         auto labelled = items;
@@ -136,8 +139,10 @@ int main(int argc, char** argv) {
   CLI::App app("MoE-GRPO on a small multimodal transformer");
   app.add_option("--seeds", s.seeds, "how many seeds")->check(CLI::Range(1, 1000));
   app.add_option("--first-seed", s.first_seed, "the first of them");
-  app.add_option("--bench", s.bench,
-                 "routing (gates alone learn), all (every weight), more (every weight, more items)");
+  app.add_option(
+      "--bench", s.bench,
+      "routing (gates alone learn), all (every weight), more (more items), wide (16 experts, a settled start), "
+      "upcycled (equal experts)");
   app.add_option("--methods", s.only, "names with commas between; all if left out");
   app.add_option("--out", s.out, "folder of the results");
   app.add_flag("--quick", s.quick, "one small seed, in seconds; fails if the reward does not rise");

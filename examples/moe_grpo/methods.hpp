@@ -9,27 +9,31 @@
 
 namespace moeroute_training {
 
+inline constexpr char const* bench_names = "routing, all, more, wide or upcycled";
+
 // A few items, some with wrong labels. `routing`: only the gates learn. `all`: every weight does.
 struct bench {
   std::string name = "routing";
   part trained = part::gates;
   double rate = 5e-3, gate_factor = 1;
   int images = 60, glosses = 60, prompts = 8, steps = 400;
-  double wrong = .3;  // share of the labels drawn anew
+  double wrong = .3;                                 // share of the labels drawn anew
+  std::vector<int> experts{1, 2, 3, 4, 5, 6, 7, 8};  // each from a descendant of the dense model, 0: itself
+  int settling = 0;  // steps before: as the bench, but labels, right ones, deterministic routes, the start's own items
 };
 inline bench named_bench(std::string const& name) {
   if (name == "routing") return {};
-  if (name == "all") return {.name = "all", .trained = part::everything, .rate = 1e-3, .gate_factor = 5};
-  if (name == "more")  // every weight, many items, wrong labels
-    return {.name = "more",
-            .trained = part::everything,
-            .rate = 1e-3,
-            .gate_factor = 5,
-            .images = 500,
-            .glosses = 500,
-            .prompts = 16,
-            .steps = 300};
-  throw moeroute_examples::input_error("command line", "--bench", "routing, all or more", name);
+  bench b{.name = name, .trained = part::everything, .rate = 1e-3, .gate_factor = 5};
+  if (name == "all") return b;
+  b.images = b.glosses = 500;  // from here on: many items
+  if (name == "more") return b.prompts = 16, b.steps = 300, b;
+  if (name == "wide") {  // sixteen experts, two of a kind, of which deterministic routes have left some aside
+    b.experts.insert(b.experts.end(), {1, 2, 3, 4, 5, 6, 7, 8});
+    b.settling = 400;
+    return b;
+  }
+  if (name == "upcycled") return b.experts.assign(8, 0), b;  // eight equal copies of the dense model
+  throw moeroute_examples::input_error("command line", "--bench", bench_names, name);
 }
 
 enum class teacher { nobody, labels, rewards };
@@ -40,6 +44,7 @@ struct method {
   teacher by = teacher::rewards;
   route_mode mode = route_mode::draw;
   bool guided = true;
+  float percent = 25;  // of the experts are closed for each modality
   double token_weight = 1, gate_weight = 1;
   double balance = 0;
   double wrong = -1;  // share of wrong labels; below 0: the bench's
@@ -75,6 +80,7 @@ inline std::vector<method> all_methods() {
   add("token_only", "without the gate loss").gate_weight = 0;
   add("gate_only", "without the token loss").token_weight = 0;
   add("no_mask", "plain draws instead of guided ones").guided = false;
+  add("half_mask", "guided draws, half of the experts closed").percent = 50;
   {
     method& x = add("noise_mask", "noise instead of guided draws");
     x.guided = false, x.mode = route_mode::noise;

@@ -26,6 +26,18 @@ struct interval {
   double mean = 0, low = 0, high = 0;
   std::size_t n = 0;
 };
+// 95 % by Student's t, for few seeds the wider and the safer of the two.
+inline interval student(std::vector<double> const& x) {
+  constexpr double quantiles[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                                  2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093};
+  interval i{mean_of(x), mean_of(x), mean_of(x), x.size()};
+  if (x.size() < 2) return i;
+  double squares = 0;
+  for (double const v : x) squares += (v - i.mean) * (v - i.mean);
+  auto const n = static_cast<double>(x.size());
+  double const half = quantiles[std::min(x.size() - 2, std::size(quantiles) - 1)] * std::sqrt(squares / (n - 1) / n);
+  return {i.mean, i.mean - half, i.mean + half, x.size()};
+}
 // 95 % of the means of 10,000 resamples of the paired differences.
 inline interval bootstrap(std::vector<double> const& x) {
   interval i{mean_of(x), 0, 0, x.size()};
@@ -71,13 +83,14 @@ class comparison {
     return out;
   }
   // a - b on the seeds that both have, times `factor`.
-  interval difference(std::string const& a, std::string const& b, std::string const& figure, double factor = 1) const {
+  std::vector<double> differences(std::string const& a, std::string const& b, std::string const& figure,
+                                  double factor = 1) const {
     std::vector<double> d;
     if (has(a) && has(b))
       for (auto const& [seed, r] : by_.at(a))
         if (auto const o = by_.at(b).find(seed); o != by_.at(b).end())
           d.push_back(factor * (figure_of(r, figure) - figure_of(o->second, figure)));
-    return bootstrap(d);
+    return d;
   }
 
  private:
@@ -91,9 +104,11 @@ inline std::string number(double x, int digits, bool sign = false) {
   std::snprintf(text, sizeof text, sign ? "%+.*f" : "%.*f", digits, x);
   return text;
 }
+inline std::string ends(interval const& i, int digits) {
+  return "[" + number(i.low, digits, true) + ", " + number(i.high, digits, true) + "]";
+}
 inline std::string words(interval const& i, int digits) {
-  if (i.n == 0) return "-";
-  return number(i.mean, digits, true) + " [" + number(i.low, digits, true) + ", " + number(i.high, digits, true) + "]";
+  return i.n == 0 ? "-" : number(i.mean, digits, true) + " " + ends(i, digits);
 }
 
 // Curves averaged over seeds in windows of steps.
@@ -189,8 +204,8 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
       return number(factor * mean_of(c.values(m.name, f)), digits);
     };
     out += "| " + m.name + " | " + m.words + " | " + std::to_string(c.runs(m.name).size()) + " | " +
-           mean("accuracy", 100, 1) + " | " + words(c.difference(m.name, "det_ft", "accuracy", 100), 1) + " | " +
-           mean("image", 100, 1) + " / " + mean("text", 100, 1) + " | " + mean("shifted", 100, 1) + " | " +
+           mean("accuracy", 100, 1) + " | " + words(bootstrap(c.differences(m.name, "det_ft", "accuracy", 100)), 1) +
+           " | " + mean("image", 100, 1) + " / " + mean("text", 100, 1) + " | " + mean("shifted", 100, 1) + " | " +
            mean("train", 100, 1) + " | " + mean("use_entropy", 1, 3) + " | " + mean("divergence", 1, 3) + " | " +
            mean("seconds", 1, 0) + " |\n";
   }
@@ -209,14 +224,20 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
       {"R1", "accuracy, moe_grpo - start", "moe_grpo", "start", "accuracy", 100, 2},
       {"R1", "clean labels: accuracy, moe_grpo - det_ft", "moe_grpo_clean", "det_ft_clean", "accuracy", 100, 2},
       {"R2", "use entropy, moe_grpo - det_ft (nats)", "moe_grpo", "det_ft", "use_entropy", 1, 3},
+      {"R2", "use entropy, moe_grpo - start (nats)", "moe_grpo", "start", "use_entropy", 1, 3},
+      {"R2", "use entropy, moe_grpo - multi_ft (nats)", "moe_grpo", "multi_ft", "use_entropy", 1, 3},
       {"R2", "gate entropy, moe_grpo - det_ft (nats)", "moe_grpo", "det_ft", "gate_entropy", 1, 3},
       {"R3", "divergence between families, moe_grpo - det_ft", "moe_grpo", "det_ft", "divergence", 1, 4},
       {"R3", "divergence between families, multi_ft - det_ft", "multi_ft", "det_ft", "divergence", 1, 4},
+      {"R3", "divergence between families, moe_grpo - multi_ft", "moe_grpo", "multi_ft", "divergence", 1, 4},
       {"R4", "accuracy, both losses - token alone", "moe_grpo", "token_only", "accuracy", 100, 2},
       {"R4", "accuracy, token alone - gate alone", "token_only", "gate_only", "accuracy", 100, 2},
       {"R5", "accuracy, guided - plain draws", "moe_grpo", "no_mask", "accuracy", 100, 2},
       {"R5", "reward, first third, guided - plain draws", "moe_grpo", "no_mask", "area", 1, 4},
       {"R5", "spread in the group, first third, guided - plain draws", "moe_grpo", "no_mask", "spread", 1, 4},
+      {"R5", "accuracy, half closed - plain draws", "half_mask", "no_mask", "accuracy", 100, 2},
+      {"R5", "reward, first third, half closed - plain draws", "half_mask", "no_mask", "area", 1, 4},
+      {"R5", "spread in the group, first third, half closed - plain draws", "half_mask", "no_mask", "spread", 1, 4},
       {"R6", "accuracy, guided - noise", "moe_grpo", "noise_mask", "accuracy", 100, 2},
       {"R7", "accuracy, balance loss added", "balanced", "moe_grpo", "accuracy", 100, 2},
       {"R7", "use entropy, balance loss added (nats)", "balanced", "moe_grpo", "use_entropy", 1, 3},
@@ -225,6 +246,7 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
       {"R9", "accuracy, shuffled rewards - det_ft", "shuffled", "det_ft", "accuracy", 100, 2},
       {"R9", "accuracy, shuffled rewards - moe_grpo", "shuffled", "moe_grpo", "accuracy", 100, 2},
       {"R9", "use entropy, shuffled rewards - moe_grpo (nats)", "shuffled", "moe_grpo", "use_entropy", 1, 3},
+      {"R9", "divergence between families, shuffled rewards - det_ft", "shuffled", "det_ft", "divergence", 1, 4},
       {"R10", "accuracy, gate loss at the answer alone", "answers", "moe_grpo", "accuracy", 100, 2},
       {"R10", "accuracy, ratio product", "product", "moe_grpo", "accuracy", 100, 2},
       {"R10", "accuracy, ratio per-expert mean", "per_expert_mean", "moe_grpo", "accuracy", 100, 2},
@@ -236,13 +258,11 @@ inline std::string summarize(std::vector<nlohmann::json> const& runs, std::vecto
       {"R10", "accuracy, guidance refreshed", "refreshed", "moe_grpo", "accuracy", 100, 2},
       {"R10", "accuracy, gate loss weighted 10", "strong_gate", "moe_grpo", "accuracy", 100, 2},
   };
-  out += "\n| claim | difference | n | mean [95 %] |\n|---|---|---|---|\n";
-  for (auto const& k : claims) {
-    auto const d = c.difference(k.a, k.b, k.figure, k.factor);
-    if (d.n > 0)
-      out +=
-          std::string("| ") + k.id + " | " + k.what + " | " + std::to_string(d.n) + " | " + words(d, k.digits) + " |\n";
-  }
+  out += "\n| claim | difference | n | mean [95 %] | by t |\n|---|---|---|---|---|\n";
+  for (auto const& k : claims)
+    if (auto const d = c.differences(k.a, k.b, k.figure, k.factor); !d.empty())
+      out += std::string("| ") + k.id + " | " + k.what + " | " + std::to_string(d.size()) + " | " +
+             words(bootstrap(d), k.digits) + " | " + summary_detail::ends(student(d), k.digits) + " |\n";
   if (c.has("moe_grpo") && c.has("det_ft"))
     out += "\nratio of the mean divergences, moe_grpo / det_ft: " +
            number(mean_of(c.values("moe_grpo", "divergence")) / mean_of(c.values("det_ft", "divergence")), 2) + "\n";

@@ -12,7 +12,7 @@
 #include "moe_grpo/methods.hpp"
 #include "moe_grpo/whole_batch.hpp"
 #include "training/evaluate.hpp"
-#include "training/supervised.hpp"
+#include "training/start.hpp"
 
 namespace moeroute_training {
 
@@ -21,10 +21,10 @@ struct curves {
   std::vector<double> reward, spread, clipped, kl, ratio_most;
 };
 
-// Closes, for each modality, the quarter of the experts it uses least.
+// Closes, for each modality, the experts it uses least.
 class guide {
  public:
-  guide(model_shape s, int k) : layers_(s.layers), experts_(s.experts), k_(k) {}
+  guide(model_shape s, float percent) : layers_(s.layers), experts_(s.experts), k_(s.k), percent_(percent) {}
   // Counts are those of deterministic top-k without a mask on `items`.
   masks update(parameters<float> const& p, std::vector<item> const& items, sources from, vocabulary const& words,
                moeroute::guidance_refresh refresh) {
@@ -43,7 +43,7 @@ class guide {
       throw_if_bad(moeroute::try_move_counts(moeroute::serial{}, refresh,
                                              seen.table(seen.layers[static_cast<std::size_t>(l)].by_modality, 2),
                                              counts, first));
-      moeroute::guide(moeroute::serial{}, {.percent = 25, .keep_open = k_}, counts,
+      moeroute::guide(moeroute::serial{}, {.percent = percent_, .keep_open = k_}, counts,
                       matrix_view<double>{q.data(), 2, experts_}, m.layer(l), moeroute::workspace(space));
     }
     return m;
@@ -51,6 +51,7 @@ class guide {
 
  private:
   int layers_, experts_, k_;
+  float percent_;
   std::vector<std::vector<double>> moving_;
 };
 
@@ -199,6 +200,21 @@ class grpo_step {
   std::optional<parameters<float>> gradient_;
 };
 
+// What a bench does to the start first: see bench::settling.
+inline void settle(parameters<float>& p, bench const& where, sources from, vocabulary const& words,
+                   std::uint64_t seed) {
+  if (where.settling == 0) return;
+  library_router<float> router;
+  router.experts = p.shape.experts, router.k = p.shape.k;
+  item_stream stream(start_items(from, {}), seed);
+  train_supervised<float>(
+      p, stream, from, words, &router,
+      {.rate = {.rate = where.rate, .steps = where.settling, .gate_factor = where.gate_factor},
+       .batch_size = 16,
+       .trained = where.trained},
+      [](int, batch const&) {}, [](int, double) {});
+}
+
 // Runs a method on p, which is the start when it comes and trained when it goes.
 inline curves run_method(method const& m, bench const& where, parameters<float>& p, std::vector<item> const& items,
                          sources from, vocabulary const& words, std::uint64_t seed,
@@ -207,7 +223,7 @@ inline curves run_method(method const& m, bench const& where, parameters<float>&
   whole_batch_router<float> router;
   router.experts = p.shape.experts, router.k = p.shape.k, router.seed = seed, router.balance = m.balance;
   router.measure = {.of = m.measure};
-  guide guidance(p.shape, p.shape.k);
+  guide guidance(p.shape, m.percent);
   if (m.guided) router.mask = guidance.update(p, items, from, words, m.refresh);
   schedule const rate{.rate = where.rate, .steps = where.steps * m.longer, .gate_factor = where.gate_factor};
   item_stream stream(items, seed);

@@ -17,14 +17,19 @@ struct start_options {
   std::uint64_t seed = 1;
 };
 
+// What the start is trained on.
+inline std::vector<item> start_items(sources from, start_options const& o) {
+  std::vector<std::int64_t> images(static_cast<std::size_t>(o.images)), glosses(static_cast<std::size_t>(o.glosses));
+  for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < glosses.size(); ++i) glosses[i] = static_cast<std::int64_t>(i);
+  return ask(from, images, glosses, o.seed);
+}
+
 // The dense model first, then its eight descendants.
 inline std::vector<parameters<float>> train_start(sources from, vocabulary const& words, model_shape shape,
                                                   start_options const& o, bool quiet = false) {
   shape.experts = 1, shape.k = 1;
-  std::vector<std::int64_t> images(static_cast<std::size_t>(o.images)), glosses(static_cast<std::size_t>(o.glosses));
-  for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::int64_t>(i);
-  for (std::size_t i = 0; i < glosses.size(); ++i) glosses[i] = static_cast<std::int64_t>(i);
-  auto const all = ask(from, images, glosses, o.seed);
+  auto const all = start_items(from, o);
   moeroute_examples::progress bar("start", o.dense_steps + 8 * o.expert_steps, quiet);
   auto const train = [&](parameters<float>& p, std::vector<item> items, int steps, part trained, std::uint64_t seed) {
     item_stream stream(std::move(items), seed);
