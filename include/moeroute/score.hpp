@@ -1,7 +1,8 @@
 // Decides what a logit is worth: a score for every expert, forward and backward together.
 //
 // A score is a summary of the row and a map of each element (concepts.hpp); elementwise scores need no
-// summary. Logits arrive without NaN; -inf is a closed expert.
+// summary. Logits arrive without NaN; -inf is a closed expert. Maps are inlined by force: where g++ removes an unused
+// parameter of one first (here `this`), `flatten` passes it by, and several registers go through memory.
 #pragma once
 
 #include <moeroute/concepts.hpp>
@@ -40,11 +41,11 @@ struct softmax {
     return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), V(1))};
   }
   template <class V>
-  MOEROUTE_HD static V numerator(V x, V top) {
+  MOEROUTE_HD MOEROUTE_INLINE static V numerator(V x, V top) {
     return math::where(x == top, V(1), math::exp_not_positive(x - top));
   }
   template <class V>
-  MOEROUTE_HD V operator()(summary<V> const& m, V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(summary<V> const& m, V x) const {
     return math::where(m.total == V(0), V(0), numerator(x, m.top) / m.total);
   }
   template <class V>
@@ -57,7 +58,7 @@ struct softmax {
 struct sigmoid {
   static constexpr bool strictly_increasing = true;
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return math::sigmoid(x);
   }
   template <class V>
@@ -71,7 +72,7 @@ struct sigmoid {
 struct sqrt_softplus {
   static constexpr bool strictly_increasing = true;
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return math::sqrt(math::softplus(x));
   }
   template <class V>
@@ -84,7 +85,7 @@ struct sqrt_softplus {
 // max(z, 0). Source: ReMoE. Not strictly increasing: ties below 0 rank by id.
 struct relu {
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return math::max(x, V(0));
   }
   template <class V>
@@ -97,7 +98,7 @@ struct relu {
 struct identity {
   static constexpr bool strictly_increasing = true;
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return x;
   }
   template <class V>
@@ -112,7 +113,7 @@ struct soft_cap {
   static constexpr bool strictly_increasing = true;
   float cap = 30;
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     auto const closed = x == V(-infinity<math::scalar_t<V>>);
     return math::where(closed, x, math::mul(V(cap), math::tanh(x / V(cap))));
   }
@@ -133,7 +134,7 @@ struct temperature {
   static constexpr bool strictly_increasing = true;
   float t = 1;
   template <class V>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return x / V(t);
   }
   template <class V>
@@ -163,7 +164,7 @@ struct chain {
     return second.summarize(g, mapped_row{z, map});
   }
   template <class M, class V>
-  MOEROUTE_HD V operator()(M const& m, V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(M const& m, V x) const {
     return second(m, first(x));
   }
   template <class M, class V>
@@ -173,7 +174,7 @@ struct chain {
   }
   template <class V>
     requires elementwise_score<Second>
-  MOEROUTE_HD V operator()(V x) const {
+  MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return second(first(x));
   }
   template <class V>
@@ -215,7 +216,7 @@ MOEROUTE_HD auto summarize(S const& score, G const& g, Row const& logits) {
 }
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class S, class M, class V>
-MOEROUTE_HD V score_of(S const& score, M const& m, V logit) {
+MOEROUTE_HD MOEROUTE_INLINE V score_of(S const& score, M const& m, V logit) {
   if constexpr (elementwise_score<S>) return score(logit);
   else return score(m, logit);
 }

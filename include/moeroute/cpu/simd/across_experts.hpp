@@ -104,8 +104,8 @@ template <int R, class Body>
     float* const w = chosen + most_chosen * q;
     store(w, permute(load<floats>(w), load<ints>(order + 16 * q)));  // beyond 16 they are in order
     r.weigh(row_view<float>{w, k});
-    auto const to = b.out.weights[token[q]];
-    for (index_t j = 0; j < k; ++j) to[j] = static_cast<W>(w[j]);
+    for (index_t j = 0; j < k; j += 16)
+      store_first_as<W>(&b.out.weights[token[q]][j], load<floats>(w + j), k - j < 16 ? k - j : 16);
   }
   for (; again != 0; again &= again - 1) route_plainly(b, token[std::countr_zero(again)], start);
 }

@@ -95,25 +95,20 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 
 }  // namespace detail
 
-// A number that at least k <= 16 keys reach: the k-th best maximum of 16 lanes, or of 32, which fewer keys survive.
-MOEROUTE_SIMD_INLINE floats bound_of_16(float const* key, int size, int k) {
-  floats a(lowest), b(lowest);
-  for (int i = 0; i < size; i += 32) {
-    a = max(load<floats>(key + i), a);
-    b = max(load<floats>(key + i + 16), b);
+// A number that at least k <= 64 keys reach: the k-th best maximum of as many lanes as leave few keys above it.
+MOEROUTE_SIMD_INLINE floats bound_of(float const* key, int size, int k) {
+  alignas(64) float maxima[64];
+  int const lanes = k > 16 ? 64 : k > 8 || size >= 512 ? 32 : 16, step = lanes < 32 ? 32 : lanes;
+  for (int first = 0; first < step; first += 32) {
+    floats a(lowest), b(lowest);
+    for (int i = first; i < size; i += step) {
+      a = max(load<floats>(key + i), a);
+      b = max(load<floats>(key + i + 16), b);
+    }
+    store(maxima + first, lanes < 32 ? max(a, b) : a);
+    store(maxima + first + 16, b);
   }
-  if (k <= 8 && size < 512) return kth_largest(max(a, b), k);
-  return low(kth_largest(join(a, b), k));
-}
-// Of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
-inline floats bound_of_64(float const* key, int size, int k) {
-  floats bound(infinity<float>);
-  for (int q = 0; q < 64; q += 16) {
-    floats m(lowest);
-    for (int i = q; i < size; i += 64) m = max(load<floats>(key + i), m);
-    bound = min(kth_largest(m, (k + 3) / 4), bound);
-  }
-  return bound;
+  return kth_largest(maxima, lanes, k);
 }
 
 // The keys at listed places.
@@ -155,8 +150,7 @@ inline constexpr int most_rows = 4;  // at once
                                             std::int32_t* order, std::int32_t* list) {
   alignas(64) float bound[16 * most_rows], key[16 * most_rows];
   int count[most_rows] = {};
-  for (int q = 0; q < rows; ++q)
-    store(bound + 16 * q, k > 16 ? bound_of_64(row[q], size, k) : bound_of_16(row[q], size, k));
+  for (int q = 0; q < rows; ++q) store(bound + 16 * q, bound_of(row[q], size, k));
   for (int q = 0; q < rows && k <= 16; ++q) {
     survivors const s = detail::collect(row[q], size, load<floats>(bound + 16 * q));
     count[q] = s.count;

@@ -58,7 +58,7 @@ MOEROUTE_SIMD_INLINE void write_scores(Body const& b, offset_t const* token, key
 }
 // The same from scores in the layout.
 template <class W>
-void copy_scores(float const* score, key_layout const& l, row_view<W> out) {
+[[gnu::noinline]] void copy_scores(float const* score, key_layout const& l, row_view<W> out) {
   for_each_block(l, [&](index_t i, index_t expert, int n) {
     if (n != 0) store_first_as<W>(out.data + expert, load<floats>(score + i), n);
   });

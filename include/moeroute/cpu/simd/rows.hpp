@@ -77,7 +77,7 @@ constexpr key_layout layout_of(Select const& select, index_t experts) {
 
 // Copies logits to the layout, widened, NaN in the gaps.
 template <class T>
-MOEROUTE_SIMD_INLINE void spread(T const* from, key_layout const& l, float* to) {
+[[gnu::noinline]] void spread(T const* from, key_layout const& l, float* to) {
   [[maybe_unused]] half_format format{};
   if constexpr (half_like<T>) format = format_of<T>();
   for (index_t g = 0; g < l.groups; ++g)
