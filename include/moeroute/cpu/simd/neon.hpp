@@ -57,17 +57,14 @@ MOEROUTE_INLINE Out converted_pair(In a) {
   else return __builtin_bit_cast(Out, vmovn_s64(__builtin_bit_cast(int64x2_t, a)));
 }
 
-// Lower halves of 64-bit lanes, of two registers in one.
-template <class V>
-MOEROUTE_INLINE uint32x4_t lower_halves(V a, V b) {
-  return vuzp1q_u32(__builtin_bit_cast(uint32x4_t, a), __builtin_bit_cast(uint32x4_t, b));
-}
-// Products of the lower halves of the 64-bit lanes of two registers.
-template <class V>
-MOEROUTE_INLINE void products_of_lower_halves(V a_low, V a_high, V b_low, V b_high, V& low, V& high) {
-  uint32x4_t const a = lower_halves(a_low, a_high), b = lower_halves(b_low, b_high);
-  low = __builtin_bit_cast(V, vmull_u32(vget_low_u32(a), vget_low_u32(b)));
-  high = __builtin_bit_cast(V, vmull_high_u32(a, b));
+// The halves of the products of four numbers and one.
+struct halves {
+  uint32x4_t low, high;
+};
+MOEROUTE_INLINE halves product(uint32x4_t a, std::uint32_t m) {
+  uint32x4_t const first = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(a), vdup_n_u32(m)));
+  uint32x4_t const last = vreinterpretq_u32_u64(vmull_high_u32(a, vdupq_n_u32(m)));
+  return {vuzp1q_u32(first, last), vuzp2q_u32(first, last)};
 }
 
 // Masks of 16 lanes of 32 bits in four registers, as bytes; and 16 or 64 such bytes as bits.

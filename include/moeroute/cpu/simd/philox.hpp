@@ -1,6 +1,7 @@
 // Decides how Philox4x32-10 runs on vectors: one counter in each 64-bit lane, its four words in the lower halves of four
 // vectors. Upper halves are left dirty, since a 32 x 32 bit product reads the lower halves alone; so a round is two
-// products, two shifts and two exclusive ors. The bits are those of core/philox.hpp.
+// products, two shifts and two exclusive ors. Arm's product reads neighbors instead, and its halves are parted in one
+// instruction: there the words of four counters are four registers. The bits are those of core/philox.hpp.
 //
 // Counters of a row differ in word 2 (expert / 4), those of a batch in words 0 and 1 (token). So half of rounds one and
 // two depends on the expert alone and half on the token alone; rows that run together share the former.
@@ -19,13 +20,6 @@ using counters = vec<std::uint64_t, counters_at_once>;
 // The product of the lower halves of 64-bit lanes: one instruction where there is one.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> low_product(vec<std::uint64_t, N> a, vec<std::uint64_t, N> b) {
-#if defined(__aarch64__)
-  if constexpr (N == 4) {
-    vec<std::uint64_t, N> p;
-    neon::products_of_lower_halves(a.lo.v, a.hi.v, b.lo.v, b.hi.v, p.lo.v, p.hi.v);
-    return p;
-  }
-#endif
   return each(
       [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
         using L = decltype(x);
@@ -114,6 +108,49 @@ inline constexpr auto lane_counter = [] {
 }();
 
 // The words of experts first .. first + words_at_once - 1 for any token whose upper half is `token_high`.
+#if defined(__aarch64__)
+class philox_words {
+  static constexpr std::uint32_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
+  std::uint32_t key0[10], key1[10], purpose;
+
+ public:
+  struct shared {
+    uint32x4_t low;        // of the expert's product in round one
+    neon::halves product;  // in round two
+  };
+  explicit philox_words(draws const& d) : purpose(d.purpose) {
+    auto k0 = static_cast<std::uint32_t>(d.seed);
+    std::uint32_t k1 = static_cast<std::uint32_t>(d.seed >> 32) ^ (d.step * 0x9E3779B1u);
+    for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
+  }
+  MOEROUTE_SIMD_INLINE shared of_experts(index_t first, std::uint32_t token_high) const {
+    static constexpr std::uint32_t counter[4] = {0, 1, 2, 3};
+    auto const b = neon::product(vaddq_u32(vld1q_u32(counter), vdupq_n_u32(static_cast<std::uint32_t>(first / 4))), m1);
+    return {b.low, neon::product(veorq_u32(b.high, vdupq_n_u32(token_high ^ key0[0])), m0)};
+  }
+  MOEROUTE_SIMD_INLINE vec<std::uint32_t, 16> of_token(shared const& s, std::uint32_t token_low) const {
+    auto const part = [](std::uint64_t x, bool high) { return static_cast<std::uint32_t>(high ? x >> 32 : x); };
+    std::uint64_t const a1 = std::uint64_t{m0} * token_low,
+                        b2 = std::uint64_t{m1} * (part(a1, true) ^ purpose ^ key1[0]);
+    uint32x4_t c0 = veorq_u32(s.low, vdupq_n_u32(part(b2, true) ^ key0[1])), c1 = vdupq_n_u32(part(b2, false));
+    uint32x4_t c2 = veorq_u32(s.product.high, vdupq_n_u32(part(a1, false) ^ key1[1])), c3 = s.product.low;
+#pragma GCC unroll 8
+    for (int r = 2; r < 10; ++r) {
+      auto const a = neon::product(c0, m0), b = neon::product(c2, m1);
+      c0 = veorq_u32(veorq_u32(b.high, c1), vdupq_n_u32(key0[r])), c1 = b.low;
+      c2 = veorq_u32(veorq_u32(a.high, c3), vdupq_n_u32(key1[r])), c3 = a.low;
+    }
+    uint32x4_t const even_low = vzip1q_u32(c0, c2), even_high = vzip2q_u32(c0, c2);
+    uint32x4_t const odd_low = vzip1q_u32(c1, c3), odd_high = vzip2q_u32(c1, c3);
+    auto const words = [](uint32x4_t x) {
+      using R = vec<std::uint32_t, 4>;
+      return R(__builtin_bit_cast(R::raw, x), 0);
+    };
+    return join(join(words(vzip1q_u32(even_low, odd_low)), words(vzip2q_u32(even_low, odd_low))),
+                join(words(vzip1q_u32(even_high, odd_high)), words(vzip2q_u32(even_high, odd_high))));
+  }
+};
+#else
 class philox_words {
   static constexpr std::uint64_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
   std::uint64_t key0[10], key1[10];  // in memory: read with each use
@@ -151,6 +188,7 @@ class philox_words {
     return in_expert_order(xor_of(b, c1 << 32, counters(key0[9] << 32)), xor_of(a, c3 << 32, counters(key1[9] << 32)));
   }
 };
+#endif
 
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI
