@@ -31,7 +31,7 @@ struct softmax {
     return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), total.value())};
   }
   // Right up to a factor common to the row, without a pass of exponentials: enough where the weights are
-  // divided by their sum anyway.
+  // divided by their sum anyway. Any part of the row that has its largest logit gives the same.
   template <lane_group G, row Row>
   MOEROUTE_HD summary<typename Row::value_type> summarize_ratios(G const& g, Row const& z) const {
     using V = typename Row::value_type;

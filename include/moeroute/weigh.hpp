@@ -41,7 +41,9 @@ struct renormalize {
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const factor = V(scale) * inverse(w);
-    if (factor == V(0)) return share_of_infinite(w);
+    if (factor == V(0)) {
+      return share_of_infinite(w);  // seldom
+    }
     for (auto& x : w) x *= factor;
   }
   template <class V>

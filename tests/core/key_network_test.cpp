@@ -28,9 +28,16 @@ struct best_row {
     std::uint32_t keys[std::size_t{M}], top[std::size_t{N}];
     for (index_t i = 0; i < M; ++i)
       keys[i] = some_key(static_cast<std::uint32_t>(r), static_cast<std::uint32_t>(g.rank() * M + i));
-    if constexpr (requires { G::static_lanes; }) network::best(g, keys, top);
-    else std::fill(std::begin(top), std::end(top), 0u);
-    for (index_t i = 0; i < N; ++i) out[g.rank() * N + i] = top[i];
+    std::fill(std::begin(top), std::end(top), 0u);
+    if constexpr (requires { G::static_lanes; }) {
+      for (index_t c = 0; c < M; c += N) {
+        std::uint32_t chunk[std::size_t{N}] = {};
+        for (index_t i = c; i < M && i < c + N; ++i) chunk[i - c] = keys[i];
+        network::take_in(top, chunk);
+      }
+      network::best_of_lanes(g, top);
+    }
+    for (index_t i = 0; i < N; ++i) out[g.rank() * N + i] = network::at(top, i);
   }
 };
 

@@ -78,6 +78,55 @@ struct reducing_words : words<L> {
   }
 };
 
+// `Rows` rows of L lanes that march together: every collective is a call of all of them, and any_near() answers for all,
+// also true every third time when nobody said so, for a row that is not there. Satisfies word_exchange.
+template <index_t L, index_t Rows>
+struct marching_words {
+  static constexpr index_t lanes = L;
+  words<L * Rows> warp{};
+  mutable int votes = 0;
+
+  index_t rank() const { return warp.lane % L; }
+  std::uint32_t shuffle_xor(std::uint32_t x, index_t d) const { return warp.shuffle_xor(x, d); }
+  std::uint32_t shuffle(std::uint32_t x, index_t from) const { return warp.shuffle(x, warp.lane / L * L + from % L); }
+  std::uint32_t ballot(bool b) const {
+    std::uint32_t const mine = L == 32 ? ~0u : (1u << L % 32) - 1;
+    return warp.ballot(b) >> warp.lane / L * L & mine;
+  }
+  bool any_near(bool b) const { return warp.ballot(b) != 0 || ++votes % 3 == 0; }
+  void sync() const { warp.sync(); }
+};
+static_assert(moeroute::word_exchange<marching_words<8, 2>>);
+
+// Executor of bodies whose rows march together: body(group, row, scratch, whether it is a row of work).
+template <index_t L, index_t Rows>
+struct marching_warp {
+  static constexpr offset_t workspace_bytes(offset_t scratch_bytes) {
+    return moeroute::serial::workspace_bytes(Rows * moeroute::aligned_bytes<std::byte>(scratch_bytes));
+  }
+  template <class Body>
+  moeroute::status run(offset_t rows, Body const& body, moeroute::workspace w) const noexcept {
+    if (auto const s = moeroute::workspace_ok(w, workspace_bytes(body.scratch_bytes())); !s.ok()) return s;
+    shared_state<L * Rows> state;
+    auto const work = [&](index_t lane) {
+      moeroute::butterfly_group<marching_words<L, Rows>> g;
+      g.p.warp.state = &state;
+      g.p.warp.lane = lane;
+      moeroute::scratch mine = moeroute::aligned_scratch(w);
+      mine.at += lane / L * moeroute::aligned_bytes<std::byte>(body.scratch_bytes());
+      for (offset_t first = 0; first < rows; first += Rows) {
+        offset_t const r = first + lane / L;
+        body(g, r < rows ? r : rows - 1, mine, r < rows);
+      }
+    };
+    std::vector<std::thread> others;
+    for (index_t i = 1; i < L * Rows; ++i) others.emplace_back(work, i);
+    work(0);
+    for (auto& t : others) t.join();
+    return {};
+  }
+};
+
 // Executor: a warp of L lanes works on each row.
 template <class Words>
 struct warp {

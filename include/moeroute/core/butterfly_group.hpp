@@ -33,6 +33,11 @@ struct butterfly_group {
   MOEROUTE_HD static constexpr index_t size() { return static_lanes; }
   MOEROUTE_HD void sync() const { p.sync(); }
   MOEROUTE_HD bool any(bool x) const { return p.ballot(x) != 0; }
+  // Whether a lane of this row says so, or of a row that marches with it: they take a branch with collectives together.
+  MOEROUTE_HD bool any_near(bool x) const {
+    if constexpr (requires { p.any_near(x); }) return p.any_near(x);
+    else return any(x);
+  }
   // Bit l: what lane l says.
   MOEROUTE_HD std::uint32_t ballot(bool x) const { return p.ballot(x); }
 

@@ -46,8 +46,10 @@
 // Before a loop over an array that must stay in registers.
 #if defined(__CUDA_ARCH__)
 #define MOEROUTE_UNROLL _Pragma("unroll")
+#define MOEROUTE_NO_UNROLL _Pragma("unroll 1")
 #else
 #define MOEROUTE_UNROLL
+#define MOEROUTE_NO_UNROLL
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

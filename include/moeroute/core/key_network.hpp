@@ -1,5 +1,5 @@
-// Decides the k best of keys that lie in registers: each lane sorts its own by a network, then lanes merge
-// their best in a butterfly, so that every lane holds the winners, best first.
+// Decides the N best of keys that lie in registers: each lane sorts its own by a network, chunk by chunk, then lanes
+// merge their best in a butterfly, so that every lane holds the winners, best first.
 //
 // A key is a larger-is-better 32-bit number with the inverted id in its low bits: distinct, so no ties.
 // Network: Batcher's odd-even merge sort; merge: the bitonic half-cleaner.
@@ -38,30 +38,33 @@ MOEROUTE_HD void merge(key (&a)[Size], key const (&b)[Size]) {
   for (index_t i = 0; i < N; ++i)
     if ((i & d) == 0) order(a[i], a[i + d]);
 }
-// top = the best N of all lanes' keys, in every lane. A key of 0 is nobody.
-template <class G, std::size_t Count, std::size_t Size>
-MOEROUTE_HD void best(G const& g, key const (&keys)[Count], key (&top)[Size]) {
-  constexpr auto M = static_cast<index_t>(Count), N = static_cast<index_t>(Size);
-  MOEROUTE_UNROLL
-  for (index_t c = 0; c < M; c += N) {
-    key part[Size];
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < N; ++i) part[i] = c + i < M ? keys[c + i] : 0u;
-    sort(part);
-    if (c == 0) {
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < N; ++i) top[i] = part[i];
-    } else {
-      merge(top, part);
-    }
-  }
+// top takes in a chunk of N more keys, which are sorted on the way. A key of 0 is nobody.
+template <std::size_t Size>
+MOEROUTE_HD void take_in(key (&top)[Size], key (&chunk)[Size]) {
+  sort(chunk);
+  merge(top, chunk);
+}
+// top = the best N of all lanes' lists, in every lane.
+template <class G, std::size_t Size>
+MOEROUTE_HD void best_of_lanes(G const& g, key (&top)[Size]) {
   MOEROUTE_UNROLL
   for (index_t d = 1; d < G::static_lanes; d *= 2) {
     key other[Size];
     MOEROUTE_UNROLL
-    for (index_t i = 0; i < N; ++i) other[i] = g.exchange(top[i], d);
+    for (index_t i = 0; i < static_cast<index_t>(Size); ++i) other[i] = g.exchange(top[i], d);
     merge(top, other);
   }
+}
+// a[i], the array kept in registers.
+template <class T, std::size_t Size>
+MOEROUTE_HD T at(T const (&a)[Size], index_t i) {
+  T b[Size];
+  MOEROUTE_UNROLL
+  for (std::size_t j = 0; j < Size; ++j) b[j] = a[j];
+  MOEROUTE_UNROLL
+  for (std::size_t n = Size, bit = 1; n > 1; n /= 2, bit *= 2) MOEROUTE_UNROLL
+  for (std::size_t j = 0; j < n / 2; ++j) b[j] = (static_cast<std::size_t>(i) & bit) != 0 ? b[2 * j + 1] : b[2 * j];
+  return b[0];
 }
 
 }  // namespace network

@@ -1,106 +1,71 @@
-// Decides how a token is routed with its row in registers: a number of experts known at compile time, several
-// tokens a warp, and the k best by a sorting network. The same policies, the same ids and the same weights as
-// route_row, bit for bit; what it does not serve runs there.
+// Decides how a token is routed with its row in registers: several tokens a warp, and the k best by a sorting network.
+// The same policies, the same ids and the same weights as route_row, bit for bit; what it does not serve runs there.
 //
-//   key = ordered logit or score, the low bits replaced by the inverted id
-//     16-bit logits that are ranked themselves: those bits were 0, the key is exact
-//     else a filter: the k winners are exact if no other key reaches the bits of the last one, and their
-//     order if each beats the next; a row in doubt takes the plain rule of core/best.hpp
-// Groups (group_limited_top_k): a lane owns an expert group; closed lanes offer nothing.
+//   keys (cuda/register_keys.hpp) that are exact: the winners stand.
+//   keys that filter: the winners' exact keys are computed. They are right if no other key reaches the floor of the
+//     last one, and their order if each beats the next; else the row is in doubt, and register_repair.hpp takes the
+//     plain rule.
+// k above 8: again, over the keys below the last winner. Groups (group_limited_top_k): one or several lanes own an
+// expert group, the heads of their sorted lists rank it, and the lists of closed groups are emptied.
+//
+// Rows of a warp march together; `live` is false for one that only marches along.
 #pragma once
 
 #include <moeroute/core/key_network.hpp>
-#include <moeroute/route.hpp>
-#include <moeroute/select/group_limited_top_k.hpp>
+#include <moeroute/cuda/register_keys.hpp>
+#include <moeroute/cuda/register_repair.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
-namespace detail {
-
-template <class S>
-inline constexpr bool is_top_k = false;
-template <class K>
-inline constexpr bool is_top_k<top_k<K>> = true;
-template <class S>
-inline constexpr bool is_group_limited = false;
+// A summary up to a common factor (score.hpp), which any part of the row with its largest logit gives.
 template <class Score>
-inline constexpr bool is_group_limited<group_limited_top_k<Score>> = true;
+concept sums_ratios = requires(Score const& s, serial_group g, memory_row<float> z) { s.summarize_ratios(g, z); };
 
-// How many keys a network keeps: k, if the type knows it, rounded up to a power of two; else 8.
-template <class S>
-inline constexpr index_t network_size = 8;
-template <index_t K>
-inline constexpr index_t network_size<top_k<fixed_index<K>>> = K <= 1   ? 1
-                                                               : K <= 2 ? 2
-                                                               : K <= 4 ? 4
-                                                               : K <= 8 ? 8
-                                                                        : 16;
-
-// Where expert e lies: in runs, neighbours are in one lane; else lanes take turns with vectors of `Vec`.
-template <index_t Lanes, index_t Experts, index_t Vec, bool Runs>
-struct register_layout {
-  static constexpr index_t lanes = Lanes, experts = Experts, vec = Vec;
-  static constexpr index_t per_lane = (Experts + Lanes * Vec - 1) / (Lanes * Vec) * Vec;
-  static constexpr bool full = Lanes * per_lane == Experts;
-  MOEROUTE_HD static constexpr index_t id(index_t rank, index_t i) {
-    return Runs ? rank * per_lane + i : (i / Vec * Lanes + rank) * Vec + i % Vec;
-  }
-};
-
-template <class V, class Layout>
-struct register_row {
-  using value_type = V;
-  using layout = Layout;
-  V v[std::size_t{Layout::per_lane}];
-
-  MOEROUTE_HD static constexpr index_t size() { return Layout::experts; }
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <class G, class F>
-  MOEROUTE_HD void each(G const& g, F&& f) const {
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < Layout::per_lane; ++i)
-      if (index_t const e = Layout::id(g.rank(), i); Layout::full || e < Layout::experts) f(e, v[i]);
-  }
-  // Every place of this lane, padding too: f(expert, value).
-  template <class G, class F>
-  MOEROUTE_HD void fill(G const& g, F&& f) {
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < Layout::per_lane; ++i) f(Layout::id(g.rank(), i), v[i]);
-  }
-};
-
-template <class T, index_t N>
-struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) register_piece {
-  T x[std::size_t{N}];
-};
-
-}  // namespace detail
-
-template <class R, class T, class H, class Id, class W, index_t Experts>
+template <class R, class T, class H, class Id, class W, index_t Lanes, index_t Experts = 0>
 struct route_in_registers {
   using S = std::remove_cvref_t<decltype(R::select)>;
+  using Score = std::remove_cvref_t<decltype(R::score)>;
   using V = compute_t<T>;
+  using key = network::key;
   static constexpr bool grouped = detail::is_group_limited<S>;
-  static constexpr index_t lanes = Experts > 256 ? 16 : 8, best = detail::network_size<S>;
-  static constexpr index_t slots = (best + lanes - 1) / lanes;  // choices a lane holds: j = slot * lanes + rank
-  static constexpr index_t vector = 16 / static_cast<index_t>(sizeof(T));
-  static constexpr index_t vec = Experts % (lanes * vector) == 0 ? vector : 1;
-  using layout = detail::register_layout<lanes, Experts, vec, grouped>;
-  using row = detail::register_row<V, layout>;
+  static constexpr index_t lanes = Lanes, tile = 8;
+  static constexpr index_t vec = detail::vector_of<T>(grouped ? Experts / Lanes : 0);
+  using layout = register_layout<Lanes, vec, grouped, Experts>;
+
   // Policies it can serve at all; `serves` asks for the numbers.
   static constexpr bool possible = std::same_as<V, float> && is_none<decltype(R::prior)> &&
-                                   (detail::is_top_k<S> || (grouped && Experts % lanes == 0)) && Experts <= 512;
-  static constexpr bool exact_keys = ranks_logits<R> && half_like<T>;  // 13 low bits of such a float are 0
+                                   (detail::is_top_k<S> || (grouped && Experts % Lanes == 0));
+  static constexpr half_format format = half_format_of<T>;
+  static constexpr bool exact_keys = ranks_logits<R> && format != half_format::unknown;
+  static constexpr bool in_fixed_point =
+      !ranks_logits<R> && rough_score<Score>::known && adds_parameter<std::remove_cvref_t<decltype(R::bias)>>;
+
+  // Where a common factor of the scores cancels, the winners tell as much as the row.
+  static constexpr bool may_wait = !grouped && ranks_logits<R> && sums_ratios<Score>;
 
   route_row<R, T, H, Id, W> plain;
+  layout place;
+  // The bits of a key that are not code, and how a number gets above the code. Known at compile time more often than
+  // not, but an instruction takes one immediate, and that is the code of the place.
+  key number_bits = 0, shift = 0;
 
+  static route_in_registers of(route_row<R, T, H, Id, W> const& row) {
+    route_in_registers b{row, layout::of(static_cast<index_t>(row.in.logits.cols), detail::groups_of(row.r.select))};
+    b.place.vectors_ = b.in_vectors();
+    b.number_bits = exact_keys ? 0xffff0000u : ~b.place.mask();
+    b.shift = exact_keys ? 1u << 16 : b.place.mask() + 1;
+    return b;
+  }
   bool serves() const {
     index_t const k = plain.r.select.experts_per_token();
-    bool good = possible && plain.in.logits.cols == Experts && k <= best && k <= Experts;
+    offset_t const experts = plain.in.logits.cols;
+    bool good = possible && (in_vectors() || !layout::known) && k >= 1 && k <= 4 * tile && k <= experts;
+    good = good && (layout::known ? experts == Experts : experts <= (exact_keys ? 1 << 15 : 1 << 10));
     if constexpr (grouped) {
       auto const& s = plain.r.select;
-      good = good && s.groups == lanes && s.closed == closed_groups::minus_infinity &&
-             s.group_score.count(k, s.top_groups) <= 2 && s.group_score.count(k, s.top_groups) <= layout::per_lane;
+      good = good && (layout::known ? s.groups == Lanes : s.groups <= Lanes && (s.groups & (s.groups - 1)) == 0);
+      index_t const n = good ? s.group_score.count(k, s.top_groups) : 3;
+      good = good && s.closed == closed_groups::minus_infinity && n <= 2 && n * s.groups <= experts;
     }
     return good;
   }
@@ -108,169 +73,244 @@ struct route_in_registers {
 
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G>
-  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
-    static_assert(G::static_lanes == lanes);
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s, bool live) const {
+    static_assert(G::static_lanes == Lanes);
     auto const& in = plain.in;
-    if (!knows_row(plain.r, in, t)) return plain.nobody(g, t);
-    T const* const from = in.logits[t].data;
-    row const x = read(g, from);
-    bool bad = false;
+    bool known = live && knows_row(plain.r, in, t), bad = false;
     if (in.nan != nan_rule::rank_last) {
-      x.each(g, [&](index_t, V z) { bad = bad || is_nan(z); });
-      bad = g.any(bad);
-      if (bad && in.nan == nan_rule::drop_row) return plain.nobody(g, t);
+      bad = repair().has_nan(g, t);  // seldom
+      known = known && !(bad && in.nan == nan_rule::drop_row);
     }
-    auto const m = plain.summary(g, mapped_row{x, detail::nan_to_closed{}});
-    row const y = keys_of(g, t, m, x);
-    bool const open = is_open(g, y);
-
-    row_view<Id> const ids = plain.out.ids[t];
-    index_t const k = static_cast<index_t>(ids.size);
-    index_t id[std::size_t{slots}];
-    bool const doubt = choose(g, t, m, y, open, k, id);
-    if (!exact_keys && doubt) {  // the plain rule; ids come back through memory. Rows read again cost no registers here
-      take_best(g, keys_of(g, t, m, read(g, from)), ids, [&](index_t) { return open; });
+    row_view<V> const chosen{s.take<V>(plain.out.ids.cols), plain.out.ids.cols};
+    V mine = 0;
+    if (g.any_near(choose(g, t, known, chosen, mine))) {
+      repair().choose(g, t, known, chosen);                                        // seldom
+      mine = chosen[g.rank() < static_cast<index_t>(chosen.size) ? g.rank() : 0];  // seldom
+    }
+    row_view<W> const weights = plain.out.weights[t];
+    if (chosen.size == tile) {
+      V w[std::size_t{tile}];
       MOEROUTE_UNROLL
-      for (index_t i = 0; i < slots; ++i)
-        if (index_t const j = i * lanes + g.rank(); j < k) id[i] = static_cast<index_t>(ids[j]);
+      for (index_t j = 0; j < tile; ++j) w[j] = g.from_lane(mine, j);
+      plain.r.weigh(row_view<V>{w, tile});
+      if (known && g.rank() < tile)
+        weights[g.rank()] = static_cast<W>(bad ? not_a_number<V> : network::at(w, g.rank()));
+    } else {
+      repair().weigh(g, chosen);  // seldom: k is another
+      for (index_t j = g.rank(); known && j < static_cast<index_t>(chosen.size); j += Lanes)
+        weights[j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);  // seldom
     }
-    row_view<V> const chosen{s.take<V>(k), k};
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < slots; ++i)
-      if (index_t const j = i * lanes + g.rank(); j < k) {
-        ids[j] = static_cast<Id>(id[i]);
-        chosen[j] = score_of(plain.r.score, m, detail::closed_if_nan(load(from[id[i]])));
-      }
-    g.sync();
-    if (g.rank() == 0) plain.r.weigh(chosen);
-    g.sync();
-    for (index_t j = g.rank(); j < k; j += lanes)
-      plain.out.weights[t][j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);
+    if (live && !known) {
+      repair().nobody(g, t);  // seldom
+    }
     if (!plain.out.scores.empty()) {
-      row const again = read(g, from);
-      auto const all = summarize(plain.r.score, g, mapped_row{again, detail::nan_to_closed{}});
-      again.each(g, [&](index_t e, V z) {
-        plain.out.scores[t][e] = static_cast<W>(score_of(plain.r.score, all, detail::closed_if_nan(z)));
-      });
+      repair().scores(g, t, known);  // seldom
     }
     g.sync();
   }
 
  private:
-  // The row, by vectors where it lies on 16 bytes.
+  // Whether every lane's pieces of logits and biases may be read as vectors.
+  bool in_vectors() const {
+    auto const& z = plain.in.logits;
+    bool good = place.on_vectors(z.data) && z.stride % vec == 0;
+    if constexpr (in_fixed_point)
+      good = good && detail::rows_on_vectors(plain.r.bias, vec) && place.on_vectors(plain.r.bias.parameters({}).data);
+    return good;
+  }
+  using help = register_repair<route_row<R, T, H, Id, W>, layout>;
+  MOEROUTE_HD help repair() const { return {&plain, &place}; }
+  MOEROUTE_HD vector_row<T, layout> logits(offset_t t) const { return {plain.in.logits[t].data, place}; }
+
+  // Ids of the winners and their scores (the first ones also in their lanes); true if the filter cannot vouch for them.
   template <class G>
-  MOEROUTE_HD row read(G const& g, T const* from) const {
-    constexpr index_t n = grouped ? (layout::per_lane % vector == 0 ? vector : 1) : vec;
-    row x;
-    if (n > 1 && reinterpret_cast<std::uintptr_t>(from) % 16 == 0) {
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < layout::per_lane; i += n) {
-        auto const p = *reinterpret_cast<detail::register_piece<T, n> const*>(from + layout::id(g.rank(), i));
+  MOEROUTE_HD bool choose(G const& g, offset_t t, bool known, row_view<V> chosen, V& mine_score) const {
+    row_context const c = detail::context_of(plain.in, t, known);
+    vector_row<T, layout> const row = logits(t);
+    row_view<Id> const ids = plain.out.ids[t];
+    index_t const k = static_cast<index_t>(chosen.size), me = g.rank();
+    using summary = decltype(plain.summary(g, mapped_row{row, detail::nan_to_closed{}}));
+    bool const wait = may_wait && plain.ratios_suffice();
+    summary m{};
+    if (!wait) {
+      m = plain.summary(g, mapped_row{row, detail::nan_to_closed{}});  // seldom: weights that are ratios do without
+    }
+
+    key own[std::size_t{tile}], top[std::size_t{tile}], ceiling = ~key{0}, mine = 0;
+    bool open = true, doubt = false;
+    ranked<std::int32_t> before{largest<std::int32_t>, -1};  // the last winner of the pass before
+    std::int32_t least_won = largest<std::int32_t>;
+    for (index_t base = 0; base < k; base += tile) {
+      best_of_lane(g, c, m, row, base > 0, ceiling, own);
+      if constexpr (grouped) {
+        if (base == 0) open = is_open(g, c, m, row, own, doubt);
         MOEROUTE_UNROLL
-        for (index_t j = 0; j < n; ++j) x.v[i + j] = load(p.x[j]);
+        for (key& x : own) x = open ? x : 0u;
       }
-    } else {
-      x.fill(g, [&](index_t e, V& z) { z = layout::full || e < Experts ? load(from[e]) : -infinity<V>; });
-    }
-    return x;
-  }
-  // What route_row ranks: the logit, or the (biased) score of an open expert.
-  template <class G, class M>
-  MOEROUTE_HD row keys_of(G const& g, offset_t t, M const& m, row const& x) const {
-    row y = x;
-    if constexpr (!ranks_logits<R>) {
-      auto const b = plain.r.bias.parameters(plain.in.context(t));
-      y.fill(g, [&](index_t e, V& z) {
-        if (layout::full || e < Experts) z = key_of(m, b, e, z);
-      });
-    }
-    return y;
-  }
-  template <class M, class B>
-  MOEROUTE_HD V key_of(M const& m, B const& b, index_t e, V z) const {
-    if (ranks_logits<R> || is_nan(z) || z == -infinity<V>) return z;
-    V key = score_of(plain.r.score, m, z);
-    if constexpr (!is_none<decltype(R::bias)>) key = plain.r.bias(key, static_cast<V>(b[e]));
-    return key;
-  }
-  // Whether this lane's group is among the best; a group ranks by the sum of its one or two largest keys.
-  template <class G>
-  MOEROUTE_HD bool is_open(G const& g, row const& y) const {
-    if constexpr (!grouped) {
-      return true;
-    } else {
-      auto const& select = plain.r.select;
-      V first = -infinity<V>, second = -infinity<V>;
-      y.each(g, [&](index_t, V z0) {
-        V const z = detail::closed_if_nan(z0);
-        second = math::max(second, math::min(first, z));
-        first = math::max(first, z);
-      });
-      bool const two = select.group_score.count(select.k, select.top_groups) == 2;
-      std::int32_t const mine = order_key<V>(two ? first + second : first);
-      index_t better = 0;
       MOEROUTE_UNROLL
-      for (index_t q = 0; q < lanes; ++q) {
-        std::int32_t const other = g.from_lane(mine, q);
-        better += other > mine || (other == mine && q < g.rank());
+      for (index_t i = 0; i < tile; ++i) top[i] = own[i];
+      network::best_of_lanes(g, top);
+      ceiling = top[tile - 1];
+      mine = network::at(top, me);
+      bool const won = (Lanes == tile || me < tile) && base + me < k;
+      index_t const id = place.expert(mine);
+      V const z = load(row.data[id]);
+      if constexpr (may_wait)
+        if (wait && base == 0) m = plain.r.score.summarize_ratios(g, winners{won, detail::closed_if_nan(z)});
+      V const score = score_of(plain.r.score, m, detail::closed_if_nan(z));
+      if (won) {
+        if (known) ids[base + me] = static_cast<Id>(id);
+        chosen[base + me] = score;
       }
-      return better < select.top_groups;
+      if (base == 0) mine_score = score;
+      if constexpr (!exact_keys) {
+        ranked<std::int32_t> const exact{order_key<V>(key_of(c, id, z, score)), id};
+        least_won = won && exact.key < least_won ? exact.key : least_won;
+        index_t const left = (me + Lanes - 1) % Lanes;
+        ranked<std::int32_t> above{g.from_lane(exact.key, left), g.from_lane(id, left)};
+        if (me == 0) above = before;
+        doubt = doubt || (won && !beats(above, exact));
+        if (base + tile < k) before = {g.from_lane(exact.key, tile - 1), g.from_lane(id, tile - 1)};
+      }
     }
-  }
-  // The ids of the choices this lane holds; true if the filter cannot vouch for them.
-  template <class G, class M>
-  MOEROUTE_HD bool choose(G const& g, offset_t t, M const& m, row const& y, bool open, index_t k,
-                          index_t (&id)[std::size_t{slots}]) const {
-    constexpr std::uint32_t mask = id_mask();
-    std::uint32_t key[std::size_t{layout::per_lane}], top[std::size_t{best}];
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < layout::per_lane; ++i) {
-      index_t const e = layout::id(g.rank(), i);
-      bool const here = open && (layout::full || e < Experts);
-      key[i] = here ? (ordered(order_key<V>(y.v[i])) & ~mask) | (mask - static_cast<std::uint32_t>(e)) : 0u;
-    }
-    network::best(g, key, top);
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < slots; ++i) id[i] = 0;
-    MOEROUTE_UNROLL
-    for (index_t j = 0; j < best; ++j)
-      if (j % lanes == g.rank()) id[j / lanes] = static_cast<index_t>(mask - (top[j] & mask));
     if constexpr (exact_keys) {
       return false;
     } else {
-      // Exact keys of the winners; -1 - key orders the other way round, for a minimum by max().
-      auto const b = plain.r.bias.parameters(plain.in.context(t));
-      std::int32_t won[std::size_t{slots}], reversed = least<std::int32_t>;
+      key const bar = floor_of(~g.max(~least_won)), last = g.from_lane(mine, (k - 1) % tile);
+      doubt = doubt || bar == 0 || (place.chunks() > 1 && own[tile - 1] >= bar);
       MOEROUTE_UNROLL
-      for (index_t i = 0; i < slots; ++i) {
-        won[i] = largest<std::int32_t>;
-        if (i * lanes + g.rank() < k) won[i] = order_key<V>(key_of(m, b, id[i], load(plain.in.logits[t][id[i]])));
-        reversed = ~won[i] > reversed ? ~won[i] : reversed;
-      }
-      std::uint32_t const bar = ordered(~g.max(reversed)) & ~mask;
-      std::int32_t reach = 0;
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < layout::per_lane; ++i) {
-        bool const here = open && (layout::full || layout::id(g.rank(), i) < Experts);
-        reach += here && key[i] >= bar;
-      }
-      bool wrong = g.sum(reach) != k;
-      ranked<std::int32_t> above{largest<std::int32_t>, -1};  // the last lane's choice, one slot before
-      index_t const left = (g.rank() + lanes - 1) % lanes;
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < slots; ++i) {
-        ranked<std::int32_t> const mine{won[i], id[i]}, other{g.from_lane(won[i], left), g.from_lane(id[i], left)};
-        wrong = wrong || (i * lanes + g.rank() < k && !beats(g.rank() == 0 ? above : other, mine));
-        above = other;
-      }
-      return g.any(wrong);
+      for (key const x : own) doubt = doubt || (x < last && x >= bar);
+      return doubt;
     }
   }
-  MOEROUTE_HD static std::uint32_t ordered(std::int32_t key) { return static_cast<std::uint32_t>(key) ^ 0x80000000u; }
-  MOEROUTE_HD static constexpr std::uint32_t id_mask() {
-    std::uint32_t m = static_cast<std::uint32_t>(Experts - 1);
-    m |= m >> 1, m |= m >> 2, m |= m >> 4, m |= m >> 8;
-    return m;
+
+  // The winners' logits as a row: each lane has one, or none.
+  struct winners {
+    using value_type = V;
+    bool has;
+    V z;
+    MOEROUTE_HD static index_t size() { return tile; }
+    MOEROUTE_HD V at(index_t) const { return z; }
+    template <class G, class F>
+    MOEROUTE_HD void each(G const&, F&& f) const {
+      if (has) f(index_t{0}, z);
+    }
+  };
+
+  // The best keys of this lane's places; below `ceiling`, if it is not the first pass.
+  template <class G, class M>
+  MOEROUTE_HD void best_of_lane(G const& g, row_context const& c, M const& m, vector_row<T, layout> const& row,
+                                bool again, key ceiling, key (&own)[std::size_t{tile}]) const {
+    MOEROUTE_UNROLL
+    for (index_t n = 0; n < place.chunks(); ++n) {
+      key part[std::size_t{tile}];
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; i += vec) {
+        auto const p = row.piece(g.rank(), n * tile + i);
+        keys_of(g, c, m, n * tile + i, p, &part[i]);
+      }
+      if (again) {
+        key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
+        MOEROUTE_UNROLL
+        for (key& x : part) x = x < below ? x : 0u;  // seldom: k above 8
+      }
+      if (n == 0) {
+        network::sort(part);
+        MOEROUTE_UNROLL
+        for (index_t i = 0; i < tile; ++i) own[i] = part[i];
+      } else {
+        network::take_in(own, part);
+      }
+    }
+    MOEROUTE_UNROLL
+    for (key& x : own) x += layout::full || x != 0 ? place.lane_code(g.rank()) : 0u;
+  }
+  struct words {
+    std::uint32_t w[std::size_t{vec / 2}];
+  };
+  // Keys of a piece of neighbours, the lane's part of the code left out; 0 where no expert is.
+  template <class G, class M>
+  MOEROUTE_HD void keys_of(G const& g, row_context const& c, M const& m, index_t first, neighbours<T, vec> const& p,
+                           key* keys) const {
+    if constexpr (exact_keys) {
+      auto const w = __builtin_bit_cast(words, p);
+      MOEROUTE_UNROLL
+      for (index_t j = 0; j < vec; j += 2) {
+        std::uint32_t const two = ordered_halves<format>(w.w[j / 2]);
+        keys[j] = two * shift + (real_half + place.place_code(first + j));
+        keys[j + 1] = (two & number_bits) | (real_half + place.place_code(first + j + 1));
+      }
+    } else if constexpr (in_fixed_point) {
+      auto const b = biases(g, c, first);
+      MOEROUTE_UNROLL
+      for (index_t j = 0; j < vec; ++j) {
+        float const rough = rough_score<Score>::of(plain.r.score, load(p.x[j]));
+        keys[j] = fixed()(plain.r.bias(rough, static_cast<V>(b.x[j]))) * shift + place.place_code(first + j);
+      }
+    } else {
+      MOEROUTE_UNROLL
+      for (index_t j = 0; j < vec; ++j) {
+        V x = load(p.x[j]);
+        if constexpr (!ranks_logits<R>) {
+          index_t const e = place.id(g.rank(), first + j);
+          x = layout::full || place.holds(g.rank(), first + j)
+                  ? key_of(c, e, x, score_of(plain.r.score, m, detail::closed_if_nan(x)))
+                  : x;
+        }
+        keys[j] = (ordered_number(x) & number_bits) | place.place_code(first + j);
+      }
+    }
+    MOEROUTE_UNROLL
+    for (index_t j = 0; j < vec; ++j) keys[j] = place.holds(g.rank(), first + j) ? keys[j] : 0u;
+  }
+  template <class G>
+  MOEROUTE_HD auto biases(G const& g, row_context const& c, index_t first) const {
+    return vector_row{plain.r.bias.parameters(c).data, place}.piece(g.rank(), first);
+  }
+  MOEROUTE_HD V key_of(row_context const& c, index_t e, V z, V score) const {
+    return detail::key_of(plain.r, c, e, z, score);
+  }
+  MOEROUTE_HD fixed_point fixed() const { return fixed_point::of(place.bits()); }
+  // No filter key of a number at least as large lies below.
+  MOEROUTE_HD key floor_of(std::int32_t exact) const {
+    if constexpr (in_fixed_point)
+      return fixed()(from_order_key<V>(exact) - fixed_point::margin(rough_score<Score>::error)) * shift;
+    else return ordered(exact) & number_bits;
+  }
+
+  // Whether this lane's group is among the best, by the exact keys of the heads of its list.
+  template <class G, class M>
+  MOEROUTE_HD bool is_open(G const& g, row_context const& c, M const& m, vector_row<T, layout> const& row,
+                           key const (&own)[std::size_t{tile}], bool& doubt) const {
+    auto const& select = plain.r.select;
+    key head[4] = {own[0], own[1], own[2], own[3]};
+    for (index_t d = 1; d < place.per_group(); d *= 2) {
+      key other[4];
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < 4; ++i) other[i] = g.exchange(head[i], d);
+      network::merge(head, other);
+    }
+    bool const two = select.group_score.count(select.k, select.top_groups) == 2;
+    V x[2];
+    MOEROUTE_UNROLL
+    for (index_t i = 0; i < 2; ++i) {
+      index_t const e = place.expert(head[i]);
+      V const z = load(row.data[e]);
+      x[i] = detail::closed_if_nan(key_of(c, e, z, score_of(plain.r.score, m, detail::closed_if_nan(z))));
+    }
+    if constexpr (!exact_keys) {
+      V const least_head = two ? math::min(x[0], x[1]) : x[0];
+      doubt = doubt || (two ? head[2] : head[1]) >= floor_of(order_key<V>(least_head));
+    }
+    std::int32_t const mine = order_key<V>(two ? x[0] + x[1] : x[0]);
+    index_t const group = g.rank() / place.per_group();
+    index_t better = 0;
+    MOEROUTE_UNROLL
+    for (index_t q = 0; q < (layout::known ? Lanes : select.groups); ++q) {
+      std::int32_t const other = g.from_lane(mine, q * place.per_group());
+      better += other > mine || (other == mine && q < group);
+    }
+    return better < select.top_groups;
   }
 };
 
