@@ -60,8 +60,11 @@ PART(registers_deepseek_v3_bf16, route_in_registers<v3_router, bf16, float, inde
 PART(registers_deepseek_v3_fp32, route_in_registers<v3_router, float, float, index_t, float, 8, 256>);
 PART(registers_softmax_bf16_any, route_in_registers<usual_router, bf16, float, index_t, float, 8>);
 PART(registers_softmax_fp32_any, route_in_registers<usual_router, float, float, index_t, float, 8>);
-PART(registers_softmax_bf16_few, route_in_registers<usual_router, bf16, float, index_t, float, 32>);
-PART(registers_deepseek_v3_bf16_few, route_in_registers<v3_router, bf16, float, index_t, float, 32>);
+PART(registers_deepseek_v3_bf16_any, route_in_registers<v3_router, bf16, float, index_t, float, 8>);
+PART(registers_deepseek_v3_fp32_any, route_in_registers<v3_router, float, float, index_t, float, 8>);
+PART(registers_softmax_bf16_few, route_in_registers<usual_router, bf16, float, index_t, float, 32, 256>);
+PART(registers_deepseek_v3_bf16_few, route_in_registers<v3_router, bf16, float, index_t, float, 32, 256>);
+PART(registers_deepseek_v3_bf16_few_any, route_in_registers<v3_router, bf16, float, index_t, float, 32>);
 WARP(route_backward_softmax_fp32, route_row_backward<usual_router, float, float, index_t, float, float>);
 WARP(route_backward_deepseek_v3_fp32, route_row_backward<v3_router, float, float, index_t, float, float>);
 BLOCK(expert_choice_columns, detail::choose_tokens<choosing_experts, float, float, float>);

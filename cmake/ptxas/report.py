@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Registers, spills, local memory, shared memory and instructions of the kernels in kernels.cu.
 
-usage: report.py [--arch 90] [--write docs/cuda.md]     (or: ./dev ptxas)
+usage: report.py [--arch 90] [--only WORD] [--write docs/cuda.md]     (or: ./dev ptxas)
 
 ptxas counts registers and spills; instructions are counted in the disassembly where nvdisasm is found (on
 PATH, in $NVDISASM, or in the pip package nvidia-cuda-nvdisasm), and left out where it is not. The last
-instructions of a kernel, padding after its final branch, are not counted. Exit 1 if any kernel spills or has
-a stack frame.
+instructions of a kernel, padding after its final branch, are not counted. For kernels with a prediction a second
+table sets the instructions a row usually runs through (hot_path.py) beside it. Exit 1 if any kernel spills or has
+a stack frame. --only keeps the kernels whose name has the word.
 """
 import argparse
 import importlib.metadata
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import hot_path
 
 root = pathlib.Path(__file__).resolve().parents[2]
 begin, end = "<!-- ptxas: begin -->", "<!-- ptxas: end -->"
@@ -37,13 +40,17 @@ def find_nvdisasm():
     return next((str(p) for p in tools.rglob("nvdisasm") if os.access(p, os.X_OK)), None) if tools.exists() else None
 
 
-def compile_kernels(arch, folder):
+def compile_kernels(arch, only, folder):
+    text = (root / "cmake/ptxas/kernels.cu").read_text()
+    unit = folder / "kernels.cu"
+    unit.write_text("\n".join(line for line in text.split("\n")
+                              if not only or only in line or not re.match(r"(WARP|BLOCK|PART)\(", line)))
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     cubin = folder / "kernels.cubin"
     start = time.time()
     run = subprocess.run(
-        [nvcc, "-std=c++20", "-O3", f"-arch=sm_{arch}", "-Xptxas=-v", "-cubin", "-Werror=all-warnings",
-         f"-I{root / 'include'}", str(root / "cmake/ptxas/kernels.cu"), "-o", str(cubin)],
+        [nvcc, "-std=c++20", "-O3", f"-arch=sm_{arch}", "-lineinfo", "-Xptxas=-v", "-cubin", "-Werror=all-warnings",
+         f"-I{root / 'include'}", str(unit), "-o", str(cubin)],
         capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(run.stderr[-4000:])
@@ -67,39 +74,96 @@ def parse_ptxas(log):
                      "shared": int(shared[1]) if shared else 0}
 
 
-def count_instructions(nvdisasm, cubin):
-    text = subprocess.run([nvdisasm, "-c", str(cubin)], capture_output=True, text=True).stdout
-    counts = {}
-    for part in re.split(r"\n(?=\s*\.section\s+\.text\.)", text)[1:]:
-        name = re.match(r"\s*\.section\s+\.text\.([^,\s]+)", part)[1].strip('"')
+def disassemble(nvdisasm, cubin):
+    """For each kernel its section of the disassembly, instructions, and those that touch local memory."""
+    text = subprocess.run([nvdisasm, "-c", "-gi", str(cubin)], capture_output=True, text=True).stdout
+    found = {}
+    for name, part in hot_path.sections(text):
         code = [m[1] for m in re.finditer(r"^\s+/\*[0-9a-f]+\*/\s+(.*?);", part, re.M)]
         while code and re.match(r"(NOP|BRA )", code[-1]):
             code.pop()
-        local = sum(1 for c in code if re.search(r"\b(LDL|STL)\b", c))
-        counts[name] = (len(code), local)
-    return counts
+        found[name] = (part, len(code), sum(1 for c in code if re.search(r"\b(LDL|STL)\b", c)))
+    return found
+
+
+# What a row should cost. `table`: the prediction from the parts of the work, made before there was code;
+# `prototype`: the machine instructions of the kernels that settled the design. A row of work is what a group of
+# lanes serves, so a warp's instructions are divided by its rows.
+class Gate:
+    def __init__(self, lanes, table, prototype, words=("renormalized",), chunks=1):
+        self.lanes, self.table, self.prototype, self.words = lanes, table, prototype, words
+        self.trips = {"n < place.chunks()": chunks - 1}  # the first one stands before the loop
+
+
+gates = {
+    "registers_softmax_bf16": Gate(8, 170, 265),
+    "registers_softmax_fp32": Gate(8, 170, 300),
+    "registers_deepseek_v3_bf16": Gate(8, None, 355),
+    "registers_deepseek_v3_fp32": Gate(8, None, 350),
+    "registers_softmax_bf16_any": Gate(8, 170, 265, chunks=4),
+    "registers_softmax_fp32_any": Gate(8, 170, 300, chunks=4),
+    "registers_deepseek_v3_bf16_any": Gate(8, None, 355, chunks=4),
+    "registers_deepseek_v3_fp32_any": Gate(8, None, 350, chunks=4),
+    "registers_softmax_bf16_few": Gate(32, None, None, chunks=1),
+    "registers_deepseek_v3_bf16_few": Gate(32, None, 900),
+    "registers_deepseek_v3_bf16_few_any": Gate(32, None, 900),
+}
+# Static counts, loops once: nothing is predicted of them but the size of the prototype.
+others = {"plan_count": 547, "plan_place": 881, "permute_bf16": 418, "permute_backward_bf16": 368, "combine_bf16": 398,
+          "combine_backward_bf16": 1024, "group_advantages": 1348}
+allowed = 1.3
+
+
+def against(measured, predicted):
+    if predicted is None:
+        return "-"
+    ratio = measured / predicted
+    return f"{predicted} ({ratio:.2f}{' **over**' if ratio > allowed else ''})"
+
+
+def hot_table(sections):
+    names = [name for name, _ in hot_path.classes]
+    lines = ["| gate kernel, E = 256 | a row | network | " + " | ".join(names) + " | predicted (ratio) | prototype (ratio) |",
+             "|---|--:|--:|" + "--:|" * len(names) + "--:|--:|"]
+    for kernel, gate in gates.items():
+        if kernel in sections:
+            rows = 32 // gate.lanes
+            by_class, network = hot_path.count(sections[kernel], gate.words, gate.trips)
+            total = sum(by_class.values()) / rows
+            lines.append(f"| {kernel} | {total:.0f} | {network / rows:.0f} | "
+                         + " | ".join(f"{by_class[name] / rows:.0f}" for name in names)
+                         + f" | {against(total, gate.table)} | {against(total, gate.prototype)} |")
+    lines += ["", "| other kernel | usual path, loops once | prototype, static (ratio) |", "|---|--:|--:|"]
+    for kernel, predicted in others.items():
+        if kernel in sections:
+            total = sum(hot_path.count(sections[kernel])[0].values())
+            lines.append(f"| {kernel} | {total} | {against(total, predicted)} |")
+    return lines
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--arch", default="90")
+    parser.add_argument("--only", help="kernels whose line has this word")
     parser.add_argument("--write", help="replace the table between the marks of this page")
     arguments = parser.parse_args()
     nvdisasm = find_nvdisasm()
     with tempfile.TemporaryDirectory() as folder:
-        cubin, log, seconds = compile_kernels(arguments.arch, pathlib.Path(folder))
-        counts = count_instructions(nvdisasm, cubin) if nvdisasm else {}
+        cubin, log, seconds = compile_kernels(arguments.arch, arguments.only, pathlib.Path(folder))
+        disassembly = disassemble(nvdisasm, cubin) if nvdisasm else {}
     lines = ["| kernel | lanes a row | registers | spills (B) | local (B) | static shared (B) | instructions | of these local |",
              "|---|---|--:|--:|--:|--:|--:|--:|"]
-    rows, bad = [], False
+    rows, sections, bad = [], {}, False
     for mangled, k in parse_ptxas(log):
         name, lanes = short(mangled)
-        n, local = counts.get(mangled, ("-", "-"))
+        sections[name], n, local = disassembly.get(mangled, ("", "-", "-"))
         rows.append((name, f"| {name} | {lanes} | {k['registers']} | {k['spill']} | {k['stack']} | {k['shared']} | {n} | {local} |"))
         bad = bad or k["spill"] or k["stack"]
     order = re.findall(r"^(?:WARP|BLOCK|PART)\((\w+)", (root / "cmake/ptxas/kernels.cu").read_text(), re.M)
     rows.sort(key=lambda r: order.index(r[0]) if r[0] in order else len(order))
     lines += [r[1] for r in rows]
+    if disassembly:
+        lines += [""] + hot_table(sections)
     release = re.search(r"release (\S+),", subprocess.run(
         [shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc", "--version"], capture_output=True, text=True).stdout)
     lines.append("")
@@ -108,7 +172,7 @@ def main():
     table = "\n".join(lines)
     print(table)
     print(f"{len(rows)} kernels compiled in {seconds:.1f} s")
-    if arguments.write:
+    if arguments.write and not arguments.only:
         page = pathlib.Path(arguments.write)
         text = page.read_text()
         before, rest = text.split(begin)

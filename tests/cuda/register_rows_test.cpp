@@ -59,7 +59,7 @@ struct answer {
   std::vector<W> weights, scores;
 };
 
-enum class form { named, any, few };  // experts known, any number, any number on many lanes
+enum class form { named, any, named_few, few };  // experts known or any number; on 8 lanes or, few tokens, on 32
 
 // Row by row: ids equal, weights and scores the same bits (NaN is NaN).
 template <class T, index_t Experts, form Form = form::named, class R>
@@ -79,8 +79,9 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
   valid[1] = 0;
   batch<T> const in{.logits = {logits, tokens, Experts, stride}, .valid = valid, .nan = nan};
 
-  constexpr index_t lanes = Form == form::few ? 32 : 8;
-  using body = route_in_registers<R, T, float, index_t, float, lanes, Form == form::named ? Experts : 0>;
+  constexpr index_t lanes = Form >= form::named_few ? 32 : 8;
+  using body = route_in_registers<R, T, float, index_t, float, lanes,
+                                  Form == form::named || Form == form::named_few ? Experts : 0>;
   static_assert(body::possible);
   for (bool const with_scores : {true, false}) {
     auto const run = [&](auto const& try_it) {
@@ -100,7 +101,7 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
     auto const fast = run([&](auto const& row) {
       body const b = body::of(row);
       REQUIRE(b.serves());
-      using warp = lockstep_lanes::marching_warp<lanes, Form == form::few ? 1 : 2>;
+      using warp = lockstep_lanes::marching_warp<lanes, lanes == 32 ? 1 : 2>;
       std::vector<std::byte> memory(static_cast<std::size_t>(warp::workspace_bytes(b.scratch_bytes())),
                                     std::byte{0xff});
       REQUIRE(warp{}.run(tokens, b, workspace(memory)).ok());
@@ -121,6 +122,7 @@ void compare_all(char const* name, R const& r) {
   compare<T, Experts>(name, r);
   compare<T, Experts, form::any>(name, r);
   compare<T, Experts, form::few>(name, r);
+  compare<T, Experts, form::named_few>(name, r);
 }
 
 std::vector<float> some_bias(index_t experts, float unit) {

@@ -126,4 +126,28 @@ struct butterfly_group {
   }
 };
 
+// The lanes of a machine in parts of `Lanes`, each a group of its own; they march together.
+template <class P, index_t Lanes>
+struct part_words {
+  static constexpr index_t lanes = Lanes;
+  P p{};
+  MOEROUTE_HD index_t rank() const { return p.rank() % Lanes; }
+  MOEROUTE_HD std::uint32_t shuffle_xor(std::uint32_t x, index_t d) const { return p.shuffle_xor(x, d); }
+  MOEROUTE_HD std::uint32_t shuffle(std::uint32_t x, index_t lane) const { return p.shuffle(x, first() + lane); }
+  MOEROUTE_HD std::uint32_t ballot(bool b) const {
+    return p.ballot(b) >> first() & (~std::uint32_t{0} >> (32 - Lanes));
+  }
+  MOEROUTE_HD bool any_near(bool b) const { return p.ballot(b) != 0; }
+  MOEROUTE_HD void sync() const { p.sync(); }
+
+ private:
+  MOEROUTE_HD index_t first() const { return p.rank() / Lanes * Lanes; }
+};
+// A group of `Lanes` lanes out of a larger one.
+template <index_t Lanes, class P>
+MOEROUTE_HD auto part_of(butterfly_group<P> const& g) {
+  if constexpr (P::lanes == Lanes) return g;
+  else return butterfly_group<part_words<P, Lanes>>{{g.p}};
+}
+
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -43,13 +43,14 @@
 #define MOEROUTE_HD
 #define MOEROUTE_EXEC_CHECK_DISABLE
 #endif
-// Before a loop over an array that must stay in registers.
+// Before a loop over an array that must stay in registers; before one that is unrolled by a number.
 #if defined(__CUDA_ARCH__)
 #define MOEROUTE_UNROLL _Pragma("unroll")
-#define MOEROUTE_NO_UNROLL _Pragma("unroll 1")
+#define MOEROUTE_DETAIL_PRAGMA(text) _Pragma(#text)
+#define MOEROUTE_UNROLL_BY(n) MOEROUTE_DETAIL_PRAGMA(unroll(n))
 #else
 #define MOEROUTE_UNROLL
-#define MOEROUTE_NO_UNROLL
+#define MOEROUTE_UNROLL_BY(n)
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

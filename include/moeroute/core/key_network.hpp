@@ -12,14 +12,14 @@ namespace network {
 
 using key = std::uint32_t;
 
-MOEROUTE_HD inline void order(key& a, key& b) {
+MOEROUTE_HD MOEROUTE_INLINE void order(key& a, key& b) {
   key const high = a > b ? a : b, low = a > b ? b : a;
   a = high;
   b = low;
 }
 // Descending; N a power of two.
 template <std::size_t Size>
-MOEROUTE_HD void sort(key (&a)[Size]) {
+MOEROUTE_HD MOEROUTE_INLINE void sort(key (&a)[Size]) {
   constexpr auto N = static_cast<index_t>(Size);
   MOEROUTE_UNROLL
   for (index_t p = 1; p < N; p *= 2) MOEROUTE_UNROLL
@@ -29,7 +29,7 @@ MOEROUTE_HD void sort(key (&a)[Size]) {
 }
 // The best N of two descending lists, descending.
 template <std::size_t Size>
-MOEROUTE_HD void merge(key (&a)[Size], key const (&b)[Size]) {
+MOEROUTE_HD MOEROUTE_INLINE void merge(key (&a)[Size], key const (&b)[Size]) {
   constexpr auto N = static_cast<index_t>(Size);
   MOEROUTE_UNROLL
   for (index_t i = 0; i < N; ++i) a[i] = a[i] > b[N - 1 - i] ? a[i] : b[N - 1 - i];
@@ -40,13 +40,13 @@ MOEROUTE_HD void merge(key (&a)[Size], key const (&b)[Size]) {
 }
 // top takes in a chunk of N more keys, which are sorted on the way. A key of 0 is nobody.
 template <std::size_t Size>
-MOEROUTE_HD void take_in(key (&top)[Size], key (&chunk)[Size]) {
+MOEROUTE_HD MOEROUTE_INLINE void take_in(key (&top)[Size], key (&chunk)[Size]) {
   sort(chunk);
   merge(top, chunk);
 }
 // top = the best N of all lanes' lists, in every lane.
 template <class G, std::size_t Size>
-MOEROUTE_HD void best_of_lanes(G const& g, key (&top)[Size]) {
+MOEROUTE_HD MOEROUTE_INLINE void best_of_lanes(G const& g, key (&top)[Size]) {
   MOEROUTE_UNROLL
   for (index_t d = 1; d < G::static_lanes; d *= 2) {
     key other[Size];
@@ -57,7 +57,7 @@ MOEROUTE_HD void best_of_lanes(G const& g, key (&top)[Size]) {
 }
 // a[i], the array kept in registers.
 template <class T, std::size_t Size>
-MOEROUTE_HD T at(T const (&a)[Size], index_t i) {
+MOEROUTE_HD MOEROUTE_INLINE T at(T const (&a)[Size], index_t i) {
   T b[Size];
   MOEROUTE_UNROLL
   for (std::size_t j = 0; j < Size; ++j) b[j] = a[j];

@@ -27,6 +27,11 @@ struct plan_cut {
     offset_t const shares = (choices + per_share - 1) / per_share;
     return {shares < 1 ? 1 : shares, per_share, warps};
   }
+  // The same with `together` choices never apart: no more shares.
+  constexpr plan_cut of_whole(offset_t together, offset_t choices) const {
+    offset_t const each = (per_share + together - 1) / together * together, n = (choices + each - 1) / each;
+    return {n < 1 ? 1 : n, each, warps};
+  }
 };
 
 template <executor X>
@@ -39,13 +44,23 @@ offset_t plan_by_blocks_workspace_bytes(X const& x, index_t experts, index_t war
          x.workspace_bytes(count > place ? count : place);
 }
 
+// What runs before the places: the counts alone, or joined with what writes the ids (cuda/route_and_count.hpp).
+struct counts_alone {
+  static constexpr offset_t choices_together = 1;  // that stay in one share
+  template <class Count>
+  Count operator()(Count const& count) const {
+    return count;
+  }
+};
+
 // make_plan for an executor that gives every row a joined group of `warps_of_block` parts. Nothing is read
 // on the host. An id that nobody knows counts as no expert; `odd_choice` (one number, or null) receives
 // the first such choice, or -1. With a capacity, choices beyond it in the order of the tokens are dropped.
-template <executor X, std::integral Id, std::signed_integral Slot>
+template <executor X, std::integral Id, std::signed_integral Slot, class First = counts_alone>
 status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const& in, index_t experts,
                       plan_options const& options, plan_view<Slot>& plan, workspace w, offset_t* odd_choice,
-                      offset_t capacity = largest<offset_t>, bool fixed_rows = false) noexcept {
+                      offset_t capacity = largest<offset_t>, bool fixed_rows = false,
+                      First const& first = {}) noexcept {
   id_ranges const ids{experts, options.identity, options.null};
   plan.choices = in.shape();
   bool const ragged = plan.choices.ragged();
@@ -66,7 +81,7 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   c.also(workspace_ok(w, plan_by_blocks_workspace_bytes(x, experts, warps_of_block)));
   if (!c.result().ok()) return c.result();
 
-  plan_cut const cut = plan_cut::of(choices, experts, warps_of_block);
+  plan_cut const cut = plan_cut::of(choices, experts, warps_of_block).of_whole(first.choices_together, choices);
   scratch mine = aligned_scratch(w);
   auto* const counts = mine.take<std::uint32_t>(cut.shares * experts);
   auto* const odd = mine.take<offset_t>(cut.shares);
@@ -75,7 +90,7 @@ status plan_by_blocks(X const& x, index_t warps_of_block, choices_view<Id> const
   count_block<Id, Slot> const count{share, cut.warps, counts, odd, plan.slot_of_choice.data};
   place_block<Id, Slot> const place{share, cut.shares, options.align, counts,    odd,
                                     plan,  odd_choice, capacity,      fixed_rows};
-  return run_both(x, cut.shares, count, place, rest);
+  return run_both(x, cut.shares, first(count), place, rest);
 }
 
 // make_plan under a capacity, for what blocks serve: one queue an expert, in the order of the tokens, and a

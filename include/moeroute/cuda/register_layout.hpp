@@ -26,12 +26,13 @@ constexpr index_t vector_of(index_t run) {
 }
 }  // namespace detail
 
-// Experts > 0: the number is known at compile time, and each group has one lane.
-template <index_t Lanes, index_t Vec, bool Runs, index_t Experts = 0>
+// Experts > 0: the numbers of experts and groups are known at compile time.
+template <index_t Lanes, index_t Vec, bool Runs, index_t Experts = 0, index_t Groups = 8>
 struct register_layout {
   static constexpr index_t lanes = Lanes, vec = Vec, chunk = 8;
   static constexpr bool known = Experts > 0;
-  static constexpr index_t static_run = (Experts + Lanes - 1) / Lanes;
+  static constexpr index_t static_width = Experts / Groups, static_per_group = Lanes / Groups;
+  static constexpr index_t static_run = (static_width + static_per_group - 1) / static_per_group;
   static constexpr bool full = known && Experts % (Lanes * chunk) == 0;  // every place has an expert
 
   // Numbers of a layout that is not known; the others return constants.
@@ -50,11 +51,11 @@ struct register_layout {
     return l;
   }
   MOEROUTE_HD constexpr index_t experts() const { return known ? Experts : experts_; }
-  MOEROUTE_HD constexpr index_t per_group() const { return known ? 1 : per_group_; }  // lanes
-  MOEROUTE_HD constexpr index_t width() const { return known ? static_run : width_; }
+  MOEROUTE_HD constexpr index_t per_group() const { return known ? static_per_group : per_group_; }  // lanes
+  MOEROUTE_HD constexpr index_t width() const { return known ? static_width : width_; }
   MOEROUTE_HD constexpr index_t run() const { return known ? static_run : run_; }
   MOEROUTE_HD constexpr index_t run_bits() const { return known ? detail::bits_below(static_run) : run_bits_; }
-  MOEROUTE_HD constexpr index_t bits() const { return known ? of(Experts, Lanes).bits_ : bits_; }
+  MOEROUTE_HD constexpr index_t bits() const { return known ? of(Experts, Groups).bits_ : bits_; }
   MOEROUTE_HD constexpr index_t chunks() const {
     return Runs ? (run() + chunk - 1) / chunk : (experts() + Lanes * chunk - 1) / (Lanes * chunk);
   }
@@ -62,13 +63,12 @@ struct register_layout {
   // The expert at place i of a lane, and whether there is one.
   MOEROUTE_HD constexpr index_t id(index_t rank, index_t i) const {
     if constexpr (!Runs) return (i / Vec * Lanes + rank) * Vec + i % Vec;
-    else if constexpr (known) return rank * static_run + i;
-    else return rank / per_group_ * width_ + rank % per_group_ * run_ + i;
+    else return rank / per_group() * width() + rank % per_group() * run() + i;
   }
   MOEROUTE_HD constexpr bool holds(index_t rank, index_t i) const {
     if constexpr (full) return true;
     else if constexpr (!Runs) return id(rank, i) < experts();
-    else return i < run() && (known || rank % per_group_ * run_ + i < width_);
+    else return i < run() && rank % per_group() * run() + i < width();
   }
   template <class T>
   static constexpr std::size_t vector_bytes = std::size_t{Vec} * sizeof(T) < 16 ? std::size_t{Vec} * sizeof(T) : 16;
@@ -117,7 +117,7 @@ struct vector_row {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <class G, class F>
   MOEROUTE_HD void each(G const& g, F&& f) const {
-    MOEROUTE_NO_UNROLL
+    MOEROUTE_UNROLL_BY(1)
     for (index_t c = 0; c < layout.chunks(); ++c) {
       MOEROUTE_UNROLL
       for (index_t i = c * Layout::chunk; i < (c + 1) * Layout::chunk; i += Layout::vec) {

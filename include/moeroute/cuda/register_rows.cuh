@@ -61,7 +61,9 @@ struct on_registers {
   template <class R, class T, class H, class Id, class W>
   MOEROUTE_HIDDEN bool in_registers(offset_t rows, route_row<R, T, H, Id, W> const& row, status& s) const noexcept {
     if constexpr (route_in_registers<R, T, H, Id, W, 32>::possible) {
-      if (rows <= few_tokens) return launched<route_in_registers<R, T, H, Id, W, 32>>(rows, row, s);
+      if (rows <= few_tokens)
+        return (launched<route_in_registers<R, T, H, Id, W, 32, Experts>>(rows, row, s) || ...) ||
+               launched<route_in_registers<R, T, H, Id, W, 32>>(rows, row, s);
       return (launched<route_in_registers<R, T, H, Id, W, 8, Experts>>(rows, row, s) || ...) ||
              launched<route_in_registers<R, T, H, Id, W, 8>>(rows, row, s) ||
              launched<route_in_registers<R, T, H, Id, W, 32>>(rows, row, s);

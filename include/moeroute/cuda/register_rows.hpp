@@ -21,7 +21,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 template <class Score>
 concept sums_ratios = requires(Score const& s, serial_group g, memory_row<float> z) { s.summarize_ratios(g, z); };
 
-template <class R, class T, class H, class Id, class W, index_t Lanes, index_t Experts = 0>
+template <class R, class T, class H, class Id, class W, index_t Lanes, index_t Experts = 0, index_t Groups = 8>
 struct route_in_registers {
   using S = std::remove_cvref_t<decltype(R::select)>;
   using Score = std::remove_cvref_t<decltype(R::score)>;
@@ -30,11 +30,11 @@ struct route_in_registers {
   static constexpr bool grouped = detail::is_group_limited<S>;
   static constexpr index_t lanes = Lanes, tile = 8;
   static constexpr index_t vec = detail::vector_of<T>(grouped ? Experts / Lanes : 0);
-  using layout = register_layout<Lanes, vec, grouped, Experts>;
+  using layout = register_layout<Lanes, vec, grouped, Experts, Groups>;
 
   // Policies it can serve at all; `serves` asks for the numbers.
   static constexpr bool possible = std::same_as<V, float> && is_none<decltype(R::prior)> &&
-                                   (detail::is_top_k<S> || (grouped && Experts % Lanes == 0));
+                                   (detail::is_top_k<S> || (grouped && Experts % Groups == 0 && Lanes % Groups == 0));
   static constexpr half_format format = half_format_of<T>;
   static constexpr bool exact_keys = ranks_logits<R> && format != half_format::unknown;
   static constexpr bool in_fixed_point =
@@ -63,7 +63,7 @@ struct route_in_registers {
     good = good && (layout::known ? experts == Experts : experts <= (exact_keys ? 1 << 15 : 1 << 10));
     if constexpr (grouped) {
       auto const& s = plain.r.select;
-      good = good && (layout::known ? s.groups == Lanes : s.groups <= Lanes && (s.groups & (s.groups - 1)) == 0);
+      good = good && (layout::known ? s.groups == Groups : s.groups <= Lanes && (s.groups & (s.groups - 1)) == 0);
       index_t const n = good ? s.group_score.count(k, s.top_groups) : 3;
       good = good && s.closed == closed_groups::minus_infinity && n <= 2 && n * s.groups <= experts;
     }
@@ -127,60 +127,86 @@ struct route_in_registers {
   MOEROUTE_HD bool choose(G const& g, offset_t t, bool known, row_view<V> chosen, V& mine_score) const {
     row_context const c = detail::context_of(plain.in, t, known);
     vector_row<T, layout> const row = logits(t);
-    row_view<Id> const ids = plain.out.ids[t];
-    index_t const k = static_cast<index_t>(chosen.size), me = g.rank();
     using summary = decltype(plain.summary(g, mapped_row{row, detail::nan_to_closed{}}));
     bool const wait = may_wait && plain.ratios_suffice();
     summary m{};
     if (!wait) {
-      m = plain.summary(g, mapped_row{row, detail::nan_to_closed{}});  // seldom: weights that are ratios do without
+      m = plain.summary(g, mapped_row{row, detail::nan_to_closed{}});  // seldom if renormalized
     }
 
-    key own[std::size_t{tile}], top[std::size_t{tile}], ceiling = ~key{0}, mine = 0;
-    bool open = true, doubt = false;
-    ranked<std::int32_t> before{largest<std::int32_t>, -1};  // the last winner of the pass before
-    std::int32_t least_won = largest<std::int32_t>;
-    for (index_t base = 0; base < k; base += tile) {
-      best_of_lane(g, c, m, row, base > 0, ceiling, own);
-      if constexpr (grouped) {
-        if (base == 0) open = is_open(g, c, m, row, own, doubt);
-        MOEROUTE_UNROLL
-        for (key& x : own) x = open ? x : 0u;
-      }
-      MOEROUTE_UNROLL
-      for (index_t i = 0; i < tile; ++i) top[i] = own[i];
-      network::best_of_lanes(g, top);
-      ceiling = top[tile - 1];
-      mine = network::at(top, me);
-      bool const won = (Lanes == tile || me < tile) && base + me < k;
-      index_t const id = place.expert(mine);
-      V const z = load(row.data[id]);
-      if constexpr (may_wait)
-        if (wait && base == 0) m = plain.r.score.summarize_ratios(g, winners{won, detail::closed_if_nan(z)});
-      V const score = score_of(plain.r.score, m, detail::closed_if_nan(z));
-      if (won) {
-        if (known) ids[base + me] = static_cast<Id>(id);
-        chosen[base + me] = score;
-      }
-      if (base == 0) mine_score = score;
-      if constexpr (!exact_keys) {
-        ranked<std::int32_t> const exact{order_key<V>(key_of(c, id, z, score)), id};
-        least_won = won && exact.key < least_won ? exact.key : least_won;
-        index_t const left = (me + Lanes - 1) % Lanes;
-        ranked<std::int32_t> above{g.from_lane(exact.key, left), g.from_lane(id, left)};
-        if (me == 0) above = before;
-        doubt = doubt || (won && !beats(above, exact));
-        if (base + tile < k) before = {g.from_lane(exact.key, tile - 1), g.from_lane(id, tile - 1)};
+    index_t const k = static_cast<index_t>(chosen.size);
+    key own[std::size_t{tile}];  // this lane's list
+    standing n;
+    if constexpr (layout::known) {
+      pass(g, t, c, m, wait, row, known, chosen, 0, own, n);
+      mine_score = n.score;
+      MOEROUTE_UNROLL_BY(1)
+      for (index_t base = tile; base < k; base += tile)
+        pass(g, t, c, m, wait, row, known, chosen, base, own, n);  // seldom
+    } else {
+      MOEROUTE_UNROLL_BY(1)
+      for (index_t base = 0; base < k; base += tile) {
+        pass(g, t, c, m, wait, row, known, chosen, base, own, n);
+        if (base == 0) mine_score = n.score;
       }
     }
     if constexpr (exact_keys) {
       return false;
     } else {
-      key const bar = floor_of(~g.max(~least_won)), last = g.from_lane(mine, (k - 1) % tile);
-      doubt = doubt || bar == 0 || (place.chunks() > 1 && own[tile - 1] >= bar);
+      key const bar = floor_of(~g.max(~n.least_won)), last = g.from_lane(n.mine, (k - 1) % tile);
+      bool doubt = n.doubt || bar == 0 || (place.chunks() > 1 && own[tile - 1] >= bar);
       MOEROUTE_UNROLL
       for (key const x : own) doubt = doubt || (x < last && x >= bar);
       return doubt;
+    }
+  }
+
+  // What a pass leaves to the next one and to the check.
+  struct standing {
+    key mine = 0, ceiling = 0;  // this lane's winner, the last one
+    V score = 0;                // of this lane's winner
+    bool open = true, doubt = false;
+    std::int32_t least_won = largest<std::int32_t>;
+    ranked<std::int32_t> exact{};  // this lane's winner
+  };
+  // Winners base, ..., base + 7; in later passes, of the keys below the last winner's.
+  template <class G, class M>
+  MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m, bool wait,
+                                        vector_row<T, layout> const& row, bool known, row_view<V> chosen, index_t base,
+                                        key (&own)[std::size_t{tile}], standing& n) const {
+    index_t const k = static_cast<index_t>(chosen.size), me = g.rank();
+    bool const again = base > 0;
+    best_of_lane(g, c, m, row, again, n.ceiling, own);
+    if constexpr (grouped) {
+      if (!again) n.open = is_open(g, c, m, row, own, n.doubt);
+      MOEROUTE_UNROLL
+      for (key& x : own) x = n.open ? x : 0u;
+    }
+    key top[std::size_t{tile}];
+    MOEROUTE_UNROLL
+    for (index_t i = 0; i < tile; ++i) top[i] = own[i];
+    network::best_of_lanes(g, top);
+    n.ceiling = top[tile - 1];
+    n.mine = network::at(top, me);
+    bool const won = (Lanes == tile || me < tile) && base + me < k;
+    index_t const id = place.expert(n.mine);
+    V const z = load(row.data[id]);
+    if constexpr (may_wait)
+      if (wait && !again) m = plain.r.score.summarize_ratios(g, winners{won, detail::closed_if_nan(z)});
+    n.score = score_of(plain.r.score, m, detail::closed_if_nan(z));
+    if (won) {
+      if (known) plain.out.ids[t][base + me] = static_cast<Id>(id);
+      chosen[base + me] = n.score;
+    }
+    if constexpr (!exact_keys) {
+      ranked<std::int32_t> before{largest<std::int32_t>, -1};
+      if (again) before = {g.from_lane(n.exact.key, tile - 1), g.from_lane(n.exact.id, tile - 1)};
+      n.exact = {order_key<V>(key_of(c, id, z, n.score)), id};
+      n.least_won = won && n.exact.key < n.least_won ? n.exact.key : n.least_won;
+      index_t const left = (me + Lanes - 1) % Lanes;
+      ranked<std::int32_t> above{g.from_lane(n.exact.key, left), g.from_lane(id, left)};
+      if (me == 0) above = before;
+      n.doubt = n.doubt || (won && !beats(above, n.exact));
     }
   }
 
@@ -197,41 +223,39 @@ struct route_in_registers {
     }
   };
 
-  // The best keys of this lane's places; below `ceiling`, if it is not the first pass.
+  // The best keys of this lane's places; below `ceiling`, in later passes.
   template <class G, class M>
-  MOEROUTE_HD void best_of_lane(G const& g, row_context const& c, M const& m, vector_row<T, layout> const& row,
-                                bool again, key ceiling, key (&own)[std::size_t{tile}]) const {
-    MOEROUTE_UNROLL
-    for (index_t n = 0; n < place.chunks(); ++n) {
-      key part[std::size_t{tile}];
+  MOEROUTE_HD MOEROUTE_INLINE void best_of_lane(G const& g, row_context const& c, M const& m,
+                                                vector_row<T, layout> const& row, bool again, key ceiling,
+                                                key (&own)[std::size_t{tile}]) const {
+    key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
+    auto const read = [&](index_t n, key(&part)[std::size_t{tile}]) {
       MOEROUTE_UNROLL
-      for (index_t i = 0; i < tile; i += vec) {
-        auto const p = row.piece(g.rank(), n * tile + i);
-        keys_of(g, c, m, n * tile + i, p, &part[i]);
-      }
+      for (index_t i = 0; i < tile; i += vec)
+        keys_of(g, c, m, n * tile + i, row.piece(g.rank(), n * tile + i), &part[i]);
       if (again) {
-        key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
         MOEROUTE_UNROLL
-        for (key& x : part) x = x < below ? x : 0u;  // seldom: k above 8
+        for (key& x : part) x = x < below ? x : 0u;  // seldom
       }
-      if (n == 0) {
-        network::sort(part);
-        MOEROUTE_UNROLL
-        for (index_t i = 0; i < tile; ++i) own[i] = part[i];
-      } else {
-        network::take_in(own, part);
-      }
+    };
+    read(0, own);
+    network::sort(own);
+    MOEROUTE_UNROLL_BY(layout::known ? 64 : 1)
+    for (index_t n = 1; n < place.chunks(); ++n) {
+      key part[std::size_t{tile}];
+      read(n, part);
+      network::take_in(own, part);
     }
     MOEROUTE_UNROLL
-    for (key& x : own) x += layout::full || x != 0 ? place.lane_code(g.rank()) : 0u;
+    for (key& x : own) x += layout::full || x != 0 ? lane : 0u;
   }
   struct words {
     std::uint32_t w[std::size_t{vec / 2}];
   };
   // Keys of a piece of neighbours, the lane's part of the code left out; 0 where no expert is.
   template <class G, class M>
-  MOEROUTE_HD void keys_of(G const& g, row_context const& c, M const& m, index_t first, neighbours<T, vec> const& p,
-                           key* keys) const {
+  MOEROUTE_HD MOEROUTE_INLINE void keys_of(G const& g, row_context const& c, M const& m, index_t first,
+                                           neighbours<T, vec> const& p, key* keys) const {
     if constexpr (exact_keys) {
       auto const w = __builtin_bit_cast(words, p);
       MOEROUTE_UNROLL
@@ -306,7 +330,7 @@ struct route_in_registers {
     index_t const group = g.rank() / place.per_group();
     index_t better = 0;
     MOEROUTE_UNROLL
-    for (index_t q = 0; q < (layout::known ? Lanes : select.groups); ++q) {
+    for (index_t q = 0; q < (layout::known ? Groups : select.groups); ++q) {
       std::int32_t const other = g.from_lane(mine, q * place.per_group());
       better += other > mine || (other == mine && q < group);
     }

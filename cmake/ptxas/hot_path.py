@@ -1,0 +1,129 @@
+"""The instructions that a row usually runs through, counted in a disassembly with line numbers (nvdisasm -c -gi).
+
+The basic blocks that a kernel's entry leads to are counted, without those that are seldom run:
+  - blocks whose instructions come, most of them, from a line marked `// seldom` (inlined calls on such a line count
+    as that line), or from a file in `seldom_files`; `// seldom if WORD` holds for kernels that name the word
+  - calls, which are the slow branches of divisions, and what runs after `BRA.DIV`, for warps that have come apart
+A block in a loop counts as often as the loop's line says: `trips` maps a piece of source text to a number.
+Both sides of every other branch are counted.
+"""
+import collections
+import functools
+import pathlib
+import re
+
+seldom_files = ("cuda/register_repair.hpp",)
+classes = (
+    ("shuffle", r"SHFL|VOTE|REDUX|MATCH"),
+    ("memory", r"LD|ST|ATOM|RED\b|ULDC|CCTL|MEMBAR"),
+    ("mufu", r"MUFU"),
+    ("control", r"BRA|EXIT|BSSY|BSYNC|CALL|RET|WARPSYNC|NOP|BAR|BREAK|BMOV|S2R|S2UR|CS2R|R2UR|PLOP3|DEPBAR|U[A-Z]"),
+    ("fma", r"FADD|FMUL|FFMA|HFMA2|HADD2|HMUL2|IMAD|DADD|DMUL|DFMA"),
+    ("alu", r"."),
+)
+
+
+@functools.cache
+def source(path):
+    try:
+        return pathlib.Path(path).read_text().split("\n")
+    except OSError:
+        return []
+
+
+def line_of(frame):
+    lines = source(frame[0])
+    return lines[frame[1] - 1] if frame[1] <= len(lines) else ""
+
+
+def is_seldom(frames, words):
+    for frame in frames:
+        if frame[0].endswith(seldom_files):
+            return True
+        mark = re.search(r"// seldom\b(?: if (\w+))?", line_of(frame))
+        if mark and (mark[1] is None or mark[1] in words):
+            return True
+    return False
+
+
+def bare(instruction):
+    return re.sub(r"^@!?U?P\w+\s+", "", instruction)
+
+
+def blocks_of(section):
+    """Basic blocks: lists of (instruction, frames), and the block of each label."""
+    blocks, labels, waiting, frames, open_block, more = [], {}, [], [], False, False
+    for text in section.split("\n"):
+        if m := re.match(r'\s*//## File "([^"]+)", line (\d+)(?: inlined at "([^"]+)", line (\d+))?', text):
+            if not more:
+                frames, more = [], True
+            frames.append((m[1], int(m[2])))
+            if m[3]:
+                frames.append((m[3], int(m[4])))
+        elif m := re.match(r"([.$\w]+):\s*$", text):
+            open_block = False
+            waiting.append(m[1])
+        elif m := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+\{?\s*(.*?)\s*;", text):
+            more = False
+            if not open_block:
+                for label in waiting:
+                    labels[label] = len(blocks)
+                waiting, open_block = [], True
+                blocks.append([])
+            blocks[-1].append((m[1], tuple(frames)))
+            open_block = not re.search(r"\b(BRA|EXIT|RET|BRX|JMP|CALL|BREAK)\b", m[1])
+    return blocks, labels
+
+
+def successors(blocks, labels):
+    following = []
+    for i, block in enumerate(blocks):
+        last = block[-1][0]
+        target = re.search(r"`\(([^)]+)\)", last)
+        conditional = last.startswith("@") or re.search(r"\bBRA(\.\w+)*\s+!?U?P\d", last)
+        if re.search(r"\b(EXIT|RET)\b", last):
+            to = [i + 1] if conditional else []
+        elif re.search(r"\bBRA\b", last) and "BRA.DIV" not in last:
+            to = ([labels[target[1]]] if target and target[1] in labels else []) + ([i + 1] if conditional else [])
+        else:
+            to = [i + 1]
+        following.append([t for t in to if t < len(blocks)])
+    return following
+
+
+def count(section, words=(), trips=None):
+    """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
+    blocks, labels = blocks_of(section)
+    following = successors(blocks, labels)
+
+    def seldom(block):
+        work = [f for op, f in block if not re.match(r"BSYNC|BSSY|NOP|BRA|WARPSYNC", bare(op))]
+        return 2 * sum(is_seldom(f, words) for f in work) > len(work) or "CALL" in block[-1][0]
+
+    reached, todo = set(), [0] if blocks else []
+    while todo:
+        i = todo.pop()
+        if i not in reached:
+            reached.add(i)
+            todo += following[i]
+    reached = {i for i in reached if not seldom(blocks[i])}
+    times = dict.fromkeys(reached, 1)
+    for i in reached:
+        for back in (t for t in following[i] if t <= i):
+            lines = " ".join(line_of(f) for f in blocks[i][-1][1])
+            for text, n in (trips or {}).items():
+                if text in lines:
+                    for j in range(back, i + 1):
+                        if j in times:
+                            times[j] *= n
+    by_class, network = collections.Counter(), 0
+    for i in reached:
+        for op, frames in blocks[i]:
+            by_class[next(name for name, pattern in classes if re.match(pattern, bare(op)))] += times[i]
+            network += times[i] * any(f[0].endswith("core/key_network.hpp") and not re.search(r"\bat\(|b\[j\]", line_of(f)) for f in frames)
+    return by_class, network
+
+
+def sections(disassembly):
+    for part in re.split(r"\n(?=\s*\.section\s+\.text\.)", disassembly)[1:]:
+        yield re.match(r"\s*\.section\s+\.text\.([^,\s]+)", part)[1].strip('"'), part
