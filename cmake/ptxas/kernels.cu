@@ -90,5 +90,7 @@ WARP(bias_update, detail::update_bias_row<sign_update, std::int64_t, float>);
 WARP(route_log_prob, route_log_prob_row<no_prior, float, float, index_t, float>);
 WARP(route_log_prob_backward, route_log_prob_backward_row<no_prior, float, float, index_t, float, float>);
 WARP(group_advantages, group_advantage_row<float, float>);
+MOEROUTE_KERNEL(part_a_row, group_advantages_of_8, group_advantage_row<float, float>);
+BLOCK(group_advantages_of_1024, long_group_advantage<float, float>);
 WARP(policy_terms, detail::policy_term_row<float, float>);
 WARP(policy_total, detail::policy_total_row<float, float>);

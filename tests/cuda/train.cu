@@ -146,6 +146,22 @@ TEST_CASE("P7 group advantages: one launch for all groups, as on one CPU lane") 
   }
 }
 
+TEST_CASE("P7 group advantages: groups of 8 in a part of a warp, groups of thousands in a block") {
+  if (no_device()) return;
+  auto const rewards = numbers(40000, 5);
+  std::vector<float> out(rewards.size());
+  device_array<float> const there(rewards), out_there(rewards.size());
+  for (offset_t const size : {4, 8, 16, 40, 2000, 20000, 40000}) {
+    CAPTURE(size);
+    segments const all(40000 / size, size);
+    group_advantages(serial{}, {}, row_view<float const>(rewards), all, row_view<float>(out));
+    group_advantages(on_cuda{}, {}, row_view<float const>(there.data(), 40000), all,
+                     row_view<float>{out_there.data(), 40000});
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    CHECK(largest_difference(out, to_host(out_there)) <= 1e-6f);
+  }
+}
+
 TEST_CASE("P7 route log-probabilities and the policy objective on a device equal one CPU lane") {
   if (no_device()) return;
   auto const logits = some_logits<float>(tokens, experts, 6);

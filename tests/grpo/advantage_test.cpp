@@ -89,6 +89,32 @@ TEST_CASE_TEMPLATE("advantage: the same bits for every lane group", V, float, do
   }
 }
 
+TEST_CASE("promise P7 advantage: long groups by a block have the bits of one lane, near or beyond the room for them") {
+  using body = long_group_advantage<float, float>;
+  auto r = inputs::normal(21000, 8);
+  r[1] = r[1999] = not_a_number<float>;
+  for (std::size_t i = 2000; i < 3100; ++i) r[i] = .1f;
+  std::vector<offset_t> const offset{0, 0, 2000, 3100, 3101, 3101 + body::room + 40, 21000};
+  segments const s{row_view<offset_t const>(offset)};
+  for (auto const form : {baseline::deviation, baseline::mean_only, baseline::leave_one_out}) {
+    group_advantage const p{.against = form};
+    auto const want = advantages(serial{}, p, r, s);
+    auto const by = [&](auto const& x) {
+      std::vector<float> out(r.size(), 9.f);
+      body const b{{p, row_view<float const>(r), s, row_view<float>(out)}};
+      std::vector<std::byte> memory(static_cast<std::size_t>(x.workspace_bytes(b.scratch_bytes())), std::byte{0xff});
+      REQUIRE(x.run(s.count, b, workspace(memory)).ok());
+      return out;
+    };
+    CHECK(run::same_bits(by(lockstep_lanes::block<8, 3>{}), want));
+    CHECK(run::same_bits(by(lockstep_lanes::block<32, 2>{}), want));
+  }
+  group_advantage_row<float, float> const ragged{{}, row_view<float const>(r), s, {}};
+  CHECK(ragged.row_length() == 3500);
+  CHECK(group_advantage_row<float, float>{{}, {}, segments(row_view<offset_t const>(offset.data(), 1)), {}}
+            .row_length() == 0);
+}
+
 TEST_CASE("promise P7 advantage: small groups side by side have the bits of one after the other") {
   auto r = inputs::normal(16 * 105, 6);
   for (std::size_t i = 0; i < r.size(); i += 37) r[i] = not_a_number<float>;

@@ -1,5 +1,5 @@
-// Decides how rows run on a GPU: a warp a row, or a block for a long row, with scratch in shared memory
-// where it fits. One kernel for every body of the library; a launch is all that happens.
+// Decides how rows run on a GPU: a warp a row, a block for a long row, 8 lanes for a short one, with scratch in shared
+// memory where it fits. One kernel for every body of the library; a launch is all that happens.
 #pragma once
 
 #include <moeroute/core/executor.hpp>
@@ -17,11 +17,22 @@ inline constexpr bool has_long_rows = false;
 template <class Body>
   requires requires { Body::long_rows; }
 inline constexpr bool has_long_rows<Body> = Body::long_rows;
+// It may also say how long its rows are, about:  offset_t row_length() const.
+template <class Body>
+concept tells_length = requires(Body const& b) {
+  { b.row_length() } -> std::same_as<offset_t>;
+};
 
 namespace detail {
 
 struct warp_a_row {
   static constexpr int threads = 128, blocks = 6;  // at least so many an SM: at most 80 registers
+  static constexpr index_t lanes = 32;
+};
+struct part_a_row {
+  static constexpr int threads = 128, blocks = 6;
+  static constexpr index_t lanes = 8;
+  static constexpr offset_t longest = 2 * lanes;
 };
 struct block_a_row {
   static constexpr int threads = 256, blocks = 3;
@@ -34,9 +45,10 @@ __global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
   extern __shared__ __align__(64) unsigned char moeroute_shared[];
   auto* const shared = reinterpret_cast<std::byte*>(moeroute_shared);
   auto const block = static_cast<offset_t>(blockIdx.x), blocks = static_cast<offset_t>(gridDim.x);
-  if constexpr (std::same_as<Lanes, warp_a_row>) {
-    auto const warps = static_cast<offset_t>(blockDim.x / 32), warp = static_cast<offset_t>(threadIdx.x / 32);
-    warp_group const g{};
+  if constexpr (!std::same_as<Lanes, block_a_row>) {
+    auto const warps = static_cast<offset_t>(blockDim.x / Lanes::lanes);
+    auto const warp = static_cast<offset_t>(threadIdx.x / Lanes::lanes);
+    warp_part_group<Lanes::lanes> const g{};
     scratch const mine{shared + warp * bytes};
     for (offset_t r = block * warps + warp; r < rows; r += blocks * warps) {
       body(g, r, mine);
@@ -103,6 +115,15 @@ struct on_cuda {
     if (status const s = workspace_ok(w, workspace_bytes(bytes)); !s.ok()) return s;
     if (rows <= 0) return {};
     std::byte* spill = nullptr;
+    if constexpr (tells_length<Body> && !has_long_rows<Body>) {
+      using part = detail::part_a_row;
+      if (bytes == 0 && body.row_length() <= part::longest) {
+        offset_t const each = part::threads / part::lanes, blocks = (rows + each - 1) / each;
+        return detail::launch("launch of short rows", detail::row_kernel<part, Body>,
+                              blocks < most_blocks ? blocks : most_blocks, part::threads, 0, stream, rows, bytes, spill,
+                              body);
+      }
+    }
     if constexpr (!has_long_rows<Body>) {
       if (bytes <= long_row_bytes) {
         offset_t const warps = bytes <= long_row_bytes / 2 ? 4 : 2, blocks = (rows + warps - 1) / warps;

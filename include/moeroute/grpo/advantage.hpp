@@ -87,16 +87,28 @@ struct group_advantage_row {
     for (; i < last; ++i) (*this)(serial_group{}, i, s);
   }
 #endif
+  // How many rewards a group has, about: a device gives short groups a part of a warp each.
+  offset_t row_length() const {
+    if (groups.offset.empty()) return groups.size;
+    return groups.count < 1 ? 0 : rewards.size / groups.count;
+  }
+
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
-    offset_t const first = groups.first(i), n = groups.last(i) - first;
+    offset_t const first = groups.first(i);
     R const* const r = rewards.data + first;
-    A* const a = out.data + first;
+    of_one_group(g, groups.last(i) - first, [r](offset_t j) { return static_cast<V>(r[j]); }, out.data + first);
+  }
+
+ protected:
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <class G, class Reward>
+  MOEROUTE_HD void of_one_group(G const& g, offset_t n, Reward const& reward, A* a) const {
     V most = -infinity<V>, minus_least = -infinity<V>;
     index_t missing = 0;
     for (offset_t j = g.rank(); j < n; j += g.size()) {
-      auto const x = static_cast<V>(r[j]);
+      V const x = reward(j);
       missing += is_nan(x);
       most = math::max(x, most);
       minus_least = math::max(-x, minus_least);
@@ -109,11 +121,11 @@ struct group_advantage_row {
       return g.sync();
     }
     auto const count = static_cast<V>(members);
-    V const mean = tree_sum<V>(g, n, [&](offset_t j) { return is_nan(r[j]) ? V(0) : static_cast<V>(r[j]); }) / count;
+    V const mean = tree_sum<V>(g, n, [&](offset_t j) { return is_nan(reward(j)) ? V(0) : reward(j); }) / count;
     V factor = 1;
     if (policy.against == baseline::deviation) {
       V const squares = tree_sum<V>(g, n, [&](offset_t j) {
-        V const d = static_cast<V>(r[j]) - mean;
+        V const d = reward(j) - mean;
         return is_nan(d) ? V(0) : math::mul(d, d);
       });
       V const variance = squares / (policy.sample ? count - V(1) : count);
@@ -122,10 +134,31 @@ struct group_advantage_row {
       factor = count / (count - V(1));
     }
     for (offset_t j = g.rank(); j < n; j += g.size()) {
-      V const d = static_cast<V>(r[j]) - mean;
+      V const d = reward(j) - mean;
       a[j] = static_cast<A>(is_nan(d) ? V(0) : math::mul(d, factor));
     }
     g.sync();
+  }
+};
+
+// A long group by a block of a device: all of it reads the rewards once into scratch, where the warp that adds them in
+// the order of the tree finds them near. A group beyond the room is read where it is.
+template <class R, class A>
+struct long_group_advantage : group_advantage_row<R, A> {
+  using typename group_advantage_row<R, A>::V;
+  static constexpr bool long_rows = true;
+  static constexpr offset_t least = 1024, room = 64 * 1024 / offset_t{sizeof(V)};
+
+  offset_t scratch_bytes() const { return aligned_bytes<V>(room); }
+  MOEROUTE_EXEC_CHECK_DISABLE
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t i, scratch s) const {
+    offset_t const first = this->groups.first(i), n = this->groups.last(i) - first;
+    if (n > room) return group_advantage_row<R, A>::operator()(g, i, s);
+    V* const near = s.take<V>(room);
+    for (offset_t j = g.rank(); j < n; j += g.size()) near[j] = static_cast<V>(this->rewards[first + j]);
+    g.sync();
+    this->of_one_group(g, n, [near](offset_t j) { return near[j]; }, this->out.data + first);
   }
 };
 
@@ -145,7 +178,13 @@ status try_group_advantages(X const& x, group_advantage const& policy, row_view<
       for (offset_t i = 0; i < rewards.size; ++i)
         if (is_nan(rewards[i])) return {errc::bad_value, "rewards: place of a NaN", "must not be", i, i};
   }
-  return x.run(groups.count, group_advantage_row<Reward, A>{policy, rewards, groups, out}, w);
+  group_advantage_row<Reward, A> const body{policy, rewards, groups, out};
+  if constexpr (!runs_on_host<X>) {
+    long_group_advantage<Reward, A> const by_block{body};
+    if (body.row_length() >= by_block.least && x.workspace_bytes(by_block.scratch_bytes()) == 0)
+      return x.run(groups.count, by_block, w);
+  }
+  return x.run(groups.count, body, w);
 }
 template <executor X, class R, class A>
 void group_advantages(X const& x, group_advantage const& policy, row_view<R> rewards, segments groups, row_view<A> out,
