@@ -36,6 +36,12 @@ using bf16 = __nv_bfloat16;
   }                                                                                   \
   template __global__ void moeroute::detail::block_both_kernel<first, kernels::name>( \
       offset_t, offset_t, std::byte*, __grid_constant__ first const, __grid_constant__ kernels::name const)
+#define BULK(name, ...)                                                                          \
+  namespace kernels {                                                                            \
+  struct name : __VA_ARGS__ {};                                                                  \
+  }                                                                                              \
+  template __global__ void moeroute::detail::warp_bulk_kernel<kernels::name>(offset_t, offset_t, \
+                                                                             __grid_constant__ kernels::name const)
 
 using usual_router = router<no_gate, no_prior, softmax, no_bias, top_k<>, renormalize>;
 using late_router = router<no_gate, no_prior, identity, no_bias, top_k<>, softmax_over_chosen>;
@@ -78,6 +84,7 @@ WARP(sorted_plan_offsets, detail::sorted_offsets<by_scores>);
 WARP(sorted_plan_serve, detail::sorted_serve_block<by_scores>);
 WARP(sorted_plan_place, detail::sorted_place_block<by_scores>);
 WARP(permute_bf16, permute_row<bf16, float, bf16, std::int32_t>);
+BULK(permute_bulk_bf16, permute_row<bf16, float, bf16, std::int32_t>);
 WARP(permute_backward_bf16, permute_row_backward<bf16, float, bf16, bf16, float, std::int32_t>);
 WARP(combine_bf16, combine_row<bf16, float, bf16, std::int32_t>);
 WARP(combine_backward_bf16, combine_row_backward<bf16, float, bf16, float, std::int32_t>);

@@ -43,6 +43,21 @@ struct permute_row {
     g.sync();
   }
 
+  // A token's row as it is to the slots of its choices, for a device that copies in bulk (cuda/bulk_copy.hpp).
+  bool suits_bulk() const
+    requires std::same_as<T, O>
+  {
+    return weights.data == nullptr && run_bytes() % 16 == 0 && detail::rows_on_16_bytes(x) &&
+           detail::rows_on_16_bytes(grouped);
+  }
+  MOEROUTE_HD offset_t run_bytes() const { return x.cols * static_cast<offset_t>(sizeof(T)); }
+  MOEROUTE_HD std::byte const* run_from(offset_t t) const { return reinterpret_cast<std::byte const*>(x[t].data); }
+  MOEROUTE_HD offset_t run_places(offset_t t) const { return plan.choices.last(t) - plan.choices.first(t); }
+  MOEROUTE_HD std::byte* run_to(offset_t t, offset_t j) const {
+    offset_t const slot = plan.slot_of_choice[plan.choices.first(t) + j];
+    return slot < 0 ? nullptr : reinterpret_cast<std::byte*>(grouped[slot].data);
+  }
+
   // Many tokens on one CPU thread: one fence for all, the next row on its way.
   static constexpr offset_t rows_scratch_bytes() { return 0; }
   void rows(offset_t first, offset_t last, scratch s) const {

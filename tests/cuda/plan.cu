@@ -55,10 +55,11 @@ struct plan_memory {
   Array counts, kept, offsets, slots, tokens, choices, ranks;
 };
 
-// make_plan, permute, combine and their backwards on the device, against one CPU lane; the plan in one launch or two.
+// make_plan, permute, combine and their backwards on the device, against one CPU lane: the plan in one launch and rows in
+// bulk where they may be, or neither.
 template <class T>
-void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offset_t width, bool cooperative = true) {
-  on_cuda const plans{.cooperative = cooperative};
+void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offset_t width, bool newer = true) {
+  on_cuda const device{.cooperative = newer, .bulk_copies = newer};
   CAPTURE(tokens);
   CAPTURE(experts);
   CAPTURE(width);
@@ -91,7 +92,7 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
                           .choice_of_slot = choice_of,
                           .rank_of_choice = ranks};
   device_array<std::byte> const memory_there(static_cast<std::size_t>(plan_workspace_bytes(on_cuda{}, experts)));
-  make_plan(plans, choices_view<>{.ids = {ids_there.data(), tokens, k}}, experts, {.align = align}, there,
+  make_plan(device, choices_view<>{.ids = {ids_there.data(), tokens, k}}, experts, {.align = align}, there,
             workspace(memory_there), odd.data());
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   CHECK(odd.read()[0] == -1);
@@ -123,7 +124,7 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
                    combine_gradients<T>{.rows = {d_rows.data(), rows, width}, .weights = {dw.data(), tokens, k}});
   permute_backward(serial{}, plan, of(d_rows, rows, width), of(dx, tokens, width));
 
-  permute(on_cuda{}, there, of(x_there, tokens, width), of(grouped_there, rows, width));
+  permute(device, there, of(x_there, tokens, width), of(grouped_there, rows, width));
   combine(on_cuda{}, there, of(grouped_there, rows, width), of(w_there, tokens, k), of(y_there, tokens, width));
   combine_terms<T> const terms_there{.rows = {grouped_there.data(), rows, width},
                                      .weights = {w_there.data(), tokens, k}};
@@ -152,14 +153,15 @@ void compare(offset_t tokens, offset_t k, index_t experts, offset_t align, offse
 TEST_CASE("P7 P11 plan, permute, combine and their backwards on a device equal one CPU lane") {
   if (no_device()) return;
   for (offset_t tokens : {0, 1, 37, 3000}) {
-    for (bool const cooperative : {true, false}) {
-      compare<float>(tokens, 2, 8, 1, 33, cooperative);
-      compare<__nv_bfloat16>(tokens, 8, 64, 16, 128, cooperative);
+    for (bool const newer : {true, false}) {
+      compare<float>(tokens, 2, 8, 1, 33, newer);
+      compare<__nv_bfloat16>(tokens, 8, 64, 16, 128, newer);
     }
   }
   compare<float>(20000, 8, 256, 128, 8);
-  compare<float>(100, 4, 5000, 1, 8);  // counters of few warps
-  for (bool const cooperative : {true, false}) compare<float>(3000, 4, 30000, 1, 8, cooperative);  // in the workspace
+  compare<float>(100, 4, 5000, 1, 8);                                                  // counters of few warps
+  for (bool const newer : {true, false}) compare<float>(3000, 4, 30000, 1, 8, newer);  // in the workspace
+  compare<__nv_bfloat16>(37, 8, 16, 1, 9000);                                          // rows of three pieces
 }
 
 TEST_CASE("P13 a plan is captured in a graph and replayed with new choices") {

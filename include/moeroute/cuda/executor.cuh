@@ -3,6 +3,7 @@
 #pragma once
 
 #include <moeroute/core/executor.hpp>
+#include <moeroute/cuda/bulk_copy.cuh>
 #include <moeroute/cuda/error.cuh>
 #include <moeroute/cuda/warp_group.cuh>
 
@@ -67,6 +68,14 @@ __global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
   }
 }
 
+// The major compute capability of the current device, 0 if there is none.
+MOEROUTE_HIDDEN inline int generation() noexcept {
+  int device = 0, major = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess)
+    static_cast<void>(cudaGetLastError());
+  return major;
+}
 // Lets blocks of `kernel` have so many bytes of shared memory: above 48 KB it must be asked for.
 MOEROUTE_HIDDEN inline status allow_shared(void const* kernel, offset_t bytes) noexcept {
   if (bytes <= 48 * 1024) return {};
@@ -97,6 +106,7 @@ struct on_cuda {
   cudaStream_t stream{};
   offset_t shared_limit = 96 * 1024;  // bytes a block may take; a row that needs more lies in the workspace
   bool cooperative = true;            // run_both may be one cooperative launch
+  bool bulk_copies = true;            // sm_90 may copy rows on 16 bytes in bulk (permute)
 
   static constexpr offset_t most_blocks = 1 << 16;       // of a grid; rows beyond are walked in strides
   static constexpr offset_t blocks_in_workspace = 264;   // rows at work at a time when scratch is there
@@ -115,6 +125,15 @@ struct on_cuda {
     if (status const s = workspace_ok(w, workspace_bytes(bytes)); !s.ok()) return s;
     if (rows <= 0) return {};
     std::byte* spill = nullptr;
+    if constexpr (bulk_body<Body>) {
+      offset_t const each = detail::bulk_warp_bytes(body.run_bytes()), shared = detail::bulk_warps * each;
+      if (bulk_copies && body.suits_bulk() && shared <= shared_limit && detail::generation() >= 9) {
+        offset_t const blocks = (rows + detail::bulk_warps - 1) / detail::bulk_warps;
+        return detail::launch("launch of bulk copies", detail::warp_bulk_kernel<Body>,
+                              blocks < most_blocks ? blocks : most_blocks, 32 * detail::bulk_warps, shared, stream,
+                              rows, each, body);
+      }
+    }
     if constexpr (tells_length<Body> && !has_long_rows<Body>) {
       using part = detail::part_a_row;
       if (bytes == 0 && body.row_length() <= part::longest) {
