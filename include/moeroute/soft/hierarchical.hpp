@@ -82,6 +82,23 @@ struct group_assignment_row {  // rows: tokens
   }
 };
 template <class V>
+struct group_tokens_row {  // rows: tokens; out = A B, B the slots of the token's group
+  hierarchical_soft how;
+  matrix_view<V const> a, b;
+  matrix_view<V> out;
+  static constexpr offset_t scratch_bytes() { return 0; }
+  template <lane_group G>
+  MOEROUTE_HD void operator()(G const& g, offset_t t, scratch) const {
+    offset_t const base = t / how.group * how.slots;
+    for (offset_t i = g.rank(); i < out.cols; i += g.size()) {
+      V sum = 0;
+      for (offset_t s = 0; s < how.slots; ++s) sum = math::fma(a[t][s], b[base + s][i], sum);
+      out[t][i] = sum;
+    }
+    g.sync();
+  }
+};
+template <class V>
 struct group_slots_row {  // rows: slots of all groups; out = A^T B, group by group
   hierarchical_soft how;
   matrix_view<V const> a, b;
@@ -135,19 +152,16 @@ status try_group_slots(X const& run, hierarchical_soft how, matrix_view<V const>
   c.must_be("slots columns", slots.cols, x.cols).strided("slots", slots);
   return c.result().ok() ? run.run(slots.rows, detail::group_slots_row<V>{how, assignment, x, slots}, w) : c.result();
 }
-// y (tokens x width) = A outputs, group by group; short groups write only their own tokens.
+// y (tokens x width) = A outputs, every token over the slots of its own group.
 template <executor X, class V>
 status try_group_combine(X const& run, hierarchical_soft how, matrix_view<V const> assignment,
                          matrix_view<V const> outputs, matrix_view<V> y, workspace w = {}) noexcept {
   checks c;
   c.also(how.validate());
   if (c.result().ok()) c.must_be("outputs rows (groups x slots)", outputs.rows, how.groups(y.rows) * how.slots);
-  for (offset_t q = 0; c.result().ok() && q < how.groups(y.rows); ++q) {
-    offset_t const n = how.size(q, y.rows);
-    c.also(try_soft_combine(run, assignment.middle_rows(how.first(q), n), outputs.middle_rows(q * how.slots, how.slots),
-                            y.middle_rows(how.first(q), n), w));
-  }
-  return c.result();
+  c.must_be("assignment rows", assignment.rows, y.rows).must_be("assignment columns", assignment.cols, how.slots);
+  c.must_be("y columns", y.cols, outputs.cols).strided("y", y);
+  return c.result().ok() ? run.run(y.rows, detail::group_tokens_row<V>{how, assignment, outputs, y}, w) : c.result();
 }
 
 }  // namespace moeroute::inline MOEROUTE_ABI
