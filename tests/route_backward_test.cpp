@@ -95,3 +95,45 @@ TEST_CASE("route_backward: accumulates when asked, and sums the gradients of rep
                  matrix_view<double>(grad.data(), 1, 4), workspace(space), true);
   for (std::size_t e = 0; e < 4; ++e) CHECK(grad[e] == doctest::Approx(5 + twice[e]));
 }
+
+namespace {
+struct log_of_logit {  // a score of -inf for an open expert
+  template <class V>
+  V operator()(V x) const {
+    return math::where(x > V(0), math::log(x), V(-infinity<math::scalar_t<V>>));
+  }
+  template <class V>
+  V derivative(V x, V s) const {
+    return s > V(-1e30f) ? V(1) / x : V(0);
+  }
+};
+}  // namespace
+
+TEST_CASE("route_backward: scores kept in d_logits change no bit, against the ways that keep none") {
+  for (index_t const experts : {16, 48, 20}) {
+    auto logits = inputs::normal(static_cast<std::size_t>(experts) * 24, 9, 2.f);
+    for (std::size_t i = 0; i < logits.size(); i += 13) logits[i] = i % 2 == 0 ? -infinity<float> : not_a_number<float>;
+    for (std::size_t e = 0; e < static_cast<std::size_t>(experts); ++e) logits[e] = -infinity<float>;
+    logits[static_cast<std::size_t>(experts) + 3] = infinity<float>;
+    auto const check = [&](auto const& r) {
+      auto const out = run::route(serial{}, r, logits, experts);
+      auto const d = inputs::normal(out.weights.size(), 10);
+      auto const got = run::route_backward(serial{}, r, logits, experts, out.ids, d);
+      CHECK(run::same_bits(got, run::route_backward(lockstep{4}, r, logits, experts, out.ids, d)));
+      std::vector<float> added(logits.size());  // 0 + d: one lane, no scores kept
+      auto const k = static_cast<offset_t>(r.select.experts_per_token());
+      std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 24, experts)));
+      route_backward(serial{}, r, batch<>{.logits = {logits.data(), 24, experts}},
+                     matrix_view<index_t const>(out.ids.data(), 24, k), matrix_view<float const>(d.data(), 24, k),
+                     matrix_view<float>(added.data(), 24, experts), workspace(space), true);
+      for (std::size_t i = 0; i < got.size(); ++i) CHECK((got[i] == added[i] || (is_nan(got[i]) && is_nan(added[i]))));
+    };
+    check(router{.select = top_k{3}});
+    check(router{.select = top_k{3}, .weigh = renormalize{}});
+    check(router{.score = sigmoid{}, .select = top_k{3}, .weigh = renormalize{}});
+    check(router{.score = sqrt_softplus{}, .select = top_k{3}});
+    check(router{.score = identity{}, .select = top_k{3}, .weigh = softmax_over_chosen{}});
+    check(router{.score = chain{soft_cap{3.f}, softmax{}}, .select = top_k{3}});
+    check(router{.score = log_of_logit{}, .select = top_k{3}, .weigh = softmax_over_chosen{}});
+  }
+}

@@ -5,7 +5,7 @@
 //   auto const r = presets::training::mixtral();
 //   route(x, r, batch, routed);                              as presets::mixtral
 //   observe(x, r, batch, ids, sums, w);                      sums of r.regularize; merge layers, shards, ranks
-//   add_gradient(x, r, batch, ids, sums, d_logits, w)
+//   whole_backward(x, r, batch, ids, d_weights, sums, d_logits, w)     or route_backward, then add_gradient
 //
 // A preset without losses has none in its type: inference pays for nothing.
 #pragma once

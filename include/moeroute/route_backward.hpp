@@ -2,6 +2,7 @@
 // selection, masks and biases pass no gradient. Needs no other row and no dense probabilities.
 #pragma once
 
+#include <moeroute/loss/detail/score_row.hpp>
 #include <moeroute/route.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -9,23 +10,23 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
 
 // The weights of one token backwards, from d weights to d scores: `grad` holds them for the chosen experts, 0 for the
-// others. Returns the sum of score times d score, in the order of the choices: the same bits for every group. `x`:
-// logits after the prior; `m`: what the score made of them; `chosen` and `d`: scratch of a number a choice.
+// others. Returns the sum of score times d score, in the order of the choices: the same bits for every group.
+// score_at(e): the score of an expert; `chosen` and `d`: scratch of a number a choice.
 MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, class R, class G, class M, class Id, class W>
-MOEROUTE_HD V pull_back_weights(R const& r, G const& g, memory_row<V> const& x, M const& m, row_view<Id const> id,
+template <class V, class R, class G, class ScoreAt, class Id, class W>
+MOEROUTE_HD V pull_back_weights(R const& r, G const& g, index_t experts, ScoreAt const& score_at, row_view<Id const> id,
                                 row_view<W const> d_weights, row_view<V> chosen, row_view<V> d, V* grad) {
-  x.each(g, [&](index_t e, V) { grad[e] = 0; });
+  for (index_t e = g.rank(); e < experts; e += g.size()) grad[e] = 0;
   g.sync();
   if (g.rank() == 0) {
     for (offset_t j = 0; j < id.size; ++j) {
-      bool const here = carries_weight(r.select, id[j], x.count);
-      chosen[j] = here ? score_of(r.score, m, closed_if_nan(x.data[id[j]])) : V(absent_of<decltype(r.weigh)>);
+      bool const here = carries_weight(r.select, id[j], experts);
+      chosen[j] = here ? score_at(static_cast<index_t>(id[j])) : V(absent_of<decltype(r.weigh)>);
       d[j] = here ? static_cast<V>(d_weights[j]) : V(0);
     }
     r.weigh.backward(row_view<V const>(chosen), d);
     for (offset_t j = 0; j < id.size; ++j)
-      if (carries_weight(r.select, id[j], x.count)) grad[id[j]] += d[j];
+      if (carries_weight(r.select, id[j], experts)) grad[id[j]] += d[j];
   }
   g.sync();
   V dot = 0;
@@ -33,7 +34,7 @@ MOEROUTE_HD V pull_back_weights(R const& r, G const& g, memory_row<V> const& x, 
     if (id[j] == no_expert_of<Id>) continue;
     bool repeated = false;  // grad already holds the sum over equal ids
     for (offset_t i = 0; i < j; ++i) repeated = repeated || id[i] == id[j];
-    if (!repeated) dot = math::fma(score_of(r.score, m, closed_if_nan(x.data[id[j]])), grad[id[j]], dot);
+    if (!repeated) dot = math::fma(score_at(static_cast<index_t>(id[j])), grad[id[j]], dot);
   }
   return dot;
 }
@@ -74,16 +75,27 @@ struct route_row_backward {
     V* const grad = s.take<V>(in.logits.cols);
     row_view<V> const chosen{s.take<V>(id.size), id.size}, d{s.take<V>(id.size), id.size};
     auto const logits = detail::prepared_row(r, in, g, t, x);
-    auto const m = summarize(r.score, g, mapped_row{logits, detail::nan_to_closed{}});
-    V const dot = detail::pull_back_weights(r, g, logits, m, id, d_weights[t], chosen, d, grad);
+    logits.each(g, [&](index_t, V& z) { z = detail::closed_if_nan(z); });
+    g.sync();
     row_context const c = in.context(t);
-    logits.each(g, [&](index_t e, V z0) {
-      V const z = detail::closed_if_nan(z0);
-      V dz = V(0);
-      if (z != -infinity<V>)
-        dz = detail::through_prior(r, c, e, z, pull_back(r.score, m, z, score_of(r.score, m, z), grad[e], dot));
-      out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
-    });
+    auto const gradient = [&](auto const& m, auto const& score_at) {
+      V const dot = detail::pull_back_weights(r, g, logits.count, score_at, id, d_weights[t], chosen, d, grad);
+      logits.each(g, [&](index_t e, V z) {
+        V dz = V(0);
+        if (z != -infinity<V>)
+          dz = detail::through_prior(r, c, e, z, pull_back(r.score, m, z, score_at(e), grad[e], dot));
+        out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
+      });
+    };
+    if constexpr (is_serial<G> && std::same_as<D, V>) {
+      if (!accumulate) {  // all scores at once, kept where the gradient will lie
+        auto const m = detail::fill_scores(r.score, g, logits, out.data, -infinity<V>);
+        gradient(m, [&](index_t e) { return out[e]; });
+        return;
+      }
+    }
+    auto const m = summarize(r.score, g, logits);
+    gradient(m, [&](index_t e) { return score_of(r.score, m, x[e]); });
     g.sync();
   }
 };

@@ -50,9 +50,13 @@ struct whole_backward_token {
     row_view<V> const chosen{s.take<V>(k), k}, d{s.take<V>(k), k};
     auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
     bool const routed = knows_row(r, in, t);  // a row of an unknown modality chose nobody, but terms saw it
+    auto const score_at = [&](index_t e) {    // terms see 0 for a score of -inf; weights see it
+      return y[e] == V(0) ? score_of(r.score, seen.summary, x[e]) : y[e];
+    };
     V by_weights = V(0);
     if (routed)
-      by_weights = pull_back_weights(r, g, seen.row.logits, seen.summary, ids[t], d_weights[t], chosen, d, grad);
+      by_weights =
+          pull_back_weights(r, g, static_cast<index_t>(experts), score_at, ids[t], d_weights[t], chosen, d, grad);
     constexpr bool elementwise = elementwise_score<std::remove_cvref_t<decltype(R::score)>>;
     V const by_terms = pull_back_terms(term, g, seen.row, elementwise, coefficients, ds, dz);
     row_context const c = seen.row.context;
@@ -60,7 +64,7 @@ struct whole_backward_token {
       bool const open = z != -infinity<V>;
       V first = V(0);
       if (routed && open)
-        first = through_prior(r, c, e, z, pull_back(r.score, seen.summary, z, y[e], grad[e], by_weights));
+        first = through_prior(r, c, e, z, pull_back(r.score, seen.summary, z, score_at(e), grad[e], by_weights));
       D sum = static_cast<D>(accumulate ? static_cast<V>(out[e]) + first : first);
       if (open) {
         V const second = pull_back(r.score, seen.summary, z, y[e], ds[e], by_terms) + dz[e];
