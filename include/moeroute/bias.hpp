@@ -19,6 +19,7 @@ template <class P>
 struct correction_bias {
   static_assert(std::same_as<P, float> || std::same_as<P, double>,
                 "correction_bias: the bias is float or double; a 16-bit bias loses its small updates");
+  static constexpr bool adds = true;
   row_view<P const> per_expert{};  // experts
   MOEROUTE_HD row_view<P const> parameters(row_context) const { return per_expert; }
   template <class V>
@@ -45,6 +46,7 @@ template <class P>
 struct modality_bias {
   static_assert(std::same_as<P, float> || std::same_as<P, double>,
                 "modality_bias: the bias is float or double; a 16-bit bias loses its small updates");
+  static constexpr bool adds = true;
   matrix_view<P const> per_modality{};  // modalities x experts
   MOEROUTE_HD row_view<P const> parameters(row_context c) const { return per_modality[c.modality]; }
   template <class V>

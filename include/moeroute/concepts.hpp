@@ -65,7 +65,8 @@ MOEROUTE_HD constexpr offset_t modalities_of(P const& p) {
 // where d is the gradient of this score and dot the sum of score times d over the row. Logits arrive
 // without NaN; -inf must give 0 or -inf. Written for any V: float, double, a vector of tokens.
 // Declared algebra, false if left out: strictly_increasing (its order is the order of the logits),
-// sums_to_one.
+// sums_to_one. An elementwise score may have a cheap form that steers a filter and never decides an id:
+//   V approx(V logit) const, static constexpr float error     |approx(x) - (*this)(x)| < error, any x but NaN and -inf
 template <class P>
 concept elementwise_score = requires(P const& p, float x, double y) {
   { p(x) } -> std::same_as<float>;
@@ -84,6 +85,11 @@ concept differentiable_score = (elementwise_score<P> && requires(P const& p, flo
                                  { p.pull_back(p.summarize(g, x), y, y, y, y) } -> std::same_as<float>;
                                });
 template <class P>
+concept rough_score = elementwise_score<P> && requires(P const& p, float x) {
+  { p.approx(x) } -> std::same_as<float>;
+  { P::error } -> std::convertible_to<float>;
+};
+template <class P>
 inline constexpr bool strictly_increasing = false;
 template <class P>
   requires requires { P::strictly_increasing; }
@@ -97,11 +103,14 @@ inline constexpr bool sums_to_one<P> = P::sums_to_one;
 // ---- bias ----------------------------------------------------------------------------------------------
 //   row_view<P const> parameters(row_context) const     one number an expert; float or double only
 //   V operator()(V score, V parameter) const            the key that selection ranks; no gradient
+//   static constexpr bool adds                          score + parameter; false if left out
 template <class P>
 concept bias_policy = requires(P const& p, row_context c, float x) {
   { p.parameters(c).size } -> std::convertible_to<offset_t>;
   { p(x, x) } -> std::same_as<float>;
 };
+template <class P>
+concept adds_parameter = requires { requires P::adds; };
 template <class P>
 inline constexpr bool is_none = false;
 template <class P>

@@ -7,6 +7,7 @@
 
 #include <moeroute/concepts.hpp>
 #include <moeroute/core/exact_sum.hpp>
+#include <moeroute/core/rough_math.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -57,9 +58,14 @@ struct softmax {
 
 struct sigmoid {
   static constexpr bool strictly_increasing = true;
+  static constexpr float error = math::rough_sigmoid_error;
   template <class V>
   MOEROUTE_HD MOEROUTE_INLINE V operator()(V x) const {
     return math::sigmoid(x);
+  }
+  template <class V>
+  MOEROUTE_HD V approx(V x) const {
+    return math::rough_sigmoid(x);
   }
   template <class V>
   MOEROUTE_HD V derivative(V, V s) const {

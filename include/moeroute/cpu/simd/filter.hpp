@@ -50,24 +50,26 @@ MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
   return floats(__builtin_shuffle(a.v, b.v, i.v), 0);
 #endif
 }
-// Branch-free: compress the positions of 64 keys at a time as bytes, append them in a register, look the
-// keys up.
-MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
+// Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
+MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first) {
   typedef char bytes __attribute__((vector_size(64)));
   static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                      32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
                                      48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
+  ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
+                                                    [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
+                  ints(first);
+  list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
+  return list;
+}
+MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   ints id(0);
   int n = 0;
   for (int b = 0; b < size; b += 64) {
     std::uint64_t const word = reaching(key + b, bound);
-    auto const z =
-        __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-    ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
-                                                      [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
-                    ints(b);
-    id.v = __builtin_ia32_expandsi512_mask(at.v, id.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
+    id = append(id, n, word, b);
     n += std::popcount(word);
   }
   floats x(lowest);

@@ -28,16 +28,20 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 
 // What groups rank by, a lane to each of at most 16: the sum of their two best keys, or the best. `key` holds `groups`
 // runs of `length` keys, a multiple of 16.
+template <bool HasNan = true>
 MOEROUTE_SIMD_INLINE floats group_scores(float const* key, int groups, int length, bool sum) {
   static constexpr std::int32_t turned[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
   floats scores(lowest);  // of group 4 i + s in lane 4 s + i
   for (int first = 0; first < groups; first += 4) {
     float const* run[4];
     for (int s = 0; s < 4; ++s) run[s] = key + length * (first + s < groups ? first + s : groups - 1);
-    vec<float, 64> h(lowest), l(lowest);
-    for (int i = 0; i < length; i += 16) {
-      auto const x =
-          side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return closed_if_nan(load<floats>(run[s] + i)); });
+    auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
+      auto const x = side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return load<floats>(run[s] + i); });
+      return HasNan ? closed_if_nan(x) : x;
+    };
+    vec<float, 64> h = keys(0), l(lowest);
+    for (int i = 16; i < length; i += 16) {
+      auto const x = keys(i);
       l = max(l, min(h, x));
       h = max(h, x);
     }

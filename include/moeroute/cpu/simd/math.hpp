@@ -149,6 +149,13 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_scale_by_power(vec<float, N> p, vec<floa
           MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_scalefps512_mask(x.v, y.v, x.v, all_lanes, 4), 0); },
       p, n);
 }
+template <int N>
+  requires(N >= 16)
+MOEROUTE_SIMD_INLINE vec<float, N> rough_reciprocal(vec<float, N> d) {
+  return each([](auto x)
+                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, all_lanes), 0); },
+              d);
+}
 // n / d for 1 <= d <= 2. A division of 16 lanes takes 16 cycles; an approximate reciprocal, a step of Newton's and
 // the remainder of the quotient give the same bits: tried for every u. The bound serves d = 2 - 2^-23, whose
 // reciprocal the step rounds the wrong way.
@@ -156,9 +163,7 @@ template <int N>
   requires(N >= 16)
 MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<float, N> d) {
   using V = vec<float, N>;
-  V const rough = each(
-      [](auto x) MOEROUTE_SIMD_LAMBDA { return decltype(x)(__builtin_ia32_rcp14ps512_mask(x.v, x.v, all_lanes), 0); },
-      d);
+  V const rough = rough_reciprocal(d);
   auto const less = [](V c, V a, V b) MOEROUTE_SIMD_LAMBDA {  // c - a b
 #if defined(__clang__)
     return simd_fma(-a, b, c);
@@ -172,6 +177,24 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<fl
   };
   V const r = max(simd_fma(less(V(1.f), d, rough), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
   return simd_fma(less(n, d, q), r, q);
+}
+// 1 / (1 + 2^t) by an approximate reciprocal; the machine splits t in a whole number and a rest, and scales.
+template <int N>
+  requires(N >= 16)
+MOEROUTE_SIMD_INLINE vec<float, N> simd_rough_sigmoid(vec<float, N> x) {
+  using V = vec<float, N>;
+  V const t = x * V(-1.44269504f);
+  V const f = each(
+      [](auto a) MOEROUTE_SIMD_LAMBDA {
+#if defined(__clang__)
+        return decltype(a)(__builtin_ia32_reduceps512_mask(a.v, 9, a.v, all_lanes, 4), 0);
+#else
+        return decltype(a)(__builtin_ia32_reduceps512_mask(a.v, 9, a.v, all_lanes), 0);
+#endif
+      },
+      t);
+  V const p = math::horner(f, .999925218f, .695833553f, .226067123f, .078024544f);  // 2^f for 0 <= f < 1
+  return rough_reciprocal(simd_scale_by_power(p, t) + V(1.f));
 }
 #endif
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <moeroute/cpu/simd/across_tokens.hpp>
+#include <moeroute/cpu/simd/rough_keys.hpp>
 #include <moeroute/route.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -38,6 +39,7 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
   bool few = false;
   if constexpr (!limits_groups<Select> && !chooses_rows<Select>) few = b.in.logits.cols <= few_experts;
   offset_t const wanted = few ? 16 : rows_at_once;
+  [[maybe_unused]] rough_rows<Body> rough;
   while (t < last) {
     int const n = rows_together(b, t, static_cast<int>(last - t < wanted ? last - t : wanted));
     if (n == 0) {
@@ -50,8 +52,10 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
       ++t;
     } else {  // a short run ends with its last token again and again
       offset_t token[std::size_t{rows_at_once}];
+      int left = n;
       for (int q = 0; q < rows_at_once; ++q) token[q] = t + (q < n ? q : n - 1);
-      route_across_experts<rows_at_once>(b, token, n, s);
+      if constexpr (has_rough_keys<decltype(b.r)>) left = rough.route(b, token, n, s);
+      if (left != 0) route_across_experts<rows_at_once>(b, token, left, s);
       t += n;
     }
   }

@@ -1,0 +1,162 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include <moeroute/moeroute.hpp>
+
+#include "support/inputs.hpp"
+#include "support/run.hpp"
+
+using namespace moeroute;
+
+namespace {
+
+// A user's score whose rough form is off by all it may, in a direction that depends on the logit's bits.
+template <int Stated>  // percent of the error that is stated
+struct off {
+  static constexpr float distance = 1e-3f, error = distance * Stated / 100;
+  template <class V>
+  V operator()(V x) const {
+    return math::sigmoid(x);
+  }
+  template <class V>
+  V approx(V x) const {
+    using I = typename math::bits_of<V>::type;
+    V const high = V(.999f * distance);
+    return math::sigmoid(x) + math::where((math::as<I>(x) & I(1)) == I(0), high, -high);
+  }
+};
+
+// Ids and weights without the scores of all experts, which would ask for exact keys.
+struct choice {
+  std::vector<index_t> ids;
+  std::vector<float> weights;
+};
+template <class X, class R>
+choice chosen(X const& x, R const& r, std::vector<float> const& z, index_t experts) {
+  offset_t const tokens = static_cast<offset_t>(z.size()) / experts, k = r.select.experts_per_token();
+  choice c{std::vector<index_t>(static_cast<std::size_t>(tokens * k), 77),
+           std::vector<float>(static_cast<std::size_t>(tokens * k), -7)};
+  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(x, r, tokens, experts)), std::byte{0xff});
+  route(x, r, batch<>{.logits = {z.data(), tokens, experts}},
+        routing_view<>{{c.ids.data(), tokens, k}, {c.weights.data(), tokens, k}}, workspace(space));
+  return c;
+}
+template <class R>
+bool same(R const& r, std::vector<float> const& z, index_t experts) {
+  choice const fast = chosen(serial{}, r, z, experts), slow = chosen(row_by_row{serial{}}, r, z, experts);
+  return fast.ids == slow.ids && run::same_bits(fast.weights, slow.weights);
+}
+
+// Rows that break routers, and rows whose keys lie nearer and nearer to each other.
+std::vector<float> rows_for(index_t experts) {
+  std::vector<float> z;
+  auto const more = [&](auto const& row) { z.insert(z.end(), row.begin(), row.end()); };
+  auto const n = static_cast<std::size_t>(experts);
+  for (auto const& row : inputs::adversarial(n)) more(row);
+  more(inputs::normal(n * 60, 9, 2));
+  for (float scale : {.1f, 1e-2f, 1e-3f, 1e-4f, 1e-5f, 1e-6f})
+    for (float about : {0.f, 2.f, -3.f, 12.f, -20.f}) {
+      auto row = inputs::normal(n * 4, 5, scale);
+      for (auto& x : row) x += about;
+      more(row);
+    }
+  auto tied = inputs::normal(n * 20, 11);
+  for (auto& x : tied) x = std::round(x * 8) / 8;
+  more(tied);
+  return z;
+}
+
+template <class Score>
+auto grouped(row_view<float const> bias, index_t k, index_t groups) {
+  return router{.score = Score{},
+                .bias = correction_bias{bias},
+                .select = group_limited_top_k<>{.k = k, .groups = groups, .top_groups = (groups + 1) / 2},
+                .weigh = renormalize{.scale = 2.5f}};
+}
+
+}  // namespace
+
+#if defined(MOEROUTE_SIMD)
+
+TEST_CASE("rough keys: the rough sigmoid keeps its stated error on vectors") {
+  double worst = 0;
+  for (std::uint64_t i = 0; i < std::uint64_t{1} << 32; i += 16 * 6007) {
+    float x[16], error[16];
+    for (std::uint64_t j = 0; j < 16; ++j) x[j] = math::as<float>(static_cast<std::uint32_t>(i + j * 6007));
+    auto const z = simd::closed_if_nan(simd::load<simd::floats>(x));
+    simd::store(error, math::rough_sigmoid(z) - math::sigmoid(z));
+    for (float e : error)
+      if (!(std::fabs(double{e}) <= worst)) worst = std::fabs(double{e});
+  }
+  CHECK(worst < math::rough_sigmoid_error);
+}
+
+TEST_CASE("promise P7 rough keys: ids and weights have the bits of the plain path, near keys, ties, NaN, infinities") {
+  static_assert(simd::has_rough_keys<decltype(grouped<sigmoid>({}, 8, 8))>);
+  static_assert(!simd::has_rough_keys<router<>> && !simd::has_rough_keys<decltype(grouped<sqrt_softplus>({}, 8, 8))>);
+  static_assert(!simd::has_rough_keys<decltype(router{.score = sigmoid{}, .select = top_k{8}})>);  // ranks logits
+  for (index_t experts : {64, 96, 160, 256, 416}) {
+    auto const n = static_cast<std::size_t>(experts);
+    std::vector<float> const z = rows_for(experts);
+    std::vector<std::vector<float>> biases{inputs::normal(n, 4, .1f), std::vector<float>(n), inputs::normal(n, 6, 300)};
+    for (float bad : {-infinity<float>, infinity<float>, not_a_number<float>, 1e30f, -1e30f}) {
+      biases.push_back(inputs::normal(n, 4, 1e-3f));
+      for (std::size_t e = 3; e < n; e += 7) biases.back()[e] = bad;
+    }
+    for (auto const& bias : biases) {
+      row_view<float const> const b(bias);
+      CAPTURE(experts);
+      CAPTURE(bias[3]);
+      for (index_t k : {1, 6, 8, 16, 17}) {
+        CAPTURE(k);
+        for (index_t groups : {1, 4, 8, 16}) {
+          CAPTURE(groups);
+          if (k > experts / 2) continue;
+          CHECK(same(grouped<sigmoid>(b, k, groups), z, experts));
+          CHECK(same(grouped<off<100>>(b, k, groups), z, experts));
+        }
+        CHECK(same(router{.score = off<100>{}, .bias = correction_bias{b}, .select = top_k{k}}, z, experts));
+      }
+    }
+    CHECK(same(router{.score = off<100>{}, .select = group_limited_top_k<>{.k = 7, .groups = 8, .top_groups = 3}}, z,
+               experts));
+  }
+}
+
+TEST_CASE("rough keys: an error that is not stated changes ids, so the margin is what keeps them") {
+  std::vector<float> const z = inputs::normal(256 * 400, 3), bias = inputs::normal(256, 4, .1f);
+  CHECK(same(grouped<off<100>>(bias, 8, 8), z, 256));
+  CHECK_FALSE(same(grouped<off<1>>(bias, 8, 8), z, 256));
+  CHECK(same(router{.score = off<100>{}, .bias = correction_bias{bias}, .select = top_k{8}}, z, 256));
+  CHECK_FALSE(same(router{.score = off<1>{}, .bias = correction_bias{bias}, .select = top_k{8}}, z, 256));
+}
+
+TEST_CASE("rough keys: ordinary rows are served, rows in doubt are handed back, large biases and scores go elsewhere") {
+  std::vector<float> z = inputs::normal(256 * 4, 3), bias = inputs::normal(256, 4, .1f), w(32);
+  std::vector<index_t> ids(32);
+  for (std::size_t e = 0; e < 256; ++e) z[256 + e] = .5f;
+  auto const r = grouped<sigmoid>(bias, 8, 8);
+  route_row<std::remove_const_t<decltype(r)>, float, float, index_t, float> const body{
+      r, batch<>{.logits = {z.data(), 4, 256}}, routing_view<>{{ids.data(), 4, 8}, {w.data(), 4, 8}}};
+  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 4, 256)));
+  offset_t const token[] = {0, 1, 2, 3};
+  float const margin = simd::margin_of<sigmoid>(row_view<float const>(bias));
+  CHECK(margin > 2 * sigmoid::error);
+  CHECK(margin < 3 * sigmoid::error);
+  std::vector<float> const none(256);
+  auto flat = body;
+  flat.r.bias.per_expert = none;
+  unsigned const doubt =
+      simd::route_by_rough_keys(flat, token, simd::rows_at_once, margin, aligned_scratch(workspace(space)));
+  CHECK(doubt == 2u);
+  for (float large : {1025.f, infinity<float>, not_a_number<float>}) {
+    bias[255] = large;
+    CHECK(simd::margin_of<sigmoid>(row_view<float const>(bias)) == infinity<float>);
+    CHECK(simd::margin_of<sigmoid>(row_view<double const>(std::vector<double>(bias.begin(), bias.end()))) ==
+          infinity<float>);
+  }
+}
+
+#endif
