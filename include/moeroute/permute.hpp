@@ -47,8 +47,8 @@ struct permute_row {
   bool suits_bulk() const
     requires std::same_as<T, O>
   {
-    return weights.data == nullptr && run_bytes() % 16 == 0 && detail::rows_on_16_bytes(x) &&
-           detail::rows_on_16_bytes(grouped);
+    return weights.data == nullptr && run_bytes() % 16 == 0 && detail::rows_on_bytes<16>(x) &&
+           detail::rows_on_bytes<16>(grouped);
   }
   MOEROUTE_HD offset_t run_bytes() const { return x.cols * static_cast<offset_t>(sizeof(T)); }
   MOEROUTE_HD std::byte const* run_from(offset_t t) const { return reinterpret_cast<std::byte const*>(x[t].data); }

@@ -59,8 +59,9 @@ MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, fl
 
 // The groups whose scores are among the largest, as bits; none where more of them are nearer than the margin.
 MOEROUTE_SIMD_INLINE unsigned surely_open(floats score, int groups, int top_groups, float margin) {
-  floats const last = groups <= 8 ? join(kth_largest(low(score), top_groups), kth_largest(low(score), top_groups))
-                                  : kth_largest(score, top_groups);
+  alignas(64) float of[16];
+  store(of, select(lane_id() < ints(groups), score, floats(lowest)));
+  floats const last = kth_largest(of, 16, top_groups);
   unsigned const all = (1u << groups) - 1;
   unsigned const near = lane_bits(last - floats(margin) <= score) & all;
   return std::popcount(near) == top_groups && (lane_bits(score < floats(infinity<float>)) & all) == all ? near : 0;
@@ -156,7 +157,11 @@ template <class Body>
       even = max(load<floats>(key[q] + place[q][i]), even);
       odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
     }
-    store(number[q], k <= 8 && slots < 32 ? kth_largest(max(even, odd), k) : low(kth_largest(join(even, odd), k)));
+    int const lanes = k <= 8 && slots < 32 ? 16 : 32;  // of 32, fewer keys survive
+    alignas(64) float maxima[32];
+    store(maxima, lanes == 16 ? max(even, odd) : even);
+    store(maxima + 16, odd);
+    store(number[q], kth_largest(maxima, lanes, k));
   }
   for (int q = 0; q < rows; ++q) {
     reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
