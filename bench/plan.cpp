@@ -1,5 +1,6 @@
-// What a dispatch plan costs: dropless and under a capacity, against a plain counting sort in two passes, in one
-// run. 32768 choices; the limit is reading the ids once and writing two lists.
+// What a dispatch plan costs: dropless and under a capacity, against a plain counting sort in two passes, and made
+// while routing against routing alone, in one run. 32768 choices; the limit is reading the ids once and writing two
+// lists.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -7,6 +8,9 @@
 
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/plan.hpp>
+#include <moeroute/route_and_plan.hpp>
+#include <moeroute/score.hpp>
+#include <moeroute/select/top_k.hpp>
 
 namespace {
 
@@ -44,27 +48,29 @@ struct data {
 
 // The baseline: no masks, no checks, no alignment.
 template <class Slot>
+void sort_by_counting(data<Slot>& d, std::vector<offset_t>& next) {
+  std::fill(next.begin(), next.end(), 0);
+  for (auto const id : d.ids) ++next[static_cast<std::size_t>(id)];
+  offset_t first = 0;
+  for (std::size_t e = 0; e < next.size(); ++e) {
+    d.offsets[e] = first;
+    first += d.counts[e] = next[e];
+    next[e] = d.offsets[e];
+  }
+  d.offsets.back() = first;
+  for (offset_t t = 0; t < d.tokens; ++t)
+    for (offset_t c = t * d.k; c < (t + 1) * d.k; ++c) {
+      offset_t const s = next[static_cast<std::size_t>(d.ids[static_cast<std::size_t>(c)])]++;
+      d.slot[static_cast<std::size_t>(c)] = static_cast<Slot>(s);
+      d.token[static_cast<std::size_t>(s)] = static_cast<Slot>(t);
+    }
+  benchmark::ClobberMemory();
+}
+template <class Slot>
 void counting_sort(benchmark::State& state) {
   data<Slot> d(static_cast<index_t>(state.range(0)));
   std::vector<offset_t> next(d.counts.size());
-  for (auto _ : state) {
-    std::fill(next.begin(), next.end(), 0);
-    for (auto const id : d.ids) ++next[static_cast<std::size_t>(id)];
-    offset_t first = 0;
-    for (std::size_t e = 0; e < next.size(); ++e) {
-      d.offsets[e] = first;
-      first += d.counts[e] = next[e];
-      next[e] = d.offsets[e];
-    }
-    d.offsets.back() = first;
-    for (offset_t t = 0; t < d.tokens; ++t)
-      for (offset_t c = t * d.k; c < (t + 1) * d.k; ++c) {
-        offset_t const s = next[static_cast<std::size_t>(d.ids[static_cast<std::size_t>(c)])]++;
-        d.slot[static_cast<std::size_t>(c)] = static_cast<Slot>(s);
-        d.token[static_cast<std::size_t>(s)] = static_cast<Slot>(t);
-      }
-    benchmark::ClobberMemory();
-  }
+  for (auto _ : state) sort_by_counting(d, next);
   d.report(state);
 }
 template <class Slot, class X>
@@ -92,11 +98,43 @@ void limited(benchmark::State& state, queue_order order) {
   d.report(state);
 }
 
+// Routing alone, with a plan made as it goes, or followed by a plan or by a counting sort of its choices.
+enum class then { nothing, fused, plan, sort };
+template <class X>
+void routed(benchmark::State& state, X const& x, then what) {
+  data<std::int32_t> d(static_cast<index_t>(state.range(0)));
+  std::mt19937 g(2);
+  std::normal_distribution<float> normal;
+  std::vector<float> logits(static_cast<std::size_t>(d.tokens * d.experts)), weights(d.ids.size());
+  for (auto& z : logits) z = normal(g);
+  batch<> const in{.logits = {logits.data(), d.tokens, d.experts}};
+  routing_view<> const out{{d.ids.data(), d.tokens, d.k}, {weights.data(), d.tokens, d.k}};
+  router const r{.select = top_k{static_cast<index_t>(d.k)}};
+  std::vector<std::byte> w(static_cast<std::size_t>(route_and_plan_workspace_bytes(x, r, d.tokens, d.experts)));
+  std::vector<offset_t> next(d.counts.size());
+  for (auto _ : state) {
+    if (what == then::fused) {
+      route_and_plan(x, r, in, out, d.experts, {}, d.plan, w);
+      continue;
+    }
+    route(x, r, in, out, w);
+    if (what == then::plan) make_plan(x, d.choices(), d.experts, {}, d.plan, w);
+    if (what == then::sort) sort_by_counting(d, next);
+  }
+  d.report(state);
+}
+
 BENCHMARK(counting_sort<std::int32_t>)->Arg(64)->Arg(256);
 BENCHMARK(counting_sort<offset_t>)->Arg(256);
 BENCHMARK_CAPTURE(dropless32, serial, serial{})->Arg(64)->Arg(256);
 BENCHMARK_CAPTURE(dropless64, serial, serial{})->Arg(256);
 BENCHMARK_CAPTURE(dropless64, two_threads, threads{2})->Arg(256)->UseRealTime();
+BENCHMARK_CAPTURE(routed, alone, serial{}, then::nothing)->Arg(256);
+BENCHMARK_CAPTURE(routed, fused_plan, serial{}, then::fused)->Arg(256);
+BENCHMARK_CAPTURE(routed, then_plan, serial{}, then::plan)->Arg(256);
+BENCHMARK_CAPTURE(routed, then_counting_sort, serial{}, then::sort)->Arg(256);
+BENCHMARK_CAPTURE(routed, fused_plan_two_threads, threads{2}, then::fused)->Arg(256)->UseRealTime();
+BENCHMARK_CAPTURE(routed, then_plan_two_threads, threads{2}, then::plan)->Arg(256)->UseRealTime();
 BENCHMARK_CAPTURE(limited, position, queue_order::position)->Arg(256);
 BENCHMARK_CAPTURE(limited, choice_major, queue_order::choice_major)->Arg(256);
 BENCHMARK_CAPTURE(limited, batch_priority, queue_order::batch_priority)->Arg(256);

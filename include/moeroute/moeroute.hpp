@@ -19,6 +19,7 @@
 #include <moeroute/route_backward.hpp>
 #include <moeroute/choices.hpp>
 #include <moeroute/plan.hpp>
+#include <moeroute/route_and_plan.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/combine.hpp>
 #include <moeroute/routing.hpp>

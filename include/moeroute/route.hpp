@@ -173,10 +173,10 @@ offset_t route_workspace_bytes(X const& x, R const& r, offset_t tokens, index_t 
   return bytes;
 }
 
-// Chooses experts and weights for every token of the batch. A router with a gate and a batch with hidden
-// states computes its logits first, in the workspace.
-template <executor X, token_choice_router R, class T, class H, class Id, class W>
-status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out, workspace w) noexcept {
+namespace detail {
+// The logits of a router with a gate, from the hidden states of the batch, in the first part of the workspace.
+template <class X, class R, class T, class H>
+status gate_logits(X const& x, R const& r, batch<T, H>& in, workspace& w) noexcept {
   if constexpr (has_gate<R>) {
     if (in.logits.empty() && !in.hidden.empty()) {
       index_t const experts = static_cast<index_t>(r.gate.experts());
@@ -194,7 +194,16 @@ status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out
                 32};
       }
     }
-  }
+  } else static_cast<void>(x), static_cast<void>(r), static_cast<void>(in), static_cast<void>(w);
+  return {};
+}
+}  // namespace detail
+
+// Chooses experts and weights for every token of the batch. A router with a gate and a batch with hidden
+// states computes its logits first, in the workspace.
+template <executor X, token_choice_router R, class T, class H, class Id, class W>
+status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out, workspace w) noexcept {
+  if (status const s = detail::gate_logits(x, r, in, w); !s.ok()) return s;
   if (status const s = validate(r, in, out); !s.ok()) return s;
   if (status const s = validate_modalities(x, r, in); !s.ok()) return s;
   return x.run(in.logits.rows, route_row<R, T, H, Id, W>{r, in, out}, w);
