@@ -7,19 +7,16 @@
 #include <bit>
 #include <cstring>
 #include <map>
-#include <new>
 #include <random>
 #include <string>
 #include <vector>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include <moeroute/combine.hpp>
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/plan.hpp>
+
+#include "memory.hpp"
 
 namespace {
 
@@ -33,26 +30,6 @@ struct bf16 {  // any 16-bit type that converts will do
     bits = static_cast<std::uint16_t>((b + 0x7fffu + (b >> 16 & 1)) >> 16);
   }
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
-};
-
-// Arrays on large pages where the system gives them, for the limits and for us alike.
-template <class T>
-struct on_pages {
-  using value_type = T;
-  static constexpr std::size_t page = std::size_t{1} << 21;
-  on_pages() = default;
-  template <class U>
-  on_pages(on_pages<U> const&) {}
-  T* allocate(std::size_t n) {
-    std::size_t const bytes = (n * sizeof(T) + page - 1) / page * page;
-    void* const p = ::operator new(bytes, std::align_val_t{page});
-#if defined(__linux__)
-    madvise(p, bytes, MADV_HUGEPAGE);
-#endif
-    return static_cast<T*>(p);
-  }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{page}); }
-  friend bool operator==(on_pages, on_pages) { return true; }
 };
 
 template <class T>
@@ -92,50 +69,6 @@ data<T>& shared(benchmark::State const& state) {
   return all.try_emplace(state.range(0), state.range(0)).first->second;
 }
 
-using line [[gnu::vector_size(64)]] = std::uint64_t;
-void put(line* to, line x) {
-#if defined(__clang__)
-  __builtin_nontemporal_store(x, to);
-#else
-  detail::stream_copy(&x, to, 64);
-#endif
-}
-// A part of the same bytes streamed from registers; `read`: and an eighth as many read, in order.
-struct write_bytes {
-  line const* from;
-  line* to;
-  bool read;
-  static constexpr offset_t lines = 1 << 13;  // of a part
-  offset_t scratch_bytes() const { return 0; }
-  void operator()(lane_group auto const&, offset_t part, scratch) const {
-    line x = {1, 2, 3, 4, 5, 6, 7, 8};
-    for (offset_t i = part * lines; i < (part + 1) * lines; i += 8) {
-      if (read) x = from[i / 8];
-      for (int j = 0; j < 8; ++j) put(to + i + j, x);
-    }
-    detail::stream_fence();
-  }
-};
-// A part of the same bytes read in order, asked for 4 KiB ahead (a fifth faster here); `write`: and an eighth as many
-// streamed.
-struct read_bytes {
-  line const* from;
-  line* to;
-  bool write;
-  static constexpr offset_t lines = 1 << 13;
-  offset_t scratch_bytes() const { return 0; }
-  void operator()(lane_group auto const&, offset_t part, scratch) const {
-    line sum[4] = {};
-    for (offset_t i = part * lines; i < (part + 1) * lines; i += 8) {
-      detail::fetch_ahead(from + i + 64, 512);
-      for (int j = 0; j < 8; ++j) sum[j % 4] ^= from[i + j];
-      if (write) put(to + i / 8, sum[0]);
-    }
-    detail::stream_fence();
-    sum[0] ^= sum[1] ^ sum[2] ^ sum[3];
-    benchmark::DoNotOptimize(sum[0][0] ^ sum[0][3]);
-  }
-};
 template <class T, class X>
 void write_limit(benchmark::State& state, X const& x, bool read) {
   data<T>& d = shared<T>(state);
