@@ -77,7 +77,11 @@ MOEROUTE_SIMD_INLINE vec<std::int32_t, N> unpack_id(vec<double, N> d) {
 inline constexpr float lowest = -infinity<float>;
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
+#if defined(__aarch64__)  // as a maximum clang takes an instruction that keeps a signaling NaN
+  return select(x == x, x, vec<float, N>(lowest));
+#else
   return max(x, vec<float, N>(lowest));
+#endif
 }
 
 // ---- lanes as bits ------------------------------------------------------------------------------------------------
