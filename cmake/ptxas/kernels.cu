@@ -3,7 +3,7 @@
 #include <moeroute/balance/bias_update.hpp>
 #include <moeroute/cuda.cuh>
 #include <moeroute/cuda/plan_sorted.hpp>
-#include <moeroute/cuda/register_rows.cuh>
+#include <moeroute/cuda/route_and_plan.cuh>
 #include <moeroute/loss/observe.hpp>
 #include <moeroute/loss/switch_balance.hpp>
 #include <moeroute/loss/whole_backward.hpp>
@@ -24,6 +24,7 @@ using bf16 = __nv_bfloat16;
       offset_t, offset_t, std::byte*, __grid_constant__ kernels::name const)
 #define WARP(name, ...) MOEROUTE_KERNEL(warp_a_row, name, __VA_ARGS__)
 #define BLOCK(name, ...) MOEROUTE_KERNEL(block_a_row, name, __VA_ARGS__)
+#define WIDE(name, ...) MOEROUTE_KERNEL(wide_block_a_row, name, __VA_ARGS__)
 #define PART(name, ...)                                                                        \
   namespace kernels {                                                                          \
   struct name : __VA_ARGS__ {};                                                                \
@@ -51,6 +52,9 @@ using replaying_router = router<no_gate, no_prior, softmax, no_bias, replay<top_
 using choosing_experts = router<no_gate, no_prior, softmax, no_bias, top_tokens<>>;
 using by_scores = detail::sorted_plan<index_t, float, std::int32_t>;
 using two_losses = terms<switch_balance, z_loss>;
+using softmax_bf16_gate = route_in_registers<usual_router, bf16, float, index_t, float, 8, 256>;
+using v3_fp32_gate = route_in_registers<v3_router, float, float, index_t, float, 8, 256>;
+using counts_of_share = count_block<index_t, std::int32_t>;
 
 WARP(route_softmax_fp32, route_row<usual_router, float, float, index_t, float>);
 WARP(route_softmax_bf16, route_row<usual_router, bf16, float, index_t, float>);
@@ -71,6 +75,8 @@ PART(registers_deepseek_v3_fp32_any, route_in_registers<v3_router, float, float,
 PART(registers_softmax_bf16_few, route_in_registers<usual_router, bf16, float, index_t, float, 32, 256>);
 PART(registers_deepseek_v3_bf16_few, route_in_registers<v3_router, bf16, float, index_t, float, 32, 256>);
 PART(registers_deepseek_v3_bf16_few_any, route_in_registers<v3_router, bf16, float, index_t, float, 32>);
+WIDE(route_and_count_softmax_bf16, route_and_count<softmax_bf16_gate, counts_of_share>);
+WIDE(route_and_count_deepseek_v3_fp32, route_and_count<v3_fp32_gate, counts_of_share>);
 WARP(route_backward_softmax_fp32, route_row_backward<usual_router, float, float, index_t, float, float>);
 WARP(route_backward_deepseek_v3_fp32, route_row_backward<v3_router, float, float, index_t, float, float>);
 BLOCK(expert_choice_columns, detail::choose_tokens<choosing_experts, float, float, float>);

@@ -44,7 +44,7 @@ def compile_kernels(arch, only, folder):
     text = (root / "cmake/ptxas/kernels.cu").read_text()
     unit = folder / "kernels.cu"
     unit.write_text("\n".join(line for line in text.split("\n")
-                              if not only or only in line or not re.match(r"(WARP|BLOCK|PART)\(", line)))
+                              if not only or only in line or not re.match(r"(WARP|BLOCK|PART|WIDE)\(", line)))
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     cubin = folder / "kernels.cubin"
     start = time.time()
@@ -159,7 +159,7 @@ def main():
         sections[name], n, local = disassembly.get(mangled, ("", "-", "-"))
         rows.append((name, f"| {name} | {lanes} | {k['registers']} | {k['spill']} | {k['stack']} | {k['shared']} | {n} | {local} |"))
         bad = bad or k["spill"] or k["stack"]
-    order = re.findall(r"^(?:WARP|BLOCK|PART)\((\w+)", (root / "cmake/ptxas/kernels.cu").read_text(), re.M)
+    order = re.findall(r"^(?:WARP|BLOCK|PART|WIDE)\((\w+)", (root / "cmake/ptxas/kernels.cu").read_text(), re.M)
     rows.sort(key=lambda r: order.index(r[0]) if r[0] in order else len(order))
     lines += [r[1] for r in rows]
     if disassembly:

@@ -83,6 +83,7 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
   using body = route_in_registers<R, T, float, index_t, float, lanes,
                                   Form == form::named || Form == form::named_few ? Experts : 0>;
   static_assert(body::possible);
+  using warp = lockstep_lanes::marching_warp<lanes, (lanes == 32 ? 1 : 2)>;
   for (bool const with_scores : {true, false}) {
     auto const run = [&](auto const& try_it) {
       answer<float> a{std::vector<index_t>(static_cast<std::size_t>(tokens * k), -7),
@@ -101,7 +102,6 @@ void compare(char const* name, R const& r, offset_t tokens = kinds, offset_t pad
     auto const fast = run([&](auto const& row) {
       body const b = body::of(row);
       REQUIRE(b.serves());
-      using warp = lockstep_lanes::marching_warp<lanes, lanes == 32 ? 1 : 2>;
       std::vector<std::byte> memory(static_cast<std::size_t>(warp::workspace_bytes(b.scratch_bytes())),
                                     std::byte{0xff});
       REQUIRE(warp{}.run(tokens, b, workspace(memory)).ok());

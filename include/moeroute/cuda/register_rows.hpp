@@ -156,7 +156,7 @@ struct route_in_registers {
       key const bar = floor_of(~g.max(~n.least_won)), last = g.from_lane(n.mine, (k - 1) % tile);
       bool doubt = n.doubt || bar == 0 || (place.chunks() > 1 && own[tile - 1] >= bar);
       MOEROUTE_UNROLL
-      for (key const x : own) doubt = doubt || (x < last && x >= bar);
+      for (index_t i = 0; i < tile; ++i) doubt = doubt || (own[i] < last && own[i] >= bar);
       return doubt;
     }
   }
@@ -180,7 +180,7 @@ struct route_in_registers {
     if constexpr (grouped) {
       if (!again) n.open = is_open(g, c, m, row, own, n.doubt);
       MOEROUTE_UNROLL
-      for (key& x : own) x = n.open ? x : 0u;
+      for (index_t i = 0; i < tile; ++i) own[i] = n.open ? own[i] : 0u;
     }
     key top[std::size_t{tile}];
     MOEROUTE_UNROLL
@@ -235,7 +235,7 @@ struct route_in_registers {
         keys_of(g, c, m, n * tile + i, row.piece(g.rank(), n * tile + i), &part[i]);
       if (again) {
         MOEROUTE_UNROLL
-        for (key& x : part) x = x < below ? x : 0u;  // seldom
+        for (index_t i = 0; i < tile; ++i) part[i] = part[i] < below ? part[i] : 0u;  // seldom
       }
     };
     read(0, own);
@@ -247,7 +247,7 @@ struct route_in_registers {
       network::take_in(own, part);
     }
     MOEROUTE_UNROLL
-    for (key& x : own) x += layout::full || x != 0 ? lane : 0u;
+    for (index_t i = 0; i < tile; ++i) own[i] += layout::full || own[i] != 0 ? lane : 0u;
   }
   struct words {
     std::uint32_t w[std::size_t{vec / 2}];

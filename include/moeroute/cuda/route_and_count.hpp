@@ -14,10 +14,10 @@ struct route_and_count {
   Gate gate;
   Count count;
   offset_t rows_of_block;  // at work at a time, at most
+  offset_t row_bytes;      // of scratch
 
   offset_t scratch_bytes() const {
-    offset_t const rows = rows_of_block * aligned_bytes<std::byte>(gate.scratch_bytes()),
-                   counts = count.scratch_bytes();
+    offset_t const rows = rows_of_block * row_bytes, counts = count.scratch_bytes();
     return rows > counts ? rows : counts;
   }
 
@@ -29,7 +29,7 @@ struct route_and_count {
     offset_t const k = gate.plain.out.ids.cols;
     offset_t const first = count.share.first(s) / k, last = first + count.share.count(s) / k;
     offset_t const mine = g.index * a_warp + g.part.rank() / Gate::lanes;
-    scratch const own{memory.at + mine * aligned_bytes<std::byte>(gate.scratch_bytes())};
+    scratch const own{memory.at + mine * row_bytes};
     for (offset_t t = first; t < last; t += g.parts * a_warp)
       gate(part, t + mine < last ? t + mine : last - 1, own, t + mine < last);
     g.sync();
@@ -45,7 +45,8 @@ struct routing_before {
   offset_t choices_together = gate.plain.out.ids.cols;
   template <class Count>
   route_and_count<Gate, Count> operator()(Count const& count) const {
-    return {gate, count, offset_t{warps_of_block} * (warp / Gate::lanes)};
+    return {gate, count, offset_t{warps_of_block} * (warp / Gate::lanes),
+            aligned_bytes<std::byte>(gate.scratch_bytes())};
   }
 };
 
