@@ -28,16 +28,14 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 
 // What groups rank by, a lane to each of at most 16: the sum of their two best keys, or the best. `key` holds `groups`
 // runs of `length` keys, a multiple of 16.
-template <bool HasNan = true>
-MOEROUTE_SIMD_INLINE floats group_scores(float const* key, int groups, int length, bool sum) {
+[[gnu::noinline]] inline void group_scores(float const* key, int groups, int length, bool sum, float* score) {
   static constexpr std::int32_t turned[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
   floats scores(lowest);  // of group 4 i + s in lane 4 s + i
   for (int first = 0; first < groups; first += 4) {
     float const* run[4];
     for (int s = 0; s < 4; ++s) run[s] = key + length * (first + s < groups ? first + s : groups - 1);
     auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
-      auto const x = side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return load<floats>(run[s] + i); });
-      return HasNan ? closed_if_nan(x) : x;
+      return side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return closed_if_nan(load<floats>(run[s] + i)); });
     };
     vec<float, 64> h = keys(0), l(lowest);
     for (int i = 16; i < length; i += 16) {
@@ -46,10 +44,10 @@ MOEROUTE_SIMD_INLINE floats group_scores(float const* key, int groups, int lengt
       h = max(h, x);
     }
     auto const best = detail::fold_two_best<4, 8>(h, l);
-    floats const score = sum ? best.first + best.second : best.first;
-    scores = select((lane_id() & ints(3)) == ints(first / 4), score, scores);
+    floats const part = sum ? best.first + best.second : best.first;
+    scores = select((lane_id() & ints(3)) == ints(first / 4), part, scores);
   }
-  return permute(scores, load<ints>(turned));
+  store(score, permute(scores, load<ints>(turned)));
 }
 
 // `key` holds `groups` (at most 16) runs of `vectors` registers, NaN where there is no expert. Copies the open
@@ -57,7 +55,9 @@ MOEROUTE_SIMD_INLINE floats group_scores(float const* key, int groups, int lengt
 // copied, a multiple of 64. A group with an infinite key is open.
 [[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, bool sum,
                                          float* open, std::int32_t* place, std::int32_t* expert) {
-  floats const score = group_scores(key, groups, 16 * vectors, sum);
+  alignas(64) float scores[16];
+  group_scores(key, groups, 16 * vectors, sum, scores);
+  floats const score = load<floats>(scores);
   ints const before = ranks(order_keys(select(score == score, score, floats(infinity<float>))), groups);
   unsigned mask = lane_bits(before < ints(top_groups)) & ((1u << groups) - 1);
   int n = 0;

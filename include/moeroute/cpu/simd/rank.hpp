@@ -18,17 +18,16 @@ MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 }
 }  // namespace detail
 
-// The k-th largest of n numbers, a multiple of 16, in all lanes; no NaN.
-MOEROUTE_SIMD_INLINE floats kth_largest(float const* x, int n, int k) {
-  floats kth(infinity<float>);
-  for (int i = 0; i < n; i += 16) {
-    floats const part = load<floats>(x + i);
-    ints larger(0);
+// The k-th largest number, which is in the first n lanes, in all lanes; no NaN.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> kth_largest(vec<float, N> x, int k, int n = N) {
+  using I = vec<std::int32_t, N>;
+  alignas(64) float lane[std::size_t{N}];
+  store(lane, x);
+  I larger(0);
 #pragma GCC unroll 4
-    for (int j = 0; j < n; ++j) larger = detail::one_more_where(part < floats(x[j]), larger);
-    kth = min(select(larger < ints(k), part, floats(infinity<float>)), kth);
-  }
-  return segment_min<16>(kth);
+  for (int j = 0; j < n; ++j) larger = detail::one_more_where(x < vec<float, N>(lane[j]), larger);
+  return segment_min<N>(select(larger < I(k), x, vec<float, N>(infinity<float>)));
 }
 
 // Integers that order as the numbers do; -0 equals 0, no NaN.
@@ -56,8 +55,11 @@ MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   auto const word = segment_or<8>(low(part) | high(part));
   return convert<std::int32_t>(join(word, word) >> load<W>(place)) & ints(15);
 }
-// The lanes in the order (larger number, lower lane); no NaN.
-MOEROUTE_SIMD_INLINE ints order_of(floats x) { return lanes_of(ranks(order_keys(x), 16)); }
+// The lanes in the order (larger number, lower lane), of each 16 numbers of a few rows; no NaN.
+[[gnu::noinline]] inline void order_rows(float const* x, int rows, std::int32_t* order) {
+  for (int i = 0; i < 16 * rows; i += 16) store(order + i, ranks(order_keys(load<floats>(x + i)), 16));
+  for (int i = 0; i < 16 * rows; i += 16) store(order + i, lanes_of(load<ints>(order + i)));
+}
 
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI

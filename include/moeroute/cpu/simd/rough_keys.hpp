@@ -14,12 +14,18 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
+#if defined(MOEROUTE_EXACT_KEYS)  // a switch, to compare
+template <class>
+inline constexpr bool has_rough_keys = false;
+#else
 template <class R>
 inline constexpr bool has_rough_keys =
     rough_score<decltype(R::score)> && !ranks_logits<R> && takes_best<decltype(R::select)> &&
-    (is_none<decltype(R::bias)> || adds_parameter<decltype(R::bias)>) && requires(R const& r, floats x) {
+    !chooses_rows<decltype(R::select)> && (is_none<decltype(R::bias)> || adds_parameter<decltype(R::bias)>) &&
+    requires(R const& r, floats x) {
       { r.score.approx(x) } -> std::same_as<floats>;
     };
+#endif
 
 inline constexpr float largest_bias = 1024;  // beyond it, or with a bias that is no number, keys are exact
 
@@ -47,21 +53,18 @@ MOEROUTE_SIMD_INLINE float margin_of(row_view<P const> bias) {
 template <class Body>
 MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, float const* bias, index_t size,
                                            float* key) {
-  using V = vec<float, 16 * rows_at_once>;
-  for (index_t i = 0; i < size; i += 16 * rows_at_once) {
-    V const x = load<V>(logit + i);
-    V y = b.r.score.approx(x);
-    if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<V>(bias + i));
-    store(key + i, select(V(lowest) < x, y, V(lowest)));
+  for (index_t i = 0; i < size; i += 16) {  // one after the other: they do not wait for each other
+    floats const x = load<floats>(logit + i);
+    floats y = b.r.score.approx(x);
+    if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<floats>(bias + i));
+    store(key + i, select(floats(lowest) < x, y, floats(lowest)));
   }
   for (index_t i = 0; i < key_block; i += 16) store(key + size + i, floats(lowest));
 }
 
 // The groups whose scores are among the largest, as bits; none where more of them are nearer than the margin.
 MOEROUTE_SIMD_INLINE unsigned surely_open(floats score, int groups, int top_groups, float margin) {
-  alignas(64) float of[16];
-  store(of, select(lane_id() < ints(groups), score, floats(lowest)));
-  floats const last = kth_largest(of, 16, top_groups);
+  floats const last = kth_maximum(score, score, top_groups, false, groups);
   unsigned const all = (1u << groups) - 1;
   unsigned const near = lane_bits(last - floats(margin) <= score) & all;
   return std::popcount(near) == top_groups && (lane_bits(score < floats(infinity<float>)) & all) == all ? near : 0;
@@ -134,13 +137,12 @@ template <class Body>
 
   // Each step is taken for all rows before the next: their waits overlap.
   alignas(64) float number[rows_at_once][16], score[rows_at_once][16];
-  alignas(64) std::int32_t at[rows_at_once][16], before[rows_at_once][16];
+  alignas(64) std::int32_t at[rows_at_once][16], order[rows_at_once][16];
   std::int32_t *place[rows_at_once], *expert[rows_at_once];
   int count[rows_at_once], slots = 0;
   if constexpr (limits_groups<Select>)
     for (int q = 0; q < rows; ++q)
-      store(number[q], group_scores<false>(key[q], l.groups, 16 * l.vectors,
-                                           r.select.group_score.count(k, r.select.top_groups) > 1));
+      group_scores(key[q], l.groups, 16 * l.vectors, r.select.group_score.count(k, r.select.top_groups) > 1, number[q]);
   for (int q = 0; q < rows; ++q) {
     unsigned open = 1;
     if constexpr (limits_groups<Select>) {
@@ -157,11 +159,7 @@ template <class Body>
       even = max(load<floats>(key[q] + place[q][i]), even);
       odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
     }
-    int const lanes = k <= 8 && slots < 32 ? 16 : 32;  // of 32, fewer keys survive
-    alignas(64) float maxima[32];
-    store(maxima, lanes == 16 ? max(even, odd) : even);
-    store(maxima + 16, odd);
-    store(number[q], kth_largest(maxima, lanes, k));
+    store(number[q], kth_maximum(even, odd, k, k > 8 || slots >= 32));
   }
   for (int q = 0; q < rows; ++q) {
     reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
@@ -179,18 +177,18 @@ template <class Body>
     store(score[q], y);
     store(number[q], select(lane_id() < ints(count[q]), exact, floats(lowest)));
   }
-  for (int q = 0; q < rows; ++q) store(before[q], ranks(order_keys(load<floats>(number[q])), 16));
+  order_rows(number[0], rows, order[0]);
   for (int q = 0; q < rows; ++q) {
-    ints const order = lanes_of(load<ints>(before[q]));
-    store(number[q], permute(load<floats>(score[q]), order));
-    if ((doubt >> q & 1u) == 0) store_first_as<Id>(&b.out.ids[token[q]][0], permute(load<ints>(at[q]), order), k);
+    if ((doubt >> q & 1u) != 0) continue;
+    ints const o = load<ints>(order[q]);
+    store_first_as<Id>(&b.out.ids[token[q]][0], permute(load<ints>(at[q]), o), k);
+    store(number[q], permute(load<floats>(score[q]), o));
   }
   for (int q = 0; q < rows; ++q) {
     if ((doubt >> q & 1u) != 0) continue;
-    float* const w = number[q];
-    r.weigh(row_view<float>{w, k});
+    r.weigh(row_view<float>{number[q], k});
     auto const to = b.out.weights[token[q]];
-    for (index_t j = 0; j < k; ++j) to[j] = static_cast<W>(w[j]);
+    for (index_t j = 0; j < k; ++j) to[j] = static_cast<W>(number[q][j]);
   }
   return doubt;
 }
@@ -199,14 +197,14 @@ template <class Body>
 template <class Body>
 struct rough_rows {
   void const* bias = nullptr;  // `margin` is for this row
-  float margin = infinity<float>;
+  float margin = 0;
   int exact = 0;  // rows to be routed by exact keys before the next trial
 
   // Leaves tokens that were not served in front, the last one again and again behind them; how many.
   int route(Body const& b, offset_t* token, int rows, scratch s) {
     if (!b.out.scores.empty() || b.r.select.experts_per_token() > 16 || (exact -= rows) > 0) return rows;
     auto const p = b.r.bias.parameters(b.in.context(token[0]));
-    if (margin == infinity<float> || bias != p.data) {
+    if (margin == 0 || bias != p.data) {
       bias = p.data;
       margin = margin_of<std::remove_cvref_t<decltype(b.r.score)>>(p);
     }
