@@ -97,27 +97,20 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 
 }  // namespace detail
 
-// A number that at least k <= 16 of the maxima of 16 or 32 lanes reach; fewer keys survive the latter.
-[[gnu::noinline]] inline floats kth_maximum(floats a, floats b, int k, bool wide, int lanes = 16) {
-  return wide ? low(kth_largest(join(a, b), k)) : kth_largest(max(a, b), k, lanes);
-}
-MOEROUTE_SIMD_INLINE floats bound_of_16(float const* key, int size, int k) {
-  floats a(lowest), b(lowest);
-  for (int i = 0; i < size; i += 32) {
-    a = max(load<floats>(key + i), a);
-    b = max(load<floats>(key + i + 16), b);
+// A number that at least k <= 64 keys reach: the k-th best maximum of as many lanes as leave few keys above it.
+MOEROUTE_SIMD_INLINE floats bound_of(float const* key, int size, int k) {
+  alignas(64) float maxima[64];
+  int const lanes = k > 16 ? 64 : k > 8 || size >= 512 ? 32 : 16, step = lanes < 32 ? 32 : lanes;
+  for (int first = 0; first < step; first += 32) {
+    floats a(lowest), b(lowest);
+    for (int i = first; i < size; i += step) {
+      a = max(load<floats>(key + i), a);
+      b = max(load<floats>(key + i + 16), b);
+    }
+    store(maxima + first, lanes < 32 ? max(a, b) : a);
+    store(maxima + first + 16, b);
   }
-  return kth_maximum(a, b, k, k > 8 || size >= 512);
-}
-// Of 64 lanes: at least k maxima reach the least of the four quarters' (k / 4)-th.
-inline floats bound_of_64(float const* key, int size, int k) {
-  floats bound(infinity<float>);
-  for (int q = 0; q < 64; q += 16) {
-    floats m(lowest);
-    for (int i = q; i < size; i += 64) m = max(load<floats>(key + i), m);
-    bound = min(kth_maximum(m, m, (k + 3) / 4, false), bound);
-  }
-  return bound;
+  return kth_largest(maxima, lanes, k);
 }
 
 // The keys at listed places.

@@ -18,16 +18,17 @@ MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 }
 }  // namespace detail
 
-// The k-th largest number, which is in the first n lanes, in all lanes; no NaN.
-template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> kth_largest(vec<float, N> x, int k, int n = N) {
-  using I = vec<std::int32_t, N>;
-  alignas(64) float lane[std::size_t{N}];
-  store(lane, x);
-  I larger(0);
+// The k-th largest of n numbers, in all lanes; no NaN. Up to a multiple of 16 there are smaller or equal ones.
+[[gnu::noinline]] inline floats kth_largest(float const* x, int n, int k) {
+  floats kth(infinity<float>);
+  for (int i = 0; i < n; i += 16) {
+    floats const part = load<floats>(x + i);
+    ints larger(0);
 #pragma GCC unroll 4
-  for (int j = 0; j < n; ++j) larger = detail::one_more_where(x < vec<float, N>(lane[j]), larger);
-  return segment_min<N>(select(larger < I(k), x, vec<float, N>(infinity<float>)));
+    for (int j = 0; j < n; ++j) larger = detail::one_more_where(part < floats(x[j]), larger);
+    kth = min(select(larger < ints(k), part, floats(infinity<float>)), kth);
+  }
+  return segment_min<16>(kth);
 }
 
 // Integers that order as the numbers do; -0 equals 0, no NaN.

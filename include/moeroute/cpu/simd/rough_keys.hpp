@@ -63,8 +63,8 @@ MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, fl
 }
 
 // The groups whose scores are among the largest, as bits; none where more of them are nearer than the margin.
-MOEROUTE_SIMD_INLINE unsigned surely_open(floats score, int groups, int top_groups, float margin) {
-  floats const last = kth_maximum(score, score, top_groups, false, groups);
+MOEROUTE_SIMD_INLINE unsigned surely_open(float const* scores, int groups, int top_groups, float margin) {
+  floats const last = kth_largest(scores, groups <= 8 ? 8 : 16, top_groups), score = load<floats>(scores);
   unsigned const all = (1u << groups) - 1;
   unsigned const near = lane_bits(last - floats(margin) <= score) & all;
   return std::popcount(near) == top_groups && (lane_bits(score < floats(infinity<float>)) & all) == all ? near : 0;
@@ -146,7 +146,7 @@ template <class Body>
   for (int q = 0; q < rows; ++q) {
     unsigned open = 1;
     if constexpr (limits_groups<Select>) {
-      open = surely_open(load<floats>(number[q]), l.groups, r.select.top_groups, 2 * margin);
+      open = surely_open(number[q], l.groups, r.select.top_groups, 2 * margin);
       if (open == 0) doubt |= 1u << q, open = (1u << r.select.top_groups) - 1;
     }
     place[q] = expert[q] = s.template take<std::int32_t>(l.size / 16);
@@ -154,12 +154,16 @@ template <class Body>
     slots = list_slots(l, open, place[q], expert[q]);
   }
   for (int q = 0; q < rows; ++q) {
+    alignas(64) float maxima[32];
     floats even(lowest), odd(lowest);
     for (int i = 0; i < slots; i += 2) {
       even = max(load<floats>(key[q] + place[q][i]), even);
       odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
     }
-    store(number[q], kth_maximum(even, odd, k, k > 8 || slots >= 32));
+    bool const wide = k > 8 || slots >= 32;  // fewer keys reach the bound
+    store(maxima, wide ? even : max(even, odd));
+    store(maxima + 16, odd);
+    store(number[q], kth_largest(maxima, wide ? 32 : 16, k));
   }
   for (int q = 0; q < rows; ++q) {
     reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
