@@ -139,7 +139,7 @@ struct rows_ahead {
   offset_t width;
   offset_t lead = width * static_cast<offset_t>(sizeof(T)) < 2048 ? width : 2048 / static_cast<offset_t>(sizeof(T));
 
-  void operator()(index_t i, T const* row, offset_t d) const {
+  MOEROUTE_HD void operator()(index_t i, T const* row, offset_t d) const {
     T const* const soon = d + lead < width                          ? row + d + lead
                           : i < next.n && i < term_list<V, T>::most ? next.row[i] + (d + lead - width)
                                                                     : row;
