@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The table of ratios of bench_route, and a picture of it.
+"""The tables of ratios beside their goals, and a picture of how far each goal is met.
 
-usage: bench/ratios.py bench_route.json [--svg FILE.svg]
-Reads the JSON of Google Benchmark. A figure is the best repetition in nanoseconds a token; the peer is the fastest
-of those put together from public parts in the same run.
+usage: bench/ratios.py bench_*.json [--svg FILE.svg]
+Reads the JSON files of Google Benchmark, each called after its program. A figure is the best repetition; a row is
+compared with a peer or a limit of the same program, so of the same run. Routers: nanoseconds a token, beside the fastest
+peer put together from public parts.
 """
 import argparse
 import json
+import pathlib
 
 # (our benchmark, its peers, tokens, experts, k, goal as a ratio over the peer)
 ROWS = [
@@ -21,19 +23,59 @@ ROWS = [
     ("deepseek_v3", "deepseek_v3_by", 256, 256, 8, 5.0),
     ("deepseek_v3", "deepseek_v3_by", 4096, 256, 8, 5.0),
 ]
+# (work, program, ours, its peer or limit, goal): speed over the peer, at least; goals below 0 are most times the peer's time.
+PARITY = 0.95  # two ways of one speed differ by this much from run to run
+COMPARED = [
+    ("plan, 32768 choices of 256", "plan", "dropless64/serial/256", "counting_sort<offset_t>/256", PARITY),
+    ("the same, 32-bit slots", "plan", "dropless32/serial/256", "counting_sort<std::int32_t>/256", PARITY),
+    ("route with its plan, 256/8", "plan", "routed/fused_plan/256", "routed/then_counting_sort/256", 1.0),
+    *[(f"{work} {kind} {width}, {what}", "permute", f"{verb}/{kind}/one/{width}", f"{limit}/{kind}/one/{width}", goal)
+      for work, verb, goal, limits in (
+          ("gather", "permute", 0.95, (("write limit", "limit_write"), ("write and read", "limit_write_and_read"))),
+          ("combine", "combine", 0.85, (("read limit", "limit_read"), ("read and write", "limit_read_and_write"))))
+      for kind in ("fp32", "bf16") for width in (2048, 7168) for what, limit in limits],
+    *[(f"{work} {kind} {width}, two threads", "permute", f"{verb}/{kind}/two/{width}", f"{verb}/{kind}/one/{width}", 1.7)
+      for work, verb in (("gather", "permute"), ("combine", "combine"))
+      for kind in ("fp32", "bf16") for width in (2048, 7168)],
+    ("expert choice 4096 x 64, 128", "assign", "choose_by_position/4096/64/128", "nth_element_of_columns/4096/64/128",
+     -0.75),
+    ("expert choice, two threads", "assign", "choose_after_softmax_two_threads/4096/64/128",
+     "choose_after_softmax/4096/64/128", 1.7),
+    ("Sinkhorn 4096 x 64, 8 rounds", "assign", "sinkhorn_rounds/4096/64", "sinkhorn_by_eigen/4096/64", -0.8),
+    ("auction 4096 x 64", "assign", "balanced/4096/64", "fairseq (built outside)", None),
+    ("auction 1024 x 16", "assign", "balanced/1024/16", "fairseq (built outside)", None),
+    ("Gumbel top-k 4096 x 128/8", "grpo", "routed/gumbel_top_k/experts:128/k:8",
+     "routed/plain_top_k/experts:128/k:8", -1.5),
+    *[(f"advantages, groups of {n}", "grpo", f"advantages/group:{n}", "sums_of_groups/group:8192", -2.0)
+      for n in (8, 64, 8192)],
+]
+LIMITS = [("read", "bytes_per_second", "GB/s"), ("write", "bytes_per_second", "GB/s"),
+          ("copy", "bytes_per_second", "GB/s"), ("exp", "items_per_second", "G/s"), ("fma", "items_per_second", "G/s")]
+NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 KINDS = ["ties", "constant", "ascending", "descending", "some_nan", "some_infinite"]
 
 
-def read(path):
-    """Benchmark name without its suffixes -> best nanoseconds a token."""
-    best = {}
+def program(path):
+    return pathlib.Path(path).stem.removeprefix("bench_")
+
+
+def read(path, figure, best=min):
+    """Benchmark name without its suffixes -> the best figure of its repetitions."""
+    found = {}
     with open(path) as file:
         for b in json.load(file)["benchmarks"]:
-            if b.get("run_type") != "iteration" or "items_per_second" not in b:
-                continue
-            name = "/".join(p for p in b["name"].split("/") if p != "real_time" and not p.startswith("repeats"))
-            best[name] = min(best.get(name, float("inf")), 1e9 / b["items_per_second"])
-    return best
+            if b.get("run_type") == "iteration" and (x := figure(b)) is not None:
+                name = "/".join(p for p in b["name"].split("/") if p != "real_time" and not p.startswith("repeats"))
+                found[name] = best(found.get(name, x), x)
+    return found
+
+
+def nanoseconds(b):
+    return b["real_time"] * NANOSECONDS[b["time_unit"]]
+
+
+def nanoseconds_an_item(b):
+    return 1e9 / b["items_per_second"] if "items_per_second" in b else None
 
 
 def at(tokens, experts, k):
@@ -59,6 +101,25 @@ def table(best):
     return rows
 
 
+def compared(times):
+    rows = []
+    for work, where, ours, peer, goal in COMPARED:
+        one, other = times.get(where, {}).get(ours), times.get(where, {}).get(peer)
+        if one is None:
+            continue
+        inverse = goal is not None and goal < 0
+        rows.append({"work": work, "ns": one, "peer": peer, "peer_ns": other, "goal": goal,
+                     "ratio": (one / other if inverse else other / one) if other else None})
+    return rows
+
+
+def attained(r):
+    """1 where the goal is just met, more where it is passed."""
+    if r["ratio"] is None or r["goal"] is None:
+        return None
+    return r["ratio"] / r["goal"] if r["goal"] > 0 else -r["goal"] / r["ratio"]
+
+
 def cell(x, digits=1):
     return "-" if x is None else f"{x:.{digits}f}"
 
@@ -67,7 +128,7 @@ def print_table(rows):
     print("| work | ns/token | best composed | its ns/token | ratio | goal | two threads | plain path | read | exp |")
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|")
     for r in rows:
-        met = "" if r["goal"] is None or r["ratio"] is None or r["ratio"] >= r["goal"] else " (not met)"
+        met = "" if attained(r) is None else " (met)" if attained(r) >= 1 else " (not met)"
         print(f"| {r['work']} | {cell(r['ns'])} | {r['peer'] or '-'} | {cell(r['peer_ns'])} | {cell(r['ratio'])} | "
               f"{cell(r['goal'])}{met} | {cell(r['two'], 2)} | {cell(r['plain'], 0)} | {cell(r['read'])} | {cell(r['exp'])} |")
 
@@ -85,40 +146,65 @@ def print_others(best):
             print(f"{user}: {best[ours + where] / best[user + where]:.2f} of the built-in's speed  (bar 0.8)")
 
 
+def print_compared(rows):
+    print("| work | ns | beside it | its ns | ratio | goal | |")
+    print("|---|--:|---|--:|--:|--:|---|")
+    for r in rows:
+        goal = "-" if r["goal"] is None else f"at least {r['goal']}" if r["goal"] > 0 else f"at most {-r['goal']}"
+        met = "" if attained(r) is None else "met" if attained(r) >= 1 else "not met"
+        print(f"| {r['work']} | {cell(r['ns'], 0)} | {r['peer']} | {cell(r['peer_ns'], 0)} | {cell(r['ratio'], 2)} | "
+              f"{goal} | {met} |")
+
+
+def print_limits(path):
+    for what, key, unit in LIMITS:
+        best = read(path, lambda b: b.get(key), max)
+        rates = [f"{best[name] / 1e9:.1f}" for name in (f"{what}/one", f"{what}/two") if name in best]
+        if rates:
+            print(f"limit: {what} {' and '.join(rates)} {unit} on one thread and two")
+
+
 def draw(rows, path):
-    """Bars: ratio over the best composed peer; a line where the goal is."""
-    rows = [r for r in rows if r["ratio"]]
-    left, scale, step = 260, 44, 26
-    width, height = left + int(max(r["ratio"] for r in rows) * scale) + 120, step * len(rows) + 60
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="13">',
+    """Bars: how far each goal is met; a line where it just is."""
+    rows = [r for r in rows if attained(r)]
+    left, scale, step, most = 300, 220, 20, 3.0
+    width, height = left + int(most * scale) + 130, step * len(rows) + 60
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="white"/>',
-           '<text x="10" y="22" font-size="15">Speed over the best composed public parts, one thread</text>']
+           '<text x="10" y="22" font-size="15">Goals: bars that reach the line meet theirs (ratio, and the goal)</text>']
     for i, r in enumerate(rows):
-        y = 40 + i * step
-        out.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{r["work"]}</text>')
-        out.append(f'<rect x="{left}" y="{y}" width="{r["ratio"] * scale:.1f}" height="18" fill="#3b6ea5"/>')
-        out.append(f'<text x="{left + r["ratio"] * scale + 6:.1f}" y="{y + 14}">{r["ratio"]:.1f} ({r["ns"]:.0f} ns)</text>')
-        if r["goal"]:
-            x = left + r["goal"] * scale
-            out.append(f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + 21}" stroke="#c0392b" stroke-width="2"/>')
-    out.append(f'<text x="{left}" y="{height - 6}" fill="#c0392b">line: goal</text></svg>')
+        y, bar = 36 + i * step, min(attained(r), most) * scale
+        color = "#3b6ea5" if attained(r) >= 1 else "#d08a3c"
+        out.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{r["work"]}</text>')
+        out.append(f'<rect x="{left}" y="{y}" width="{bar:.1f}" height="15" fill="{color}"/>')
+        out.append(f'<text x="{left + bar + 6:.1f}" y="{y + 12}">{r["ratio"]:.2f} ({abs(r["goal"]):g})</text>')
+    x, end = left + scale, 36 + step * len(rows)
+    out.append(f'<line x1="{x}" y1="30" x2="{x}" y2="{end}" stroke="#c0392b" stroke-width="2"/></svg>')
     with open(path, "w") as file:
         file.write("\n".join(out) + "\n")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("json")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("json", nargs="+")
     parser.add_argument("--svg")
     args = parser.parse_args()
-    best = read(args.json)
-    rows = table(best)
-    if not rows:
-        raise SystemExit("no benchmark of route in " + args.json)
-    print_table(rows)
-    print_others(best)
+    files = {program(path): path for path in args.json}
+    routers = []
+    if "route" in files:
+        best = read(files["route"], nanoseconds_an_item)
+        routers = table(best)
+        print_table(routers)
+        print_others(best)
+    others = compared({name: read(path, nanoseconds) for name, path in files.items()})
+    if others:
+        print_compared(others)
+    if "limits" in files:
+        print_limits(files["limits"])
+    if not routers and not others:
+        raise SystemExit("no benchmark with a goal in " + " ".join(args.json))
     if args.svg:
-        draw(rows, args.svg)
+        draw(routers + others, args.svg)
         print("picture: " + args.svg)
 
 
