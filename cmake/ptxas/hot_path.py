@@ -96,17 +96,26 @@ def count(section, words=(), trips=None):
     blocks, labels = blocks_of(section)
     following = successors(blocks, labels)
 
-    def seldom(block):
-        work = [f for op, f in block if not re.match(r"BSYNC|BSSY|NOP|BRA|WARPSYNC", bare(op))]
-        return 2 * sum(is_seldom(f, words) for f in work) > len(work) or "CALL" in block[-1][0]
+    def work(block):
+        return [f for op, f in block if not re.match(r"BSYNC|BSSY|NOP|BRA|WARPSYNC", bare(op))]
 
-    reached, todo = set(), [0] if blocks else []
+    def seldom(block):
+        return 2 * sum(is_seldom(f, words) for f in work(block)) > len(work(block)) or "CALL" in block[-1][0]
+
+    led_to, todo = set(), [0] if blocks else []
     while todo:
         i = todo.pop()
-        if i not in reached:
-            reached.add(i)
+        if i not in led_to:
+            led_to.add(i)
             todo += following[i]
-    reached = {i for i in reached if not seldom(blocks[i])}
+    reached = {i for i in led_to if work(blocks[i]) and not seldom(blocks[i])}
+    # A block that only steers belongs to what comes before it.
+    todo = list(reached)
+    while todo:
+        for t in following[todo.pop()]:
+            if t not in reached and not work(blocks[t]) and not seldom(blocks[t]):
+                reached.add(t)
+                todo.append(t)
     times = dict.fromkeys(reached, 1)
     for i in reached:
         for back in (t for t in following[i] if t <= i):

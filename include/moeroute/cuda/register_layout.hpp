@@ -31,7 +31,7 @@ template <index_t Lanes, index_t Vec, bool Runs, index_t Experts = 0, index_t Gr
 struct register_layout {
   static constexpr index_t lanes = Lanes, vec = Vec, chunk = 8;
   static constexpr bool known = Experts > 0;
-  static constexpr index_t static_width = Experts / Groups, static_per_group = Lanes / Groups;
+  static constexpr index_t static_width = Experts / Groups, static_per_group = Lanes > Groups ? Lanes / Groups : 1;
   static constexpr index_t static_run = (static_width + static_per_group - 1) / static_per_group;
   static constexpr bool full = known && Experts % (Lanes * chunk) == 0;  // every place has an expert
 

@@ -19,11 +19,13 @@ inline constexpr half_format half_format_of<__half> = half_format::fp16;
 
 namespace detail {
 
-inline constexpr int part_threads = 256, part_blocks = 4;  // at most 64 registers
+inline constexpr int part_threads = 256;
+// Blocks an SM, at least: 64 registers at most, or 128 where tokens are few.
+inline constexpr int part_blocks(index_t lanes) { return lanes == 32 ? 2 : 4; }
 
 // `Lanes` threads a row, several rows a warp, which march together: rows beyond the last march along.
 template <index_t Lanes, class Body>
-__global__ void __launch_bounds__(part_threads, part_blocks)
+__global__ void __launch_bounds__(part_threads, part_blocks(Lanes))
     part_kernel(offset_t rows, offset_t bytes, __grid_constant__ Body const body) {
   extern __shared__ __align__(64) unsigned char moeroute_shared[];
   constexpr offset_t per_block = part_threads / Lanes;
