@@ -215,15 +215,20 @@ TEST_CASE("a row in registers: a bias for each modality, and rows of a modality 
 }
 
 TEST_CASE("a row in registers: scores nearer than a rough score can tell") {
-  // Logits an ulp or a few apart: sigmoids that differ by less than the error of rough ones, in any order.
-  offset_t const tokens = 40;
+  // Logits an ulp or a few apart: sigmoids that differ by less than the error of rough ones, in any order. All of a row,
+  // or only the last winner and the first loser, or only two winners; the others lie far from each other.
+  offset_t const tokens = 120;
   std::vector<float> logits(static_cast<std::size_t>(tokens) * 64), b = some_bias(64, 0.f);
   for (offset_t t = 0; t < tokens; ++t)
     for (index_t e = 0; e < 64; ++e) {
       auto const bits = draws{.seed = 3}.bits(t, e);
-      float const center = static_cast<float>(t % 5) - 2.f;
+      offset_t const kind = t / 2 % 3;  // of both rows that march together: doubt of one repairs the other
+      index_t const place = (e * 37 + static_cast<index_t>(t)) % 64, twin = kind == 1 ? 8 : 4;
+      float const apart = 2.f - .25f * static_cast<float>(place == twin ? twin - 1 : place);
+      float const center = kind == 0 ? static_cast<float>(t % 5) - 2.f : apart;
+      bool const near = kind == 0 || place == twin || place == twin - 1;
       logits[static_cast<std::size_t>(t * 64 + e)] =
-          center + static_cast<float>(static_cast<int>(bits % 33) - 16) * 0x1p-23f * static_cast<float>(1 << t % 4);
+          center + (near ? static_cast<float>(static_cast<int>(bits % 33) - 16) * 0x1p-23f : 0.f);
       b[static_cast<std::size_t>(e)] = static_cast<float>(bits % 3) * 0x1p-23f;
     }
   auto const check = [&](auto const& r) {
