@@ -77,30 +77,39 @@ MOEROUTE_SIMD_INLINE auto summary_and_scores(Body const& b, G const& g, Row cons
   return b.ratios_suffice() ? ratios() : all;
 }
 
-// Scores, and the keys that selection ranks, of R rows that share a bias.
+// Scores, and the keys that selection ranks: R registers at a time, register q of logit[q] with bias[q] to score[q] and
+// key[q], the next ones `step` further.
 template <int R, class Body, class M>
-MOEROUTE_SIMD_INLINE void write_keys(Body const& b, M const& m, float const* const* logit, float const* bias,
-                                     index_t size, float* const* score, float* const* key) {
-  vector_row<R> const z{logit, size};
-  for (index_t i = 0; i < size; i += 16) {
+MOEROUTE_SIMD_INLINE void write_keys(Body const& b, M const& m, float const* const* logit, float const* const* bias,
+                                     index_t size, index_t step, float* const* score, float* const* key) {
+  vector_row<R> const z{logit, size}, p{bias, size};
+  for (index_t i = 0; i < size; i += step) {
     auto const x = z.raw(i);
     auto y = score_of(b.r.score, m, closed_if_nan(x));
     for_each_part<R>(y, [&](int q, floats part) MOEROUTE_SIMD_LAMBDA { store(score[q] + i, part); });
-    if constexpr (!is_none<decltype(b.r.bias)>) {
-      floats const p = load<floats>(bias + i);
-      y = b.r.bias(y, side_by_side<R>([&](int) MOEROUTE_SIMD_LAMBDA { return p; }));
-    }
+    if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, p.raw(i));
     y = select(decltype(x)(lowest) < x, y, x);  // closed stays closed, NaN stays NaN
     for_each_part<R>(y, [&](int q, floats part) MOEROUTE_SIMD_LAMBDA { store(key[q] + i, part); });
   }
 }
-// Where no expert needs another, one row after the other: they do not wait for each other, and a row may be alone.
+// Of rows that share a bias. Where no expert needs another, R registers of one row after the other: they do not wait
+// for each other, and a row may be alone.
 template <int R, class Body, class M>
 MOEROUTE_SIMD_INLINE void write_rows(Body const& b, M const& m, int rows, float const* const* logit, float const* bias,
                                      index_t size, float* const* score, float* const* key) {
   constexpr bool alone = elementwise_score<decltype(b.r.score)>;
-  for (int q = 0; q < (alone ? rows : 1); ++q)
-    write_keys<(alone ? 1 : R)>(b, m, logit + q, bias, size, score + q, key + q);
+  for (int row = 0; row < (alone ? rows : 1); ++row) {
+    float const *from[std::size_t{R}], *beside[std::size_t{R}] = {};
+    float *to_score[std::size_t{R}], *to_key[std::size_t{R}];
+    for (int q = 0; q < R; ++q) {
+      int const from_row = alone ? row : q, ahead = alone ? 16 * q : 0;
+      from[q] = logit[from_row] + ahead;
+      if constexpr (!is_none<decltype(b.r.bias)>) beside[q] = bias + ahead;
+      to_score[q] = score[from_row] + ahead;
+      to_key[q] = key[from_row] + ahead;
+    }
+    write_keys<R>(b, m, from, beside, size, alone ? 16 * R : 16, to_score, to_key);
+  }
 }
 
 }  // namespace simd

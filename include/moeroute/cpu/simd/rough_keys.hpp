@@ -136,7 +136,7 @@ template <class Body>
   }
 
   // Each step is taken for all rows before the next: their waits overlap.
-  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16];
+  alignas(64) float number[rows_at_once][16], score[rows_at_once][16];
   alignas(64) std::int32_t at[rows_at_once][16], order[rows_at_once][16];
   std::int32_t *place[rows_at_once], *expert[rows_at_once];
   int count[rows_at_once], slots = 0;
