@@ -67,6 +67,7 @@ MOEROUTE_HD constexpr offset_t modalities_of(P const& p) {
 // Declared algebra, false if left out: strictly_increasing (its order is the order of the logits),
 // sums_to_one. An elementwise score may have a cheap form that steers a filter and never decides an id:
 //   V approx(V logit) const, static constexpr float error     |approx(x) - (*this)(x)| < error, any x but NaN and -inf
+// if the score stays between -1 and 1.
 template <class P>
 concept elementwise_score = requires(P const& p, float x, double y) {
   { p(x) } -> std::same_as<float>;

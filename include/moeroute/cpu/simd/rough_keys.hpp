@@ -2,7 +2,7 @@
 // most 16 candidates, the exact keys of these decide. A row in which the error could matter is left to the exact path,
 // so ids and weights are the same bits.
 //
-//   |rough key - key| <= slack = error + 2^-23 (largest |bias| + 2)     both sums are rounded
+//   |rough key - key| <= slack = error + 2^-23 (largest |bias| + 2)     both sums are rounded, |score| <= 1
 //   k keys reach the bound B of the rough ones: the k-th best key is at least B - slack, and the k best have rough
 //   keys of at least B - margin, margin > 2 slack; two keys are added in a group's score
 #pragma once
@@ -136,7 +136,7 @@ template <class Body>
   }
 
   // Each step is taken for all rows before the next: their waits overlap.
-  alignas(64) float number[rows_at_once][16], score[rows_at_once][16];
+  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16];
   alignas(64) std::int32_t at[rows_at_once][16], order[rows_at_once][16];
   std::int32_t *place[rows_at_once], *expert[rows_at_once];
   int count[rows_at_once], slots = 0;
@@ -197,7 +197,7 @@ template <class Body>
   return doubt;
 }
 
-// When rows go this way: while few of them are in doubt, and the bias is small.
+// When rows go this way: several at once, while few of them are in doubt, and the bias is small.
 template <class Body>
 struct rough_rows {
   void const* bias = nullptr;  // `margin` is for this row
@@ -206,7 +206,8 @@ struct rough_rows {
 
   // Leaves tokens that were not served in front, the last one again and again behind them; how many.
   int route(Body const& b, offset_t* token, int rows, scratch s) {
-    if (!b.out.scores.empty() || b.r.select.experts_per_token() > 16 || (exact -= rows) > 0) return rows;
+    if (rows == 1 || !b.out.scores.empty() || b.r.select.experts_per_token() > 16) return rows;
+    if ((exact -= rows) > 0) return rows;
     auto const p = b.r.bias.parameters(b.in.context(token[0]));
     if (margin == 0 || bias != p.data) {
       bias = p.data;
