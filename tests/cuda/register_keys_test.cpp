@@ -51,8 +51,8 @@ TEST_CASE("no fixed-point key of a rough score lies below the floor of an exact 
     int wrong = 0, apart = 0;
     for (offset_t i = 0; i < 20000; ++i) {
       float const x = 4 * d.normal(i, 0), b = i % 3 == 0 ? 5 * d.normal(i, 1) : .1f * d.normal(i, 1);
-      float const rough = rough_score<sigmoid>::of(sigmoid{}, x), exact = sigmoid{}(x);
-      std::uint32_t const floor = f(exact + b - fixed_point::margin(rough_score<sigmoid>::error));
+      float const rough = rough_on_device<sigmoid>::of(sigmoid{}, x), exact = sigmoid{}(x);
+      std::uint32_t const floor = f(exact + b - fixed_point::margin(rough_on_device<sigmoid>::error));
       wrong += f(rough + b) < floor;
       apart += f(rough + b) != f(exact + b);
     }

@@ -74,14 +74,14 @@ MOEROUTE_HD inline std::uint32_t ordered_number(float x) {
 
 // ---- fixed ------------------------------------------------------------------------------------------------
 
-// A score near the exact one, at a few instructions: |rough - exact| <= error for logits that are not NaN, both in
+// A score near the exact one by the device's own approximations: |rough - exact| <= error for logits that are not NaN, both in
 // [0, 1]; of NaN it may be anything. Specialize for a score of your own.
 template <class Score>
-struct rough_score {
+struct rough_on_device {
   static constexpr bool known = false;
 };
 template <>
-struct rough_score<sigmoid> {
+struct rough_on_device<sigmoid> {
   static constexpr bool known = true;
   static constexpr float error = 0x1p-21f;  // ex2 and rcp: 2^-22.5 and 2^-23; a quarter of the first, rounding
   MOEROUTE_HD static float of(sigmoid const& exact, float x) {
@@ -100,14 +100,6 @@ struct rough_score<sigmoid> {
 #endif
   }
 };
-// Biases that are added.
-template <class Bias>
-inline constexpr bool adds_parameter = false;
-template <class P>
-inline constexpr bool adds_parameter<correction_bias<P>> = true;
-template <class P>
-inline constexpr bool adds_parameter<modality_bias<P>> = true;
-
 namespace detail {
 template <class P>
 bool rows_on_vectors(correction_bias<P> const&, index_t) {

@@ -38,7 +38,7 @@ struct route_in_registers {
   static constexpr half_format format = half_format_of<T>;
   static constexpr bool exact_keys = ranks_logits<R> && format != half_format::unknown;
   static constexpr bool in_fixed_point =
-      !ranks_logits<R> && rough_score<Score>::known && adds_parameter<std::remove_cvref_t<decltype(R::bias)>>;
+      !ranks_logits<R> && rough_on_device<Score>::known && adds_parameter<std::remove_cvref_t<decltype(R::bias)>>;
 
   // Where a common factor of the scores cancels, the winners tell as much as the row.
   static constexpr bool may_wait = !grouped && ranks_logits<R> && sums_ratios<Score>;
@@ -268,7 +268,7 @@ struct route_in_registers {
       auto const b = biases(g, c, first);
       MOEROUTE_UNROLL
       for (index_t j = 0; j < vec; ++j) {
-        float const rough = rough_score<Score>::of(plain.r.score, load(p.x[j]));
+        float const rough = rough_on_device<Score>::of(plain.r.score, load(p.x[j]));
         keys[j] = fixed()(plain.r.bias(rough, static_cast<V>(b.x[j]))) * shift + place.place_code(first + j);
       }
     } else {
@@ -298,7 +298,7 @@ struct route_in_registers {
   // No filter key of a number at least as large lies below.
   MOEROUTE_HD key floor_of(std::int32_t exact) const {
     if constexpr (in_fixed_point)
-      return fixed()(from_order_key<V>(exact) - fixed_point::margin(rough_score<Score>::error)) * shift;
+      return fixed()(from_order_key<V>(exact) - fixed_point::margin(rough_on_device<Score>::error)) * shift;
     else return ordered(exact) & number_bits;
   }
 

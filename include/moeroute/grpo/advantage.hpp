@@ -81,9 +81,13 @@ struct group_advantage_row {
   void rows(offset_t i, offset_t last, scratch s) const
     requires small_groups
   {
-    if (groups.offset.empty() && groups.size == 4) i = simd::advantages_of_small_groups<4>(*this, i, last);
-    if (groups.offset.empty() && groups.size == 8) i = simd::advantages_of_small_groups<8>(*this, i, last);
-    if (groups.offset.empty() && groups.size == 16) i = simd::advantages_of_small_groups<16>(*this, i, last);
+    if (groups.offset.empty()) {
+      if (groups.size == 4) i = simd::advantages_of_small_groups<4>(*this, i, last);
+      if (groups.size == 8) i = simd::advantages_of_small_groups<8>(*this, i, last);
+      if (groups.size == 16) i = simd::advantages_of_small_groups<16>(*this, i, last);
+      if (groups.size == 32) i = simd::advantages_of_small_groups<32>(*this, i, last);
+      if (groups.size == 64) i = simd::advantages_of_small_groups<64>(*this, i, last);
+    }
     for (; i < last; ++i) (*this)(serial_group{}, i, s);
   }
 #endif

@@ -1,5 +1,5 @@
-// Decides how the advantages of many groups of S rewards are computed at once: four registers of rewards, a group in
-// each segment of S lanes, S a power of two. The folds of a segment are the tree of core/tree_sum.hpp, so the bits are
+// Decides how the advantages of many groups of S rewards are computed at once: four registers of rewards or more, a group
+// in each segment of S lanes, S a power of two. The folds of a segment are the tree of core/tree_sum.hpp, so the bits are
 // those of one group after the other. Equations: grpo/advantage.hpp.
 #pragma once
 
@@ -9,15 +9,18 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-inline constexpr int rewards_at_once = register_bytes < 16 ? 16 : register_bytes;
+// Four registers, or one group that is longer.
+template <int S>
+inline constexpr int rewards_at_once = S > register_bytes ? S : register_bytes;
 
 // Groups of a group_advantage_row from `first` on, as many as fill registers; returns the first left over.
 template <int S, class Body>
 offset_t advantages_of_small_groups(Body const& b, offset_t first, offset_t last) {
-  using V = vec<float, rewards_at_once>;
+  constexpr int together = rewards_at_once<S> / S;
+  using V = vec<float, rewards_at_once<S>>;
   V const nothing(0.f), one(1.f);
   auto const form = b.policy.against;
-  for (; first + rewards_at_once / S <= last; first += rewards_at_once / S) {
+  for (; first + together <= last; first += together) {
     V const r = load<V>(b.rewards.data + first * S);
     auto const counts = r == r;  // not NaN
     V const most = segment_max<S>(select(counts, r, V(lowest))),
