@@ -42,10 +42,10 @@ struct gumbel_top_k {
   // For the vector path on the CPU (cpu/simd/fits.hpp).
   template <int R>
   unsigned choose_rows(offset_t const* token, float const* const* logits, index_t size, std::int32_t* ids,
-                       float* space) const
+                       std::int32_t* order, float* space) const
     requires std::same_as<Source, drawn_gumbel>
   {
-    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, ids, space);
+    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, ids, order, space);
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
   static constexpr index_t most_at_once = 32;

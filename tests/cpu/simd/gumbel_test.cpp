@@ -17,14 +17,21 @@ TEST_CASE("simd gumbel: 64 draws at once have the bits of one by one") {
 
 TEST_CASE("simd gumbel: the bound holds for each of the 2^23 random values") {
   using W = simd::vec<std::uint32_t, 16>;
+  using V = simd::vec<float, 16>;
   float least = 1, most = 0;
-  for (std::uint32_t x = 0; x < 1u << 23; x += 16) {
-    W const word = (simd::bits_as<std::uint32_t>(simd::lane_id()) + W(x)) << 9;
-    float exact[16], bound[16];
-    simd::store(exact, simd::gumbel_of(word)), simd::store(bound, simd::gumbel_bound(word));
-    for (int i = 0; i < 16; ++i) {
-      least = std::min(least, bound[i] - exact[i]);
-      if (exact[i] > .5f && exact[i] < 10) most = std::max(most, bound[i] - exact[i]);
+  for (float const z : {0.f, -3.f, 1000.f, -1e30f}) {
+    for (std::uint32_t x = 0; x < 1u << 23; x += 16) {
+      W const word = (simd::bits_as<std::uint32_t>(simd::lane_id()) + W(x)) << 9;
+      float exact[16], bound[16];
+      V const key = V(z) + simd::gumbel_of(word);
+      simd::store(exact, key), simd::store(bound, simd::gumbel_bound(V(z), ~word));
+      for (int i = 0; i < 16; ++i) {
+        if (!(bound[i] >= simd::bound_of_key(exact[i]))) FAIL("key above its bound at z = ", z, ", x = ", x);
+        if (z != 0) continue;
+        float const over = bound[i] + simd::bound_constant - exact[i];
+        least = std::min(least, over);
+        if (exact[i] > .5f && exact[i] < 10) most = std::max(most, over);
+      }
     }
   }
   CHECK(least > 1e-5f);  // above the rounding of either side

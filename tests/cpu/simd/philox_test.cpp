@@ -10,10 +10,20 @@ TEST_CASE("simd philox: the words of many experts at once are those of one by on
     for (offset_t const token : {offset_t{0}, offset_t{12345}, offset_t{0xFFFFFFFF}, (offset_t{1} << 40) + 7})
       for (index_t const first : {0, 64, 4096}) {
         auto const t = static_cast<std::uint64_t>(token);
-        std::uint32_t word[simd::words_at_once];
-        auto const shared = from.of_experts(first, static_cast<std::uint32_t>(t >> 32));
-        simd::store(word, from.of_token(shared, static_cast<std::uint32_t>(t)));
-        for (index_t i = 0; i < simd::words_at_once; ++i) CHECK(word[i] == d.bits(token, first + i));
+        std::uint32_t word[4 * simd::words_at_once];  // of one token, of two together, complements
+        auto const expert = from.expert(first, static_cast<std::uint32_t>(t >> 32));
+        auto const other = token ^ 0x35;
+        simd::philox_words::of_token const own[2] = {from.token(static_cast<std::uint32_t>(t)),
+                                                     from.token(static_cast<std::uint32_t>(t) ^ 0x35)};
+        simd::store(word, from.words<1>(expert, own));
+        simd::store(word + simd::words_at_once, from.words<2>(expert, own));
+        simd::store(word + 3 * simd::words_at_once, from.words<1, true>(expert, own));
+        for (index_t i = 0; i < simd::words_at_once; ++i) {
+          CHECK(word[i] == d.bits(token, first + i));
+          CHECK(word[simd::words_at_once + i] == d.bits(token, first + i));
+          CHECK(word[2 * simd::words_at_once + i] == d.bits(other, first + i));
+          CHECK(word[3 * simd::words_at_once + i] == ~word[i]);
+        }
       }
   }
 }

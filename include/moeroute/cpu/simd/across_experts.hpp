@@ -32,6 +32,7 @@ template <int R, class Body>
   using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   constexpr bool grouped = limits_groups<Select>, by_logits = ranks_logits<Router>;
+  if (rows < 1) __builtin_unreachable();  // or the compiler sees rows of nothing
   auto const& r = b.r;
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
@@ -72,9 +73,8 @@ template <int R, class Body>
   unsigned again = 0;  // rows for the plain path
   if constexpr (chooses_rows<Select>) {
     offset_t name[std::size_t{R}];
-    for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token, store(order + 16 * q, lane_id());
-    for (index_t i = 0; i < most_chosen * R; i += 16) store(id + i, ints(0));
-    again = r.select.template choose_rows<R>(name, key, size, id, s.template take<float>(2 * R * size));
+    for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
+    again = r.select.template choose_rows<R>(name, key, size, id, order, s.template take<float>(2 * R * size));
   } else {
     again = find_best(key, rows, size, k, id, order, s.template take<std::int32_t>(size));
   }

@@ -4,6 +4,7 @@
 
 #include <moeroute/core/best.hpp>
 #include <moeroute/cpu/simd/rank.hpp>
+#include <moeroute/cpu/simd/reaching.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
@@ -19,28 +20,6 @@ struct survivors {
 
 namespace detail {
 
-MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
-#if defined(__aarch64__)
-  auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
-    ints const m = bound <= load<floats>(key + i);
-    return neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
-  };
-  return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
-#else
-  std::uint64_t word = 0;
-  for (int i = 0; i < 4; ++i) {
-    floats const x = load<floats>(key + 16 * i);
-#if defined(__AVX512DQ__)
-    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
-#else
-    unsigned const bits = lane_bits(bound <= x);
-#endif
-    word |= std::uint64_t{bits} << 16 * i;
-  }
-  return word;
-#endif
-}
-
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
                                    ints i) {  // lane i of a and b laid end to end
@@ -50,28 +29,9 @@ MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
   return floats(__builtin_shuffle(a.v, b.v, i.v), 0);
 #endif
 }
-// Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
-MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first) {
-  typedef char bytes __attribute__((vector_size(64)));
-  static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
-                                     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
-  auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-  ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
-                                                    [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
-                  ints(first);
-  list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
-  return list;
-}
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
-  ints id(0);
-  int n = 0;
-  for (int b = 0; b < size; b += 64) {
-    std::uint64_t const word = reaching(key + b, bound);
-    id = append(id, n, word, b);
-    n += std::popcount(word);
-  }
+  ints id;
+  int const n = places_reaching(key, size, bound, id);
   floats x(lowest);
   for (int b = 0; b < size; b += 64) {
     floats const a = lookup(load<floats>(key + b), load<floats>(key + b + 16), id);
@@ -159,7 +119,7 @@ inline constexpr int most_rows = 4;  // at once
     store(key + 16 * q, s.key);
     store(id + 64 * q, s.id);
   }
-  if (k <= 16) order_rows(key, rows, order);
+  if (rows > 0 && k <= 16) order_rows(key, rows, order);
   unsigned unserved = 0;
   for (int q = 0; q < rows; ++q) {
     bool const few = bound[16 * q] == lowest;

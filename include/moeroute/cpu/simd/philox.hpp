@@ -114,26 +114,43 @@ class philox_words {
   std::uint32_t key0[10], key1[10], purpose;
 
  public:
-  struct shared {
+  struct of_expert {
     uint32x4_t low;        // of the expert's product in round one
     neon::halves product;  // in round two
+  };
+  struct of_token {
+    std::uint32_t part[3];  // of rounds one to three
   };
   explicit philox_words(draws const& d) : purpose(d.purpose) {
     auto k0 = static_cast<std::uint32_t>(d.seed);
     std::uint32_t k1 = static_cast<std::uint32_t>(d.seed >> 32) ^ (d.step * 0x9E3779B1u);
     for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
   }
-  MOEROUTE_SIMD_INLINE shared of_experts(index_t first, std::uint32_t token_high) const {
+  MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     static constexpr std::uint32_t counter[4] = {0, 1, 2, 3};
     auto const b = neon::product(vaddq_u32(vld1q_u32(counter), vdupq_n_u32(static_cast<std::uint32_t>(first / 4))), m1);
     return {b.low, neon::product(veorq_u32(b.high, vdupq_n_u32(token_high ^ key0[0])), m0)};
   }
-  MOEROUTE_SIMD_INLINE vec<std::uint32_t, 16> of_token(shared const& s, std::uint32_t token_low) const {
-    auto const part = [](std::uint64_t x, bool high) { return static_cast<std::uint32_t>(high ? x >> 32 : x); };
-    std::uint64_t const a1 = std::uint64_t{m0} * token_low,
-                        b2 = std::uint64_t{m1} * (part(a1, true) ^ purpose ^ key1[0]);
-    uint32x4_t c0 = veorq_u32(s.low, vdupq_n_u32(part(b2, true) ^ key0[1])), c1 = vdupq_n_u32(part(b2, false));
-    uint32x4_t c2 = veorq_u32(s.product.high, vdupq_n_u32(part(a1, false) ^ key1[1])), c3 = s.product.low;
+  of_token token(std::uint32_t token_low) const {
+    std::uint64_t const a = std::uint64_t{m0} * token_low;
+    std::uint64_t const b = std::uint64_t{m1} * (static_cast<std::uint32_t>(a >> 32) ^ purpose ^ key1[0]);
+    return {{static_cast<std::uint32_t>(b >> 32) ^ key0[1], static_cast<std::uint32_t>(a) ^ key1[1],
+             static_cast<std::uint32_t>(b)}};
+  }
+  // Of R tokens, one after the other; or their complements.
+  template <int R, bool Complement = false>
+  MOEROUTE_SIMD_INLINE auto words(of_expert const& e, of_token const* t) const {
+    return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA {
+      auto const w = words_of(e, t[q]);
+      if constexpr (Complement) return ~w;
+      else return w;
+    });
+  }
+
+ private:
+  MOEROUTE_SIMD_INLINE vec<std::uint32_t, words_at_once> words_of(of_expert const& e, of_token const& t) const {
+    uint32x4_t c0 = veorq_u32(e.low, vdupq_n_u32(t.part[0])), c1 = vdupq_n_u32(t.part[2]);
+    uint32x4_t c2 = veorq_u32(e.product.high, vdupq_n_u32(t.part[1])), c3 = e.product.low;
 #pragma GCC unroll 8
     for (int r = 2; r < 10; ++r) {
       auto const a = neon::product(c0, m0), b = neon::product(c2, m1);
@@ -156,36 +173,56 @@ class philox_words {
   std::uint64_t key0[10], key1[10];  // in memory: read with each use
   std::uint32_t purpose;
 
+  template <int R>
+  using wide = vec<std::uint64_t, R * counters_at_once>;
+  template <int R>
+  static MOEROUTE_SIMD_INLINE wide<R> repeat(counters x) {
+    return side_by_side<R>([&](int) MOEROUTE_SIMD_LAMBDA { return x; });
+  }
+
  public:
-  struct shared {
+  struct of_expert {
     counters low, product;  // of the expert's half of rounds one and two
+  };
+  struct of_token {
+    std::uint64_t part[3];  // of rounds one to three
   };
   explicit philox_words(draws const& d) : purpose(d.purpose) {
     auto k0 = static_cast<std::uint32_t>(d.seed);
     std::uint32_t k1 = static_cast<std::uint32_t>(d.seed >> 32) ^ (d.step * 0x9E3779B1u);
     for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
   }
-  MOEROUTE_SIMD_INLINE shared of_experts(index_t first, std::uint32_t token_high) const {
+  MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     counters const low =
         low_product(load<counters>(lane_counter.of) + counters(static_cast<std::uint64_t>(first / 4)), counters(m1));
     return {low, low_product((low >> 32) ^ counters(token_high ^ key0[0]), counters(m0))};
   }
-  MOEROUTE_SIMD_INLINE auto of_token(shared const& s, std::uint32_t token_low) const {
-    std::uint64_t const a1 = m0 * token_low, b2 = m1 * ((a1 >> 32) ^ purpose ^ key1[0]);
-    auto const turned = [](counters x)
+  of_token token(std::uint32_t token_low) const {
+    std::uint64_t const a = m0 * token_low, b = m1 * ((a >> 32) ^ purpose ^ key1[0]), lower = 0xFFFFFFFFu;
+    return {{(b >> 32) ^ key0[1], (a & lower) ^ key1[1], (b & lower) ^ key0[2]}};
+  }
+  // Of R tokens, one after the other; or their complements.
+  template <int R, bool Complement = false>
+  MOEROUTE_SIMD_INLINE auto words(of_expert const& e, of_token const* t) const {
+    using C = wide<R>;
+    auto const turned = [](C x)
                             MOEROUTE_SIMD_LAMBDA { return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x))); };
-    counters c0 = s.low ^ counters((b2 >> 32) ^ key0[1]), c1{};
-    counters c2 = (s.product >> 32) ^ counters((a1 & 0xFFFFFFFFu) ^ key1[1]), c3 = s.product;
+    auto const own = [&](int i) MOEROUTE_SIMD_LAMBDA {
+      return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return counters(t[q].part[i]); });
+    };
+    C c0 = repeat<R>(e.low) ^ own(0), c1{};
+    C c2 = repeat<R>(e.product >> 32) ^ own(1), c3 = repeat<R>(e.product);
 #pragma GCC unroll 8
     for (int r = 2; r < 9; ++r) {
-      counters const a = low_product(c0, counters(m0)), b = low_product(c2, counters(m1));
-      c0 = r == 2 ? (b >> 32) ^ counters((b2 & 0xFFFFFFFFu) ^ key0[2]) : xor_of(turned(b), c1, counters(key0[r]));
+      C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
+      c0 = r == 2 ? (b >> 32) ^ own(2) : xor_of(turned(b), c1, C(key0[r]));
       c1 = b;
-      c2 = xor_of(turned(a), c3, counters(key1[r]));
+      c2 = xor_of(turned(a), c3, C(key1[r]));
       c3 = a;
     }
-    counters const a = low_product(c0, counters(m0)), b = low_product(c2, counters(m1));
-    return in_expert_order(xor_of(b, c1 << 32, counters(key0[9] << 32)), xor_of(a, c3 << 32, counters(key1[9] << 32)));
+    C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
+    constexpr std::uint64_t flip = Complement ? ~std::uint64_t{0} : 0;
+    return in_expert_order(xor_of(b, c1 << 32, C(key0[9] << 32 ^ flip)), xor_of(a, c3 << 32, C(key1[9] << 32 ^ flip)));
   }
 };
 #endif

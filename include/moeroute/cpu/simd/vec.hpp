@@ -295,6 +295,11 @@ MOEROUTE_SIMD_INLINE auto side_by_side(F f) {
   if constexpr (R == 1) return f(Q);
   else return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
 }
+template <int R, class V>
+MOEROUTE_SIMD_INLINE auto part_of(V v, int q) {
+  if constexpr (R == 1) return v;
+  else return q < R / 2 ? part_of<R / 2>(low(v), q) : part_of<R / 2>(high(v), q - R / 2);
+}
 template <int R, int Q = 0, class V, class F>
 MOEROUTE_SIMD_INLINE void for_each_part(V v, F f) {
   if constexpr (R == 1) f(Q, v);

@@ -1,0 +1,118 @@
+// Decides which of a row's keys reach a bound: as the bits of a word, and as a list of places.
+#pragma once
+
+#include <bit>
+
+#include <moeroute/cpu/simd/memory.hpp>
+#include <moeroute/cpu/simd/sort.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+namespace detail {
+
+// Bit i is set where key i of 64 reaches the bound; NaN does not.
+MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+#if defined(__aarch64__)
+  auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
+    ints const m = bound <= load<floats>(key + i);
+    return neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
+  };
+  return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
+#else
+  std::uint64_t word = 0;
+  for (int i = 0; i < 4; ++i) {
+    floats const x = load<floats>(key + 16 * i);
+#if defined(__AVX512DQ__)
+    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
+#else
+    unsigned const bits = lane_bits(bound <= x);
+#endif
+    word |= std::uint64_t{bits} << 16 * i;
+  }
+  return word;
+#endif
+}
+
+// places_reaching: how many keys of a row reach the bound, or any number above 16; the places of the first 16, in order.
+// Lanes behind the last hold a place or 0.
+#if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
+// Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
+MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first) {
+  typedef char bytes __attribute__((vector_size(64)));
+  static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
+  ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
+                                                    [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
+                  ints(first);
+  list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
+  return list;
+}
+MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+  ints list(0);
+  int n = 0;
+  for (int b = 0; b < size; b += 64) {
+    std::uint64_t const word = reaching(key + b, bound);
+    list = append(list, n, word, b);
+    n += std::popcount(word);
+  }
+  places = list;
+  return n;
+}
+#elif defined(__AVX2__)
+// The set bits of a byte, in order, a byte each.
+inline constexpr auto set_bits = [] {
+  struct {
+    alignas(64) std::uint8_t of[256][8];
+  } table{};
+  for (int word = 0; word < 256; ++word)
+    for (int i = 0, n = 0; i < 8; ++i)
+      if ((word >> i & 1) != 0) table.of[word][n++] = static_cast<std::uint8_t>(i);
+  return table;
+}();
+MOEROUTE_SIMD_INLINE vec<std::int32_t, 8> widen(std::uint8_t const* eight) {
+  using I = vec<std::int32_t, 8>;
+#if defined(__clang__)
+  typedef std::uint8_t bytes __attribute__((vector_size(8), aligned(1), may_alias));
+  return I(__builtin_convertvector(*reinterpret_cast<bytes const*>(eight), I::raw), 0);
+#else  // g++ 12 makes six instructions of a conversion
+  long long whole[2] = {};
+  __builtin_memcpy(whole, eight, 8);
+  typedef char bytes __attribute__((vector_size(16)));
+  return I(__builtin_bit_cast(I::raw, __builtin_ia32_pmovzxbd256(__builtin_bit_cast(bytes, whole))), 0);
+#endif
+}
+// Branch-free: the positions of every 8 keys are looked up and stored behind the last.
+MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+  using V = vec<float, 8>;
+  alignas(64) std::int32_t list[16 + 64 + 8];
+  store(list, ints(0));
+  int n = 0;
+  for (int b = 0; b < size && n <= 16; b += 64)
+#pragma GCC unroll 8
+    for (int i = 0; i < 64; i += 8) {
+      auto const bits =
+          static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(key + b + i)).v));
+      store(list + n, widen(set_bits.of[bits]) + vec<std::int32_t, 8>(b + i));
+      n += std::popcount(bits);
+    }
+  places = load<ints>(list);
+  return n;
+}
+#else
+MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+  std::int32_t list[16] = {};
+  int n = 0;
+  for (int b = 0; b < size; b += 64)
+    for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
+      if (n < 16) list[n] = b + std::countr_zero(word);
+  places = load<ints>(list);
+  return n;
+}
+#endif
+
+}  // namespace detail
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI
