@@ -46,10 +46,10 @@ __global__ void __launch_bounds__(Lanes::threads, Lanes::blocks)
   extern __shared__ __align__(64) unsigned char moeroute_shared[];
   auto* const shared = reinterpret_cast<std::byte*>(moeroute_shared);
   auto const block = static_cast<offset_t>(blockIdx.x), blocks = static_cast<offset_t>(gridDim.x);
-  if constexpr (!std::same_as<Lanes, block_a_row>) {
+  if constexpr (requires { Lanes::lanes; }) {
     auto const warps = static_cast<offset_t>(blockDim.x / Lanes::lanes);
     auto const warp = static_cast<offset_t>(threadIdx.x / Lanes::lanes);
-    warp_part_group<Lanes::lanes> const g{};
+    lone_part_group<Lanes::lanes> const g{};
     scratch const mine{shared + warp * bytes};
     for (offset_t r = block * warps + warp; r < rows; r += blocks * warps) {
       body(g, r, mine);
