@@ -28,23 +28,24 @@ TEST_CASE("README: the first program does what it says") {
   moeroute::matrix_view<float> const grouped{grouped_numbers.data(), tokens * 8, width};
   moeroute::matrix_view<float> const output{output_numbers.data(), tokens, width};
 
+  // clang-format off: laid out as on the page
   // README: begin
-  moeroute::router const router{
-      // DeepSeek-V3
-      .score = moeroute::sigmoid{},
-      .bias = moeroute::correction_bias{balance},  // steers the choice, never the weight
+  moeroute::router const router{                                            // DeepSeek-V3
+      .score  = moeroute::sigmoid{},
+      .bias   = moeroute::correction_bias{balance},                         // steers the choice, never the weight
       .select = moeroute::group_limited_top_k{.k = 8, .groups = 8, .top_groups = 4},
-      .weigh = moeroute::renormalize{.scale = 2.5f},
+      .weigh  = moeroute::renormalize{.scale = 2.5f},
   };
 
-  moeroute::routing routed(tokens, router);  // tokens x k: experts and weights
+  moeroute::routing routed(tokens, router);                                 // tokens x k: experts and weights
   moeroute::route(moeroute::threads{}, router, {.logits = logits}, routed);
   moeroute::dispatch_plan const plan = moeroute::make_plan(routed, experts);  // where every token goes
 
-  moeroute::permute(moeroute::threads{}, plan, hidden, grouped);  // one run of rows per expert
+  moeroute::permute(moeroute::threads{}, plan, hidden, grouped);            // one run of rows per expert
   for (auto [expert, rows] : plan.runs()) my_expert(expert, grouped.middle_rows(rows.first, rows.count));
   moeroute::combine(moeroute::threads{}, plan, grouped, output);
   // README: end
+  // clang-format on
 
   for (moeroute::offset_t t = 0; t < tokens; ++t) {
     float sum = 0, wanted = 0;
