@@ -35,6 +35,11 @@ concept half_like = sizeof(T) == 2 && !std::integral<T> && !std::is_enum_v<T> &&
   static_cast<float>(x);
   static_cast<T>(f);
 };
+// Formats of 16 bits, and that of a type: specialize for one of your own whose bits are those of one of them.
+enum class half_format : std::uint8_t { unknown, bf16, fp16 };
+template <class T>
+inline constexpr half_format half_format_of = half_format::unknown;
+
 template <class T>
 concept element = std::same_as<T, float> || std::same_as<T, double> || half_like<T>;
 

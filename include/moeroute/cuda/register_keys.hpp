@@ -13,11 +13,6 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // ---- halves -----------------------------------------------------------------------------------------------
 
-enum class half_format : std::uint8_t { unknown, bf16, fp16 };
-// Specialize for a type of your own whose bits are those of one of them.
-template <class T>
-inline constexpr half_format half_format_of = half_format::unknown;
-
 namespace detail {
 
 // -x of both halves of a word, 0 for either zero, 0x7fff for any NaN.

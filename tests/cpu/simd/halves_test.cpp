@@ -84,9 +84,9 @@ TEST_CASE("halves: rows of 16-bit logits are routed as the floats they stand for
 }
 
 TEST_CASE("halves: every 16-bit pattern widens as its type says, and a format is known by what a type writes") {
-  CHECK(simd::format_of<Eigen::bfloat16>() == simd::half_format::bfloat16);
-  CHECK(simd::format_of<Eigen::half>() == simd::half_format::binary16);
-  CHECK(simd::format_of<odd_half>() == simd::half_format::other);
+  CHECK(simd::format_of<Eigen::bfloat16>() == half_format::bf16);
+  CHECK(simd::format_of<Eigen::half>() == half_format::fp16);
+  CHECK(simd::format_of<odd_half>() == half_format::unknown);
   CHECK(wrong<Eigen::bfloat16>() == 0);
   CHECK(wrong<Eigen::half>() == 0);
   CHECK(wrong<odd_half>() == 0);

@@ -10,16 +10,14 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-enum class half_format : std::uint8_t { other, bfloat16, binary16 };
-
 template <half_like T>
 MOEROUTE_SIMD_INLINE half_format format_of() {
   if constexpr (std::is_trivially_copyable_v<T>) {
     auto const bits = [](float x) { return std::bit_cast<std::uint16_t>(static_cast<T>(x)); };
-    if (bits(1.f) == 0x3f80 && bits(-1.75f) == 0xbfe0) return half_format::bfloat16;
-    if (bits(1.f) == 0x3c00 && bits(-1.75f) == 0xbf00) return half_format::binary16;
+    if (bits(1.f) == 0x3f80 && bits(-1.75f) == 0xbfe0) return half_format::bf16;
+    if (bits(1.f) == 0x3c00 && bits(-1.75f) == 0xbf00) return half_format::fp16;
   }
-  return half_format::other;
+  return half_format::unknown;
 }
 
 MOEROUTE_SIMD_INLINE floats widened_bfloat16(vec<std::uint16_t, 16> x) {
@@ -43,8 +41,8 @@ MOEROUTE_SIMD_INLINE floats widened_binary16(vec<std::uint16_t, 16> x) {
 template <half_like T>
 MOEROUTE_SIMD_INLINE floats load_halves(T const* p, half_format f) {
   vec<std::uint16_t, 16> const bits = load<vec<std::uint16_t, 16>>(reinterpret_cast<std::uint16_t const*>(p));
-  if (f == half_format::bfloat16) return widened_bfloat16(bits);
-  if (f == half_format::binary16) return widened_binary16(bits);
+  if (f == half_format::bf16) return widened_bfloat16(bits);
+  if (f == half_format::fp16) return widened_binary16(bits);
   alignas(64) float lane[16];
   for (int i = 0; i < 16; ++i) lane[i] = moeroute::load(p[i]);
   return load<floats>(lane);
