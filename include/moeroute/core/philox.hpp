@@ -45,14 +45,16 @@ struct draws {
   std::uint32_t step = 0;
   std::uint32_t purpose = 0;
 
+  MOEROUTE_HD std::uint32_t first_key() const { return static_cast<std::uint32_t>(seed); }
+  MOEROUTE_HD std::uint32_t second_key() const { return static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u); }
   // 32 random bits for a (token, expert) pair. Counter words: token low and high, expert / 4, purpose;
   // key: seed low, seed high xor step hashed by an odd constant.
   MOEROUTE_HD std::uint32_t bits(offset_t token, index_t expert) const {
     auto const t = static_cast<std::uint64_t>(token);
     auto const e = static_cast<std::uint32_t>(expert);
     philox_block const block =
-        philox4x32({{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}},
-                   static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32) ^ (step * 0x9E3779B1u));
+        philox4x32({{static_cast<std::uint32_t>(t), static_cast<std::uint32_t>(t >> 32), e / 4, purpose}}, first_key(),
+                   second_key());
     std::uint32_t const* const w = block.word;  // chosen without an index: words stay in registers
     return e % 4 < 2 ? (e % 4 == 0 ? w[0] : w[1]) : (e % 4 == 2 ? w[2] : w[3]);
   }

@@ -107,11 +107,22 @@ inline constexpr auto lane_counter = [] {
   return order;
 }();
 
+// The keys of the ten rounds.
+template <class Word>
+struct round_keys {
+  Word first[10], second[10];
+  explicit round_keys(draws const& d) {
+    std::uint32_t a = d.first_key(), b = d.second_key();
+    for (int r = 0; r < 10; ++r, a += 0x9E3779B9u, b += 0xBB67AE85u) first[r] = a, second[r] = b;
+  }
+};
+
 // The words of experts first .. first + words_at_once - 1 for any token whose upper half is `token_high`.
 #if defined(__aarch64__)
 class philox_words {
   static constexpr std::uint32_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
-  std::uint32_t key0[10], key1[10], purpose;
+  round_keys<std::uint32_t> key;
+  std::uint32_t purpose;
 
  public:
   struct of_expert {
@@ -121,20 +132,16 @@ class philox_words {
   struct of_token {
     std::uint32_t part[3];  // of rounds one to three
   };
-  explicit philox_words(draws const& d) : purpose(d.purpose) {
-    auto k0 = static_cast<std::uint32_t>(d.seed);
-    std::uint32_t k1 = static_cast<std::uint32_t>(d.seed >> 32) ^ (d.step * 0x9E3779B1u);
-    for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
-  }
+  explicit philox_words(draws const& d) : key(d), purpose(d.purpose) {}
   MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     static constexpr std::uint32_t counter[4] = {0, 1, 2, 3};
     auto const b = neon::product(vaddq_u32(vld1q_u32(counter), vdupq_n_u32(static_cast<std::uint32_t>(first / 4))), m1);
-    return {b.low, neon::product(veorq_u32(b.high, vdupq_n_u32(token_high ^ key0[0])), m0)};
+    return {b.low, neon::product(veorq_u32(b.high, vdupq_n_u32(token_high ^ key.first[0])), m0)};
   }
   of_token token(std::uint32_t token_low) const {
     std::uint64_t const a = std::uint64_t{m0} * token_low;
-    std::uint64_t const b = std::uint64_t{m1} * (static_cast<std::uint32_t>(a >> 32) ^ purpose ^ key1[0]);
-    return {{static_cast<std::uint32_t>(b >> 32) ^ key0[1], static_cast<std::uint32_t>(a) ^ key1[1],
+    std::uint64_t const b = std::uint64_t{m1} * (static_cast<std::uint32_t>(a >> 32) ^ purpose ^ key.second[0]);
+    return {{static_cast<std::uint32_t>(b >> 32) ^ key.first[1], static_cast<std::uint32_t>(a) ^ key.second[1],
              static_cast<std::uint32_t>(b)}};
   }
   // Of R tokens, one after the other; or their complements.
@@ -154,8 +161,8 @@ class philox_words {
 #pragma GCC unroll 8
     for (int r = 2; r < 10; ++r) {
       auto const a = neon::product(c0, m0), b = neon::product(c2, m1);
-      c0 = veorq_u32(veorq_u32(b.high, c1), vdupq_n_u32(key0[r])), c1 = b.low;
-      c2 = veorq_u32(veorq_u32(a.high, c3), vdupq_n_u32(key1[r])), c3 = a.low;
+      c0 = veorq_u32(veorq_u32(b.high, c1), vdupq_n_u32(key.first[r])), c1 = b.low;
+      c2 = veorq_u32(veorq_u32(a.high, c3), vdupq_n_u32(key.second[r])), c3 = a.low;
     }
     uint32x4_t const even_low = vzip1q_u32(c0, c2), even_high = vzip2q_u32(c0, c2);
     uint32x4_t const odd_low = vzip1q_u32(c1, c3), odd_high = vzip2q_u32(c1, c3);
@@ -170,7 +177,7 @@ class philox_words {
 #else
 class philox_words {
   static constexpr std::uint64_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
-  std::uint64_t key0[10], key1[10];  // in memory: read with each use
+  round_keys<std::uint64_t> key;  // in memory: read with each use
   std::uint32_t purpose;
 
   template <int R>
@@ -187,19 +194,15 @@ class philox_words {
   struct of_token {
     std::uint64_t part[3];  // of rounds one to three
   };
-  explicit philox_words(draws const& d) : purpose(d.purpose) {
-    auto k0 = static_cast<std::uint32_t>(d.seed);
-    std::uint32_t k1 = static_cast<std::uint32_t>(d.seed >> 32) ^ (d.step * 0x9E3779B1u);
-    for (int r = 0; r < 10; ++r, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) key0[r] = k0, key1[r] = k1;
-  }
+  explicit philox_words(draws const& d) : key(d), purpose(d.purpose) {}
   MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     counters const low =
         low_product(load<counters>(lane_counter.of) + counters(static_cast<std::uint64_t>(first / 4)), counters(m1));
-    return {low, low_product((low >> 32) ^ counters(token_high ^ key0[0]), counters(m0))};
+    return {low, low_product((low >> 32) ^ counters(token_high ^ key.first[0]), counters(m0))};
   }
   of_token token(std::uint32_t token_low) const {
-    std::uint64_t const a = m0 * token_low, b = m1 * ((a >> 32) ^ purpose ^ key1[0]), lower = 0xFFFFFFFFu;
-    return {{(b >> 32) ^ key0[1], (a & lower) ^ key1[1], (b & lower) ^ key0[2]}};
+    std::uint64_t const a = m0 * token_low, b = m1 * ((a >> 32) ^ purpose ^ key.second[0]), lower = 0xFFFFFFFFu;
+    return {{(b >> 32) ^ key.first[1], (a & lower) ^ key.second[1], (b & lower) ^ key.first[2]}};
   }
   // Of R tokens, one after the other; or their complements.
   template <int R, bool Complement = false>
@@ -215,14 +218,15 @@ class philox_words {
 #pragma GCC unroll 8
     for (int r = 2; r < 9; ++r) {
       C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
-      c0 = r == 2 ? (b >> 32) ^ own(2) : xor_of(turned(b), c1, C(key0[r]));
+      c0 = r == 2 ? (b >> 32) ^ own(2) : xor_of(turned(b), c1, C(key.first[r]));
       c1 = b;
-      c2 = xor_of(turned(a), c3, C(key1[r]));
+      c2 = xor_of(turned(a), c3, C(key.second[r]));
       c3 = a;
     }
     C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
     constexpr std::uint64_t flip = Complement ? ~std::uint64_t{0} : 0;
-    return in_expert_order(xor_of(b, c1 << 32, C(key0[9] << 32 ^ flip)), xor_of(a, c3 << 32, C(key1[9] << 32 ^ flip)));
+    return in_expert_order(xor_of(b, c1 << 32, C(key.first[9] << 32 ^ flip)),
+                           xor_of(a, c3 << 32, C(key.second[9] << 32 ^ flip)));
   }
 };
 #endif
