@@ -17,6 +17,8 @@ using namespace moeroute_bench;
 constexpr offset_t k = 8;
 constexpr index_t experts = 256;
 
+terms const losses{switch_balance{}, z_loss{}};
+
 struct routed {
   offset_t tokens;
   device_array<float> logits, d_logits, d_weights, log_prob;
@@ -30,15 +32,14 @@ struct routed {
         d_weights(normal_numbers<float>(n * k, 2)),
         log_prob(n),
         ids(some_choices(n, k, experts, 3)),
-        sums(terms{switch_balance{}, z_loss{}}.sums(experts)),
-        work(1 + observe_workspace_bytes(on_cuda{}, terms{switch_balance{}, z_loss{}}, n, experts) +
-             add_gradient_workspace_bytes(on_cuda{}, terms{switch_balance{}, z_loss{}}, n, experts)) {}
+        sums(losses.sums(experts)),
+        work(1 + observe_workspace_bytes(on_cuda{}, losses, n, experts) +
+             add_gradient_workspace_bytes(on_cuda{}, losses, n, experts)) {}
   batch<> in() const { return {.logits = {logits.data(), tokens, experts}}; }
   matrix_view<index_t const> choices() const { return {ids.data(), tokens, k}; }
   workspace space() const { return {work.data(), work.size()}; }
 };
 router const gate{.select = top_k{static_cast<index_t>(k)}, .weigh = renormalize{}};
-terms const losses{switch_balance{}, z_loss{}};
 
 template <class Call>
 void on_routes(benchmark::State& state, offset_t matrices, Call call) {

@@ -28,13 +28,7 @@ void compare_by(X const& x, index_t parts, problem const& p, plan_arrays<std::in
   REQUIRE(s.ok());
   CHECK(odd == odd_wanted);
   if (odd_wanted >= 0) return;
-  CHECK(many.counts == one.counts);
-  CHECK(many.kept == one.kept);
-  CHECK(many.offsets == one.offsets);
-  CHECK(many.slot_of_choice == one.slot_of_choice);
-  CHECK(many.token_of_slot == one.token_of_slot);
-  CHECK(many.choice_of_slot == one.choice_of_slot);
-  CHECK(many.rank_of_choice == one.rank_of_choice);
+  check_same(many, one);
 }
 
 // The plan by blocks of `Parts` warps equals the plan of one lane, array by array, poison beyond: in two runs, block after
@@ -109,13 +103,7 @@ TEST_CASE("P10 a limited plan by blocks equals the limited plan of one lane") {
         std::vector<std::byte> blocks(static_cast<std::size_t>(plan_by_blocks_workspace_bytes(x, 8, 3)),
                                       std::byte{0xff});
         REQUIRE(limited_plan_by_blocks(x, 3, in, 8, options, limit, many.view, workspace(blocks), nullptr).ok());
-        CHECK(many.counts == one.counts);
-        CHECK(many.kept == one.kept);
-        CHECK(many.offsets == one.offsets);
-        CHECK(many.slot_of_choice == one.slot_of_choice);
-        CHECK(many.token_of_slot == one.token_of_slot);
-        CHECK(many.choice_of_slot == one.choice_of_slot);
-        CHECK(many.rank_of_choice == one.rank_of_choice);
+        check_same(many, one);
       }
   capacity_options<> const shuffled{.queue = {.order = queue_order::shuffled}};
   plan_arrays<std::int32_t> a(1800, 8, 1800);

@@ -7,31 +7,11 @@
 #include <moeroute/plan.hpp>
 
 #include "support/lockstep_lanes.hpp"
+#include "support/plan_arrays.hpp"
 
 using namespace moeroute;
 
 namespace {
-
-struct arrays {
-  std::vector<index_t> ids;
-  std::vector<float> weights;
-  std::vector<offset_t> slot, token, offsets, counts;
-  arrays(std::size_t choices, std::size_t experts, std::size_t rows)
-      : ids(choices, -7),
-        weights(choices, -7),
-        slot(choices, -7),
-        token(rows, -7),
-        offsets(experts + 1),
-        counts(experts) {}
-  plan_view<offset_t> plan() {
-    plan_view<offset_t> p;
-    p.slot_of_choice = slot;
-    p.token_of_slot = token;
-    p.offsets = offsets;
-    p.counts = counts;
-    return p;
-  }
-};
 
 template <index_t Warp, index_t Warps, class R>
 void check(R const& r, offset_t tokens, index_t experts, std::vector<std::uint8_t> const& valid) {
@@ -43,25 +23,24 @@ void check(R const& r, offset_t tokens, index_t experts, std::vector<std::uint8_
         static_cast<float>(static_cast<int>(draws{.seed = 9}.bits(i, 0) % 500)) * .01f;
   batch<> const in{.logits = {logits.data(), tokens, experts}, .valid = valid};
   plan_options const options{.align = 4};
-  auto const rows = static_cast<std::size_t>(plan_rows_bound(tokens * k, experts, options.align));
-  arrays a(static_cast<std::size_t>(tokens * k), static_cast<std::size_t>(experts), rows), b = a;
+  offset_t const rows = plan_rows_bound(tokens * k, experts, options.align);
+  plan_arrays<> plain(tokens * k, experts, rows), joined(tokens * k, experts, rows);
+  auto const choices = static_cast<std::size_t>(tokens * k);
+  std::vector<index_t> ids(choices, -7), ids_joined(choices, -7);
+  std::vector<float> weights(choices, -7), weights_joined(choices, -7);
   std::vector<std::byte> memory(1 << 20, std::byte{0xff});
-  route(serial{}, r, in, routing_view<>{{a.ids.data(), tokens, k}, {a.weights.data(), tokens, k}}, workspace(memory));
-  auto plain = a.plan();
-  make_plan(serial{}, choices_view<>{.ids = {a.ids.data(), tokens, k}}, experts, options, plain, workspace(memory));
+  route(serial{}, r, in, routing_view<>{{ids.data(), tokens, k}, {weights.data(), tokens, k}}, workspace(memory));
+  make_plan(serial{}, choices_view<>{.ids = {ids.data(), tokens, k}}, experts, options, plain.view, workspace(memory));
 
-  auto joined = b.plan();
   using block = lockstep_lanes::block<Warp, Warps>;
-  REQUIRE(route_and_plan_by_blocks<8>(block{}, Warps, Warp, r, in,
-                                      routing_view<>{{b.ids.data(), tokens, k}, {b.weights.data(), tokens, k}}, options,
-                                      joined, workspace(memory), nullptr)
-              .ok());
-  CHECK(a.ids == b.ids);
-  CHECK(a.weights == b.weights);
-  CHECK(a.slot == b.slot);
-  CHECK(a.token == b.token);
-  CHECK(a.offsets == b.offsets);
-  CHECK(a.counts == b.counts);
+  REQUIRE(
+      route_and_plan_by_blocks<8>(block{}, Warps, Warp, r, in,
+                                  routing_view<>{{ids_joined.data(), tokens, k}, {weights_joined.data(), tokens, k}},
+                                  options, joined.view, workspace(memory), nullptr)
+          .ok());
+  CHECK(ids == ids_joined);
+  CHECK(weights == weights_joined);
+  check_same(joined, plain);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include <doctest/doctest.h>
+
 #include <moeroute/plan.hpp>
 
 template <class T>
@@ -38,6 +40,17 @@ struct plan_arrays {
   }
   plan_arrays(plan_arrays const&) = delete;
 };
+
+template <class Slot>
+void check_same(plan_arrays<Slot> const& a, plan_arrays<Slot> const& b) {
+  CHECK(a.counts == b.counts);
+  CHECK(a.kept == b.kept);
+  CHECK(a.offsets == b.offsets);
+  CHECK(a.slot_of_choice == b.slot_of_choice);
+  CHECK(a.token_of_slot == b.token_of_slot);
+  CHECK(a.choice_of_slot == b.choice_of_slot);
+  CHECK(a.rank_of_choice == b.rank_of_choice);
+}
 
 // The ids of `rows` as one array, with `stride` elements a row (0: as many as the first row has).
 inline std::vector<int> flat(std::vector<std::vector<int>> const& rows, std::size_t stride = 0) {
