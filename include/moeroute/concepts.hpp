@@ -178,6 +178,12 @@ template <class P>
 concept weigh_policy = requires(P const& p, probe::chosen w) {
   { p(w) } -> std::same_as<void>;
 };
+// Says `static constexpr bool elementwise = true`: a weight is made of its own score alone.
+template <class P>
+inline constexpr bool weighs_each = false;
+template <class P>
+  requires requires { P::elementwise; }
+inline constexpr bool weighs_each<P> = P::elementwise;
 template <class P>
 concept differentiable_weigh = weigh_policy<P> && requires(P const& p, row_view<float const> s, probe::chosen d) {
   { p.backward(s, d) } -> std::same_as<void>;

@@ -23,27 +23,20 @@ struct softmax {
   template <lane_group G, row Row>
   MOEROUTE_HD summary<typename Row::value_type> summarize(G const& g, Row const& z) const {
     using V = typename Row::value_type;
-    V top = V(-infinity<math::scalar_t<V>>);
-    z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
-    top = g.max(top);
-    unit_sum<V> mass;
-    z.each(g, [&](index_t, V const& x) { mass.add(numerator(x, top)); });
-    exact_sum<V> const total{g.sum(mass.ticks())};
-    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), total.value())};
+    V const top = row_top(g, z);
+    return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), exp_mass(g, z, top))};
   }
   // Right up to a factor common to the row, without a pass of exponentials: enough where the weights are
   // divided by their sum anyway. Any part of the row that has its largest logit gives the same.
   template <lane_group G, row Row>
   MOEROUTE_HD summary<typename Row::value_type> summarize_ratios(G const& g, Row const& z) const {
     using V = typename Row::value_type;
-    V top = V(-infinity<math::scalar_t<V>>);
-    z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
-    top = g.max(top);
+    V const top = row_top(g, z);
     return {top, math::where(top == V(-infinity<math::scalar_t<V>>), V(0), V(1))};
   }
   template <class V>
   MOEROUTE_HD MOEROUTE_INLINE static V numerator(V x, V top) {
-    return math::where(x == top, V(1), math::exp_not_positive(x - top));
+    return math::exp_not_positive(math::min(x - top, V(0)));  // 0 where both are infinite
   }
   template <class V>
   MOEROUTE_HD MOEROUTE_INLINE V operator()(summary<V> const& m, V x) const {

@@ -9,10 +9,11 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // g_j = scale * s_j.
 struct keep_scores {
+  static constexpr bool elementwise = true;
   float scale = 1;
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
-    for (auto& x : w) x *= V(scale);
+    for (auto& x : w) x = x * V(scale);
   }
   template <class V>
   MOEROUTE_HD void backward(row_view<V const>, row_view<V> d) const {

@@ -55,12 +55,27 @@ struct exact_sum {
 };
 
 // The same sum for terms from 0 to 1, at most 2000 additions to a lane, such as the numerators of a softmax.
-// Vectors have their own way (cpu/simd/math.hpp) to the same ticks.
+// Vectors have their own way (cpu/simd/math.hpp) to the same bits.
 template <class V>
 struct unit_sum {
   exact_sum<V> sum{};
   MOEROUTE_HD MOEROUTE_INLINE void add(V x) { sum.add(x); }
   MOEROUTE_HD MOEROUTE_INLINE auto ticks() const { return sum.ticks; }
+  // Over the lanes of a group.
+  template <class G>
+  MOEROUTE_HD V total(G const& g) const {
+    return exact_sum<V>{g.sum(sum.ticks)}.value();
+  }
 };
+
+// The sum over a row of e^(x - top), which is 1 where x = top, infinite or not. No x is above top. Rows of vectors have
+// their own way (cpu/simd/exp_mass.hpp) to the same bits.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class G, class Row, class V>
+MOEROUTE_HD MOEROUTE_INLINE V exp_mass(G const& g, Row const& z, V top) {
+  unit_sum<V> mass;
+  z.each(g, [&](index_t, V const& x) { mass.add(math::exp_not_positive(math::min(x - top, V(0)))); });
+  return mass.total(g);
+}
 
 }  // namespace moeroute::inline MOEROUTE_ABI

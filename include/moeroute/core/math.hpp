@@ -214,17 +214,27 @@ MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
 }
 
 namespace detail {
+// e^x = p * 2^n; `shifted` is n + round, whose last digit is worth 1.
+template <class V>
+struct exp_parts {
+  V p, n, shifted;
+};
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> split_exp(V x, V round) {
+  using C = constants<scalar_t<V>>;
+  V const shifted = math::fma(x, V(C::log2e), round), n = shifted - round;
+  V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), x));
+  return {math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1), n, shifted};
+}
 template <bool NotPositive, class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   using C = constants<scalar_t<V>>;
   V a = x;
   if constexpr (!NotPositive) a = math::min(V(C::exp_most), a);
   if constexpr (!requires { simd_scale_by_power(x, x); }) a = math::max(V(C::exp_least), a);
-  V const shifted = math::fma(a, V(C::log2e), V(C::round)), n = shifted - V(C::round);
-  V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), a));
-  V const p = math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
+  auto const e = split_exp(a, V(C::round));
   // 0 before the scaling: a product that vanishes takes many times as long.
-  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
+  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), e.p), e.n, e.shifted);
 }
 }  // namespace detail
 // e^x. NaN stays NaN; +inf above the range, 0 below it.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <moeroute/core/group.hpp>
+#include <moeroute/core/math.hpp>
 #include <moeroute/core/view.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -58,5 +59,19 @@ struct mapped_row {
 };
 template <class Row, class F>
 mapped_row(Row, F) -> mapped_row<Row, F>;
+
+// The largest element, for every lane; -inf of none. No NaN. A row that knows it is not read.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class G, class Row>
+MOEROUTE_HD MOEROUTE_INLINE auto row_top(G const& g, Row const& z) {
+  using V = typename Row::value_type;
+  if constexpr (requires { z.top_of_rows(); }) {
+    return z.top_of_rows();
+  } else {
+    V top = V(-infinity<math::scalar_t<V>>);
+    z.each(g, [&](index_t, V const& x) { top = math::max(x, top); });
+    return V(g.max(top));
+  }
+}
 
 }  // namespace moeroute::inline MOEROUTE_ABI

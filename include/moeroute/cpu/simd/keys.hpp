@@ -2,6 +2,7 @@
 // policies of one row make of them, on a row whose elements are vectors.
 #pragma once
 
+#include <moeroute/cpu/simd/exp_mass.hpp>
 #include <moeroute/cpu/simd/rows.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {

@@ -212,12 +212,23 @@ struct ticks_of<simd::vec<float, N>> {
 };
 }  // namespace math
 
+namespace simd {
+// So many terms in each of 16 lanes leave the parts of their sum below 2^31.
+inline constexpr std::uint32_t most_narrow_terms = 64;
+// Of groups in which a lane is alone.
+template <class G, int N>
+MOEROUTE_SIMD_INLINE vec<float, N> total_of_parts(G const&, vec<std::int32_t, N> coarse, vec<std::int32_t, N> fine) {
+  return exact_sum<vec<float, N>>{(convert<std::int64_t>(coarse) << 20) + convert<std::int64_t>(fine)}.value();
+}
+}  // namespace simd
+
 // Ticks in two parts of 20 bits, rounded by adding a number so large that the last bit is worth 2^-20, then
 // 2^-40; the sums of the bits themselves are put right at the end. Both parts wrap modulo 2^32.
 template <int N>
 struct unit_sum<simd::vec<float, N>> {
   using V = simd::vec<float, N>;
   using U = simd::vec<std::uint32_t, N>;
+  using I = simd::vec<std::int32_t, N>;
   using L = simd::vec<std::int64_t, N>;
   static constexpr float coarse_grid = 12, fine_grid = 0x1.8p-17f;
   U coarse = U(0u), fine = U(0u);
@@ -229,11 +240,27 @@ struct unit_sum<simd::vec<float, N>> {
     fine += simd::bits_as<std::uint32_t>((x - (c - V(coarse_grid))) + V(fine_grid));
     ++terms;
   }
+  // e^d for d <= 0; NaN counts nothing, as does a term below half a tick. p * 2^n is never rounded: it is a term of two
+  // fused sums, the second of which is the rest and the fine grid.
+  MOEROUTE_SIMD_INLINE void add_exp(V d) {
+    auto const e = math::detail::split_exp(math::max(d, V(-30.f)), V(0x1.8p23f + 127));
+    V const power = simd::bits_as<float>(simd::bits_as<std::int32_t>(e.shifted) << 23);  // 2^n
+    V const c = simd::simd_fma(e.p, power, V(coarse_grid));
+    coarse += simd::bits_as<std::uint32_t>(c);
+    fine += simd::bits_as<std::uint32_t>(simd::simd_fma(e.p, power, V(coarse_grid + fine_grid) - c));
+    ++terms;
+  }
+  MOEROUTE_SIMD_INLINE I part(U sum, float grid) const {
+    return simd::bits_as<std::int32_t>(sum - U(terms * math::as<std::uint32_t>(grid)));
+  }
   MOEROUTE_SIMD_INLINE L ticks() const {
-    auto const part = [&](U sum, float grid) MOEROUTE_SIMD_LAMBDA {
-      return simd::convert<std::int64_t>(simd::bits_as<std::int32_t>(sum - U(terms * math::as<std::uint32_t>(grid))));
-    };
-    return (part(coarse, coarse_grid) << 20) + part(fine, fine_grid);
+    return (simd::convert<std::int64_t>(part(coarse, coarse_grid)) << 20) +
+           simd::convert<std::int64_t>(part(fine, fine_grid));
+  }
+  template <class G>
+  MOEROUTE_SIMD_INLINE V total(G const& g) const {
+    if (terms > simd::most_narrow_terms) return exact_sum<V>{g.sum(ticks())}.value();
+    return total_of_parts(g, part(coarse, coarse_grid), part(fine, fine_grid));
   }
 };
 

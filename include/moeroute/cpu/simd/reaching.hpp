@@ -20,6 +20,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
   return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
 #else
   std::uint64_t word = 0;
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     floats const x = load<floats>(key + 16 * i);
 #if defined(__AVX512DQ__)

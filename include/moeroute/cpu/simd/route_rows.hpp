@@ -2,7 +2,10 @@
 // across tokens where experts are few, else across experts, else one row at a time.
 #pragma once
 
+#include <algorithm>
+
 #include <moeroute/cpu/simd/across_tokens.hpp>
+#include <moeroute/cpu/simd/blocks.hpp>
 #include <moeroute/cpu/simd/rough_keys.hpp>
 #include <moeroute/route.hpp>
 
@@ -13,7 +16,9 @@ inline constexpr index_t most_experts = 16 * 2000;  // the additions to a lane t
 
 template <class Select>
 offset_t rows_scratch_bytes(Select const& select, index_t experts) {
-  return across_experts_bytes(select, experts);
+  offset_t const rows = across_experts_bytes(select, experts);
+  if constexpr (limits_groups<Select> || chooses_rows<Select>) return rows;
+  else return std::max(rows, block_bytes(select, experts));
 }
 
 // Whether these run-time sizes suit; the types were asked by `fits`.
@@ -38,12 +43,18 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
   }
   bool few = false;
   if constexpr (!limits_groups<Select> && !chooses_rows<Select>) few = b.in.logits.cols <= few_experts;
-  offset_t const wanted = few ? 16 : rows_at_once;
+  bool blocks = false;
+  if constexpr (routes_blocks<decltype(b.r)>)
+    blocks = !few && b.r.select.experts_per_token() <= 16 && b.in.logits.cols <= most_block_experts;
   [[maybe_unused]] rough_rows<Body> rough;
   while (t < last) {
-    int const n = rows_together(b, t, static_cast<int>(last - t < wanted ? last - t : wanted));
+    offset_t const wanted = few || (blocks && last - t >= block_rows) ? 16 : rows_at_once;
+    int n = rows_together(b, t, static_cast<int>(last - t < wanted ? last - t : wanted));
     if (n == 0) {
       route_plainly(b, t++, s);
+    } else if (n == block_rows && blocks) {
+      if constexpr (routes_blocks<decltype(b.r)>) route_block(b, t, s);
+      t += n;
     } else if (few) {
       if constexpr (!limits_groups<Select> && !chooses_rows<Select>) route_across_tokens(b, t, n, s);
       t += n;
@@ -52,7 +63,7 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
       ++t;
     } else {  // a short run ends with its last token again and again
       offset_t token[std::size_t{rows_at_once}];
-      int left = n;
+      int left = n = n < rows_at_once ? n : rows_at_once;
       for (int q = 0; q < rows_at_once; ++q) token[q] = t + (q < n ? q : n - 1);
       if constexpr (has_rough_keys<decltype(b.r)>) left = rough.route(b, token, n, s);
       if (left != 0) route_across_experts<rows_at_once>(b, token, left, s);

@@ -25,6 +25,18 @@ struct vector_group : serial_group {
   }
 };
 
+// The total of each segment of 16 lanes, in all of them.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> total_of_parts(vector_group const&, vec<std::int32_t, N> coarse,
+                                                  vec<std::int32_t, N> fine) {
+  auto const both = segment_sum<8>(blend<8>(coarse + swap<8>(coarse), fine + swap<8>(fine)));
+  return side_by_side<N / 16>([&](int q) MOEROUTE_SIMD_LAMBDA {
+    auto const p = part_of<N / 16>(both, q);
+    std::int64_t const ticks = (std::int64_t{first_lane(low(p))} << 20) + first_lane(high(p));
+    return floats(exact_sum<float>{ticks}.value());
+  });
+}
+
 // R rows of padded floats side by side; element i is 16 experts of each row. NaN reads as -inf.
 template <int R>
 struct vector_row {
@@ -41,6 +53,20 @@ struct vector_row {
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
     for (index_t e = 0; e < count; e += 16) f(e, at(e));
   }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each_raw(G const&, F&& f) const {  // NaN is left
+    for (index_t e = 0; e < count; e += 16) f(e, raw(e));
+  }
+};
+
+// The same, of which the largest of each row is known.
+template <int R>
+struct ranked_row : vector_row<R> {
+  float const* top{};  // of each row
+
+  MOEROUTE_SIMD_INLINE typename vector_row<R>::value_type top_of_rows() const {
+    return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return floats(top[q]); });
+  }
 };
 
 // 16 rows, a lane to each; element e is expert e of all of them, so one lane is alone with its row.
@@ -55,6 +81,10 @@ struct lane_row {
   template <class G, class F>
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
     for (index_t e = 0; e < count; ++e) f(e, at(e));
+  }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each_raw(G const&, F&& f) const {
+    for (index_t e = 0; e < count; ++e) f(e, raw(e));
   }
 };
 

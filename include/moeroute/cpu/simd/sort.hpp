@@ -125,5 +125,11 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
   }
 }
 
+template <class M, int N>
+MOEROUTE_SIMD_INLINE bool any_lane(vec<M, N> m) {
+  if constexpr (N > 16) return any_lane(low(m)) || any_lane(high(m));
+  else return lane_bits(m) != 0;
+}
+
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI

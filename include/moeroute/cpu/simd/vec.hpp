@@ -281,6 +281,12 @@ MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
   }
 }
 
+template <class T, int N>
+MOEROUTE_SIMD_INLINE T first_lane(vec<T, N> a) {
+  if constexpr (one_register<T, N>) return a.v[0];
+  else return first_lane(a.lo);
+}
+
 using floats = vec<float, 16>;  // what a policy sees: 16 experts of a token, or one expert of 16 tokens
 using ints = vec<std::int32_t, 16>;
 

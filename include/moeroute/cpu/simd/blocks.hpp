@@ -1,0 +1,110 @@
+// Decides how 16 tokens with many experts are routed at once: what needs every expert is done row by row, experts across
+// lanes; what needs a few numbers of each row, the bound of its best keys and their order, for all rows at once.
+#pragma once
+
+#include <moeroute/cpu/simd/across_experts.hpp>
+#include <moeroute/cpu/simd/sort_columns.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+inline constexpr int block_rows = 16;
+inline constexpr index_t most_block_experts = 1024;  // the rows of a block stay in the first cache
+inline constexpr int rows_summed = rows_at_once > 1 ? rows_at_once / 2 : 1;  // so many keep their sums in registers
+
+// Routers whose keys are the logits, and whose selection takes the best of all of them.
+template <class R>
+inline constexpr bool routes_blocks =
+    ranks_logits<R> && !limits_groups<decltype(R::select)> && !chooses_rows<decltype(R::select)>;
+
+// Logits of the rows in flight, a list.
+template <class Select>
+offset_t block_bytes(Select const& select, index_t experts) {
+  if (experts > most_block_experts) return 0;
+  index_t const size = layout_of(select, experts).size;
+  return block_rows * aligned_bytes<float>(size) + aligned_bytes<std::int32_t>(size);
+}
+
+// The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
+[[gnu::noinline]] inline void bounds_of(float const* const* row, int size, int k, float* bound, float* top) {
+  alignas(64) float maxima[32 * block_rows];
+  int const lanes = k > 8 || size >= 512 ? 32 : 16;
+  for (int q = 0; q < block_rows; ++q) {
+    floats a(lowest), b(lowest);
+    for (int i = 0; i < size; i += 32) {
+      a = max(load<floats>(row[q] + i), a);
+      b = max(load<floats>(row[q] + i + 16), b);
+    }
+    float* const to = maxima + lanes * q;
+    store(to, lanes == 16 ? max(a, b) : a);
+    if (lanes == 32) store(to + 16, b);
+  }
+  kth_of_rows(maxima, lanes, k, bound, top);
+}
+
+// Of a row in which more than 16 keys reach the bound: candidates among which the k best are.
+[[gnu::noinline]] inline survivors first_of_many(float const* key, int size, float bound, int k, std::int32_t* list) {
+  alignas(64) std::int32_t id[most_chosen] = {};
+  alignas(64) float best[16];
+  store(best, floats(lowest));
+  insert_reaching(key, size, bound, k, id, list);
+  for (int j = 0; j < k; ++j) best[j] = key[id[j]];
+  return {load<floats>(best), load<ints>(id), k};
+}
+
+// Tokens first .. first + 15, all valid.
+template <class Body>
+[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
+  using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
+  using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
+  constexpr int S = rows_summed;
+  auto const& r = b.r;
+  index_t const k = r.select.experts_per_token();
+  key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
+  scratch const start = s;
+  float const* logit[std::size_t{block_rows}];
+  alignas(64) float bound[16], top[16], key[16 * block_rows], score[16 * block_rows];
+  alignas(64) std::int32_t id[16 * block_rows], order[16 * block_rows];
+  for (int q = 0; q < block_rows; ++q) logit[q] = logits_of(b, first + q, l, s);
+  bounds_of(logit, l.size, k, bound, top);
+  auto* const list = s.template take<std::int32_t>(l.size);
+
+  // The keys that reach the bound, and their scores.
+  for (int q = 0; q < block_rows; q += S) {
+    ranked_row<S> const z{{logit + q, l.size}, top + q};
+    auto const m = summary_and_scores(b, vector_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
+      offset_t token[std::size_t{S}];
+      for (int p = 0; p < S; ++p) token[p] = first + q + p;
+      write_scores(b, token, l, z, all);
+    });
+    for (int p = q; p < q + S; ++p) {
+      survivors c = detail::collect(logit[p], l.size, floats(bound[p]));
+      if (c.count > 16) c = first_of_many(logit[p], l.size, bound[p], k, list);
+      store(key + 16 * p, c.key);
+      store(id + 16 * p, c.id);
+    }
+    using V = vec<float, 16 * S>;
+    store(score + 16 * q, score_of(r.score, m, load<V>(key + 16 * q)));
+  }
+  order_16_rows(key, k, order);
+
+  for (int q = 0; q < block_rows; ++q) {
+    ints const at = load<ints>(order + 16 * q);
+    store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(id + 16 * q), at), k);
+    float* const w = score + 16 * q;
+    floats weight = permute(load<floats>(w), at);
+    if constexpr (weighs_each<decltype(r.weigh)>) {
+      r.weigh(row_view<floats>{&weight, 1});
+    } else {
+      store(w, weight);
+      r.weigh(row_view<float>{w, k});
+      weight = load<floats>(w);
+    }
+    store_first_as<W>(b.out.weights[first + q].data, weight, k);
+  }
+  for (int q = 0; q < block_rows; ++q)  // fewer than k keys above -inf
+    if (bound[q] == lowest) route_plainly(b, first + q, start);
+}
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI

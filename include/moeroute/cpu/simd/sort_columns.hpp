@@ -1,0 +1,108 @@
+// Decides what is done for 16 rows at once, a row to each lane: a number of every row is found, or 16 numbers of every row
+// are put in order, by networks whose steps are plain minima and maxima of registers.
+#pragma once
+
+#include <moeroute/cpu/simd/rank.hpp>
+#include <moeroute/cpu/simd/transpose.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+namespace detail {
+// Batcher's odd-even merge sort of 16 places: the larger number goes to `first`.
+struct exchange {
+  std::uint8_t first, second;
+};
+inline constexpr int exchanges = 63;
+inline constexpr auto sort_of_16 = [] {
+  struct {
+    exchange step[std::size_t{exchanges}];
+  } table{};
+  int n = 0;
+  for (int run = 1; run < 16; run *= 2)
+    for (int apart = run; apart > 0; apart /= 2)
+      for (int from = apart % run; from + apart < 16; from += 2 * apart)
+        for (int i = from; i < from + apart && i + apart < 16; ++i)
+          if (i / (2 * run) == (i + apart) / (2 * run))
+            table.step[n++] = {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i + apart)};
+  return table;
+}();
+}  // namespace detail
+
+// Each lane's 16 numbers, largest first; no NaN.
+template <class V>
+MOEROUTE_SIMD_INLINE void sort_columns(V (&column)[16]) {
+#pragma GCC unroll 63
+  for (int i = 0; i < detail::exchanges; ++i) {
+    auto& a = column[detail::sort_of_16.step[i].first];
+    auto& b = column[detail::sort_of_16.step[i].second];
+    V const larger = max_of_numbers(a, b);
+    b = min_of_numbers(a, b);
+    a = larger;
+  }
+}
+MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) {
+#pragma GCC unroll 16
+  for (int q = 0; q < 16; ++q) column[q] = load<floats>(rows + 16 * q);
+  transpose(column);
+}
+
+// Of each of 16 rows of `width` numbers (16 or 32), one after the other: the k-th largest, k <= width / 2, and the largest.
+[[gnu::noinline]] inline void kth_of_rows(float const* row, int width, int k, float* kth, float* largest) {
+  alignas(64) float sorted[2][16 * 16];
+  for (int h = 0; h < width; h += 16) {
+    floats c[16];
+#pragma GCC unroll 16
+    for (int q = 0; q < 16; ++q) c[q] = load<floats>(row + width * q + h);
+    transpose(c);
+    sort_columns(c);
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) store(sorted[h / 16] + 16 * j, c[j]);
+  }
+  auto const at = [&](int h, int j) MOEROUTE_SIMD_LAMBDA { return load<floats>(sorted[h] + 16 * j); };
+  if (width == 16) {
+    store(kth, at(0, k - 1));
+    store(largest, at(0, 0));
+    return;
+  }
+  floats best = max(at(0, k - 1), at(1, k - 1));  // i of the one half and k - i of the other
+  for (int i = 1; i < k; ++i) best = max(best, min(at(0, i - 1), at(1, k - i - 1)));
+  store(kth, best);
+  store(largest, max(at(0, 0), at(1, 0)));
+}
+
+// The lanes of each of 16 rows of 16 numbers in the order (larger number, lower lane), which is right for the first k; no
+// NaN. A key is a number's bits but the last four, which name the lane. Rows in which that may hide an order are ranked by
+// all bits.
+[[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
+  ints key[16];
+  {
+    floats c[16];
+    load_columns(row, c);
+    ints last(0);
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) {
+      ints const all = order_keys(c[j]);
+      last = last | all;
+      key[j] = (all & ints(~15)) | ints(15 - j);
+    }
+    sort_columns(key);
+    ints hidden(0);
+#pragma GCC unroll 15
+    for (int j = 0; j < 15; ++j)
+      if (j < k) hidden = hidden | (((key[j] ^ key[j + 1]) & ints(~15)) == ints(0));
+    unsigned doubtful = lane_bits(hidden) & ~lane_bits((last & ints(15)) == ints(0));
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) c[j] = bits_as<float>(~key[j] & ints(15));
+    transpose(c);
+#pragma GCC unroll 16
+    for (int q = 0; q < 16; ++q) store(order + 16 * q, bits_as<std::int32_t>(c[q]));
+    for (; doubtful != 0; doubtful &= doubtful - 1) {
+      int const q = std::countr_zero(doubtful);
+      order_rows(row + 16 * q, 1, order + 16 * q);
+    }
+  }
+}
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI
