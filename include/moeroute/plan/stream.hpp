@@ -2,6 +2,7 @@
 // result would not fit a cache anyway. Bits are the same; lines are not read before they are written.
 #pragma once
 
+#include <moeroute/core/prefetch.hpp>
 #include <moeroute/core/types.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -46,11 +47,6 @@ inline void stream_copy(void const* from, void* to, offset_t bytes) {
   }
   if (bytes != 0) __builtin_memcpy(t, f, static_cast<std::size_t>(bytes));
 }
-// Asks for lines that will be read soon. In assembly: g++ takes a function that only calls
-// __builtin_prefetch for one without effect and drops the call.
-inline void fetch_ahead(void const* from, offset_t bytes) {
-  for (offset_t i = 0; i < bytes; i += 64) asm volatile("prefetcht0 %0" : : "m"(static_cast<char const*>(from)[i]));
-}
 // The same bytes to n places side by side. Where all begin on a line, a block is read once and written to every place
 // while it is near; with each write a part of what is read 1024 bytes later (`next`: after the last) is asked for, so
 // that reads go between the writes.
@@ -86,7 +82,6 @@ inline void stream_fence() { __builtin_ia32_sfence(); }
 MOEROUTE_HD inline void stream_copy(void const* from, void* to, offset_t bytes) {
   __builtin_memcpy(to, from, static_cast<std::size_t>(bytes));
 }
-MOEROUTE_HD inline void fetch_ahead(void const*, offset_t) {}
 template <class T>
 MOEROUTE_HD void stream_copies(T const* from, T* const* to, index_t n, offset_t bytes, T const*) {
   for (index_t j = 0; j < n; ++j) stream_copy(from, to[j], bytes);

@@ -2,6 +2,7 @@
 // lanes; what needs a few numbers of each row, the bound of its best keys and their order, for all rows at once.
 #pragma once
 
+#include <moeroute/core/prefetch.hpp>
 #include <moeroute/cpu/simd/across_experts.hpp>
 #include <moeroute/cpu/simd/sort_columns.hpp>
 
@@ -42,14 +43,32 @@ offset_t block_bytes(Select const& select, index_t experts) {
   kth_of_rows(maxima, lanes, k, bound, top);
 }
 
-// Of a row in which more than 16 keys reach the bound: candidates among which the k best are.
+// Of a row in which more than 16 keys reach the bound: at most 16 among which the k best are. Of the keys that equal the
+// bound only the first can be.
 [[gnu::noinline]] inline survivors first_of_many(float const* key, int size, float bound, int k, std::int32_t* list) {
   alignas(64) std::int32_t id[most_chosen] = {};
-  alignas(64) float best[16];
-  store(best, floats(lowest));
-  insert_reaching(key, size, bound, k, id, list);
-  for (int j = 0; j < k; ++j) best[j] = key[id[j]];
-  return {load<floats>(best), load<ints>(id), k};
+  alignas(64) float x[16];
+  store(x, floats(lowest));
+  auto const bits = std::bit_cast<std::int32_t>(bound + 0.f);
+  floats const above(std::bit_cast<float>(bits < 0 ? bits - 1 : bits + 1));  // the next number; of infinity, none
+  int larger = 0, n = 0;
+  for (int b = 0; b < size; b += 64) larger += std::popcount(detail::reaching(key + b, above));
+  if (larger > 16) {
+    insert_reaching(key, size, bound, k, id, list);
+    n = k;
+  } else {
+    int equal = k - larger;
+    for (int b = 0; b < size; b += 64) {
+      std::uint64_t const greater = detail::reaching(key + b, above);
+      for (std::uint64_t word = greater; word != 0; word &= word - 1) id[n++] = b + std::countr_zero(word);
+      if (equal <= 0) continue;
+      for (std::uint64_t word = detail::reaching(key + b, floats(bound)) & ~greater; word != 0 && equal > 0;
+           word &= word - 1, --equal)
+        id[n++] = b + std::countr_zero(word);
+    }
+  }
+  for (int j = 0; j < n; ++j) x[j] = key[id[j]];
+  return {load<floats>(x), load<ints>(id), n};
 }
 
 // Tokens first .. first + 15, all valid.
@@ -69,8 +88,15 @@ template <class Body>
   bounds_of(logit, l.size, k, bound, top);
   auto* const list = s.template take<std::int32_t>(l.size);
 
+  // The next block's logits come while this one computes, where both fit the first cache.
+  offset_t const row_bytes = b.in.logits.cols * static_cast<offset_t>(sizeof(b.in.logits.data[0]));
+  bool const ahead = row_bytes <= 1024 && first + 2 * block_rows <= b.in.logits.rows;
+
   // The keys that reach the bound, and their scores.
   for (int q = 0; q < block_rows; q += S) {
+    if (ahead)
+      for (int p = q; p < q + S; ++p)
+        moeroute::detail::fetch_ahead(b.in.logits[first + block_rows + p].data, row_bytes);
     ranked_row<S> const z{{logit + q, l.size}, top + q};
     auto const m = summary_and_scores(b, vector_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
       offset_t token[std::size_t{S}];
@@ -83,8 +109,11 @@ template <class Body>
       store(key + 16 * p, c.key);
       store(id + 16 * p, c.id);
     }
-    using V = vec<float, 16 * S>;
-    store(score + 16 * q, score_of(r.score, m, load<V>(key + 16 * q)));
+    auto const x = side_by_side<S>([&](int p) MOEROUTE_SIMD_LAMBDA {  // empty lanes: a number of the row, too
+      floats const own = load<floats>(key + 16 * (q + p));
+      return select(own == floats(lowest), floats(bound[q + p]), own);
+    });
+    store(score + 16 * q, score_of(r.score, m, x));
   }
   order_16_rows(key, k, order);
 

@@ -1,0 +1,77 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include <moeroute/cpu/simd/sort_columns.hpp>
+
+#include "support/inputs.hpp"
+
+using namespace moeroute;
+
+namespace {
+// Rows of 16 numbers, some of them equal, some equal in all but their last bits; no NaN.
+std::vector<std::vector<float>> rows() {
+  auto all = inputs::adversarial(16);
+  for (unsigned seed = 0; seed < 40; ++seed) all.push_back(inputs::normal(16, seed));
+  all.push_back(std::vector<float>(16, simd::lowest));
+  all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, simd::lowest, infinity<float>, 2, 2, 0, 0});
+  for (float one : {1.f, -1.f, .1f}) {
+    std::vector<float> near(16);
+    for (int i = 0; i < 16; ++i) near[static_cast<std::size_t>(i)] = one * (1 + 0x1p-23f * static_cast<float>(i * 5 % 7));
+    all.push_back(near);
+  }
+  for (auto& row : all)
+    for (float& x : row) x = is_nan(x) ? simd::lowest : x;
+  return all;
+}
+std::vector<float> block_of(std::vector<std::vector<float>> const& all, std::size_t first) {
+  std::vector<float> x;
+  for (std::size_t q = 0; q < 16; ++q) {
+    auto const& row = all[(first + q) % all.size()];
+    x.insert(x.end(), row.begin(), row.end());
+  }
+  return x;
+}
+}  // namespace
+
+TEST_CASE("sort_columns: the k-th largest and the largest of 16 rows, of 16 and of 32 numbers") {
+  auto const all = rows();
+  for (std::size_t first = 0; first < all.size(); ++first)
+    for (int width : {16, 32}) {
+      auto x = block_of(all, first);
+      if (width == 32) {
+        auto const more = block_of(all, first + 3);
+        x.insert(x.end(), more.begin(), more.end());
+      }
+      for (int k = 1; k <= 16; ++k) {
+        float kth[16], top[16];
+        simd::kth_of_rows(x.data(), width, k, kth, top);
+        for (int q = 0; q < 16; ++q) {
+          std::vector<float> row(x.begin() + width * q, x.begin() + width * (q + 1));
+          std::sort(row.begin(), row.end(), std::greater<>());
+          CHECK(kth[q] == row[static_cast<std::size_t>(k - 1)]);
+          CHECK(top[q] == row[0]);
+        }
+      }
+    }
+}
+
+TEST_CASE("sort_columns: the order of 16 rows, equal numbers by their place, numbers that differ in their last bits") {
+  auto const all = rows();
+  for (std::size_t first = 0; first < all.size(); ++first) {
+    auto const x = block_of(all, first);
+    for (int k = 1; k <= 16; ++k) {
+      std::int32_t order[256];
+      simd::order_16_rows(x.data(), k, order);
+      for (int q = 0; q < 16; ++q) {
+        float const* const row = x.data() + 16 * q;
+        std::vector<int> want(16);
+        std::iota(want.begin(), want.end(), 0);
+        std::stable_sort(want.begin(), want.end(), [&](int a, int b) { return row[a] > row[b]; });
+        for (int j = 0; j < k; ++j) CHECK(order[16 * q + j] == want[static_cast<std::size_t>(j)]);
+      }
+    }
+  }
+}
