@@ -19,7 +19,8 @@ std::vector<std::vector<float>> rows() {
   all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, simd::lowest, infinity<float>, 2, 2, 0, 0});
   for (float one : {1.f, -1.f, .1f}) {
     std::vector<float> near(16);
-    for (int i = 0; i < 16; ++i) near[static_cast<std::size_t>(i)] = one * (1 + 0x1p-23f * static_cast<float>(i * 5 % 7));
+    for (int i = 0; i < 16; ++i)
+      near[static_cast<std::size_t>(i)] = one * (1 + 0x1p-23f * static_cast<float>(i * 5 % 7));
     all.push_back(near);
   }
   for (auto& row : all)

@@ -13,17 +13,16 @@ inline constexpr int block_rows = 16;
 inline constexpr index_t most_block_experts = 1024;  // the rows of a block stay in the first cache
 inline constexpr int rows_summed = rows_at_once > 1 ? rows_at_once / 2 : 1;  // so many keep their sums in registers
 
-// Routers whose keys are the logits, and whose selection takes the best of all of them.
+// Routers whose selection sees the logits of all experts.
 template <class R>
-inline constexpr bool routes_blocks =
-    ranks_logits<R> && !limits_groups<decltype(R::select)> && !chooses_rows<decltype(R::select)>;
+inline constexpr bool routes_blocks = ranks_logits<R> && !limits_groups<decltype(R::select)>;
 
-// Logits of the rows in flight, a list.
+// Logits of the rows in flight, what selection needs.
 template <class Select>
 offset_t block_bytes(Select const& select, index_t experts) {
   if (experts > most_block_experts) return 0;
   index_t const size = layout_of(select, experts).size;
-  return block_rows * aligned_bytes<float>(size) + aligned_bytes<std::int32_t>(size);
+  return (block_rows + 2 * rows_at_once) * aligned_bytes<float>(size);
 }
 
 // The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
@@ -71,55 +70,87 @@ offset_t block_bytes(Select const& select, index_t experts) {
   return {load<floats>(x), load<ints>(id), n};
 }
 
+// The candidates of a block, 16 lanes a row, which are places; what lies behind the last is any number of the row.
+struct block_candidates {
+  alignas(64) std::int32_t id[16 * block_rows], order[16 * block_rows];
+  alignas(64) float logit[16 * block_rows];
+  unsigned unserved = 0;  // rows with fewer than k keys above -inf, a bit each
+};
+
+// Of selection by itself.
+template <class Body>
+MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float const* const* logit, index_t size,
+                                       float* space, block_candidates& c) {
+  constexpr int R = rows_at_once;
+  alignas(64) std::int32_t id[std::size_t{most_chosen} * R];
+  for (int q = 0; q < block_rows; q += R) {
+    offset_t name[std::size_t{R}];
+    for (int p = 0; p < R; ++p) name[p] = b.in.context(first + q + p).token;
+    c.unserved |= b.r.select.template choose_rows<R>(name, logit + q, size, id, c.order + 16 * q, space) << q;
+    for (int p = 0; p < R; ++p) {
+      ints const at = load<ints>(id + most_chosen * p);
+      store(c.id + 16 * (q + p), at);
+      store(c.logit + 16 * (q + p), closed_if_nan(gather(logit[q + p], at)));
+    }
+  }
+}
+
+// The largest of each row, too.
+[[gnu::noinline]] inline void best_of_block(float const* const* logit, index_t size, index_t k, std::int32_t* list,
+                                            float* top, block_candidates& c) {
+  alignas(64) float bound[block_rows], key[16 * block_rows];
+  bounds_of(logit, size, k, bound, top);
+  for (int q = 0; q < block_rows; ++q) {
+    survivors s = detail::collect(logit[q], size, floats(bound[q]));
+    if (s.count > 16) s = first_of_many(logit[q], size, bound[q], k, list);
+    store(key + 16 * q, s.key);
+    store(c.id + 16 * q, s.id);
+    store(c.logit + 16 * q, select(s.key == floats(lowest), floats(bound[q]), s.key));
+    c.unserved |= unsigned{bound[q] == lowest} << q;
+  }
+  order_16_rows(key, k, c.order);
+}
+
 // Tokens first .. first + 15, all valid.
 template <class Body>
 [[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
   using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   constexpr int S = rows_summed;
+  constexpr bool by_itself = chooses_rows<std::remove_cvref_t<decltype(b.r.select)>>;
   auto const& r = b.r;
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
   scratch const start = s;
   float const* logit[std::size_t{block_rows}];
-  alignas(64) float bound[16], top[16], key[16 * block_rows], score[16 * block_rows];
-  alignas(64) std::int32_t id[16 * block_rows], order[16 * block_rows];
   for (int q = 0; q < block_rows; ++q) logit[q] = logits_of(b, first + q, l, s);
-  bounds_of(logit, l.size, k, bound, top);
-  auto* const list = s.template take<std::int32_t>(l.size);
+  block_candidates c;
+  alignas(64) float top[block_rows], score[16 * block_rows];
+  if constexpr (by_itself) choose_block(b, first, logit, l.size, s.template take<float>(2 * rows_at_once * l.size), c);
+  else best_of_block(logit, l.size, k, s.template take<std::int32_t>(l.size), top, c);
 
   // The next block's logits come while this one computes, where both fit the first cache.
   offset_t const row_bytes = b.in.logits.cols * static_cast<offset_t>(sizeof(b.in.logits.data[0]));
   bool const ahead = row_bytes <= 1024 && first + 2 * block_rows <= b.in.logits.rows;
-
-  // The keys that reach the bound, and their scores.
   for (int q = 0; q < block_rows; q += S) {
     if (ahead)
       for (int p = q; p < q + S; ++p)
         moeroute::detail::fetch_ahead(b.in.logits[first + block_rows + p].data, row_bytes);
-    ranked_row<S> const z{{logit + q, l.size}, top + q};
+    auto const z = [&] {
+      if constexpr (by_itself) return vector_row<S>{logit + q, l.size};
+      else return ranked_row<S>{{logit + q, l.size}, top + q};
+    }();
     auto const m = summary_and_scores(b, vector_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
       offset_t token[std::size_t{S}];
       for (int p = 0; p < S; ++p) token[p] = first + q + p;
       write_scores(b, token, l, z, all);
     });
-    for (int p = q; p < q + S; ++p) {
-      survivors c = detail::collect(logit[p], l.size, floats(bound[p]));
-      if (c.count > 16) c = first_of_many(logit[p], l.size, bound[p], k, list);
-      store(key + 16 * p, c.key);
-      store(id + 16 * p, c.id);
-    }
-    auto const x = side_by_side<S>([&](int p) MOEROUTE_SIMD_LAMBDA {  // empty lanes: a number of the row, too
-      floats const own = load<floats>(key + 16 * (q + p));
-      return select(own == floats(lowest), floats(bound[q + p]), own);
-    });
-    store(score + 16 * q, score_of(r.score, m, x));
+    store(score + 16 * q, score_of(r.score, m, load<vec<float, 16 * S>>(c.logit + 16 * q)));
   }
-  order_16_rows(key, k, order);
 
   for (int q = 0; q < block_rows; ++q) {
-    ints const at = load<ints>(order + 16 * q);
-    store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(id + 16 * q), at), k);
+    ints const at = load<ints>(c.order + 16 * q);
+    store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(c.id + 16 * q), at), k);
     float* const w = score + 16 * q;
     floats weight = permute(load<floats>(w), at);
     if constexpr (weighs_each<decltype(r.weigh)>) {
@@ -131,8 +162,7 @@ template <class Body>
     }
     store_first_as<W>(b.out.weights[first + q].data, weight, k);
   }
-  for (int q = 0; q < block_rows; ++q)  // fewer than k keys above -inf
-    if (bound[q] == lowest) route_plainly(b, first + q, start);
+  for (unsigned left = c.unserved; left != 0; left &= left - 1) route_plainly(b, first + std::countr_zero(left), start);
 }
 
 }  // namespace simd

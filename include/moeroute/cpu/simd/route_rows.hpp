@@ -17,7 +17,7 @@ inline constexpr index_t most_experts = 16 * 2000;  // the additions to a lane t
 template <class Select>
 offset_t rows_scratch_bytes(Select const& select, index_t experts) {
   offset_t const rows = across_experts_bytes(select, experts);
-  if constexpr (limits_groups<Select> || chooses_rows<Select>) return rows;
+  if constexpr (limits_groups<Select>) return rows;
   else return std::max(rows, block_bytes(select, experts));
 }
 
