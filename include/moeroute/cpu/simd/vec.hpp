@@ -222,18 +222,22 @@ MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> max_of_numbers(vec<T, N> a, vec<T, N> b) {
 #if defined(__aarch64__)
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::larger_number(x.v, y.v), 0); }, a, b);
-#else
-  return max(a, b);
+  if constexpr (std::is_floating_point_v<T>)
+    return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::larger_number(x.v, y.v), 0); }, a,
+                b);
+  else
 #endif
+    return max(a, b);
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> min_of_numbers(vec<T, N> a, vec<T, N> b) {
 #if defined(__aarch64__)
-  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::smaller_number(x.v, y.v), 0); }, a, b);
-#else
-  return min(a, b);
+  if constexpr (std::is_floating_point_v<T>)
+    return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::smaller_number(x.v, y.v), 0); }, a,
+                b);
+  else
 #endif
+    return min(a, b);
 }
 
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
