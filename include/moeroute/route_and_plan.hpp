@@ -23,7 +23,8 @@ struct route_and_rank {
   offset_t* odd = nullptr;    // shares x 2
   Slot* slot_of_choice = nullptr;
 
-  static constexpr offset_t tokens_at_once = 64;
+  // As many as one block of the vector path: the choices of one are counted while the core starts on the next.
+  static constexpr offset_t tokens_at_once = 16;
   offset_t scratch_bytes() const { return route.scratch_bytes(); }
   template <lane_group G>
   void operator()(G const& g, offset_t s, scratch space) const {
