@@ -104,6 +104,7 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
   return bits;
 #endif
 }
+MOEROUTE_SIMD_INLINE bool simd_any(ints m) { return lane_bits(m) != 0; }
 // Of 8 or 16 masks of 64 bits.
 template <int N>
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
