@@ -1,4 +1,4 @@
-// Decides how 16 tokens are routed side by side when there are few experts, a lane to each token, by the same policies.
+// Decides how tokens are routed side by side when there are few experts, a lane to each token, by the same policies.
 #pragma once
 
 #include <moeroute/cpu/simd/across_experts.hpp>
@@ -9,60 +9,62 @@ namespace simd {
 
 // Weights of the chosen scores in k columns, in place, to rows first .. first + tokens.
 template <class Weigh, class W>
-MOEROUTE_SIMD_INLINE void weigh_columns(Weigh const& weigh, floats* chosen, index_t k, matrix_view<W> out,
+MOEROUTE_SIMD_INLINE void weigh_columns(Weigh const& weigh, lanes* chosen, index_t k, matrix_view<W> out,
                                         offset_t first, int tokens) {
   if constexpr (takes_vectors<Weigh>) {
-    weigh(row_view<floats>{chosen, k});
+    weigh(row_view<lanes>{chosen, k});
     write_columns(reinterpret_cast<float const*>(chosen), out, first, tokens);
   } else {
-    alignas(64) float rows[16 * few_experts];
+    alignas(64) float rows[column_numbers];
     int const width = rows_of_columns(reinterpret_cast<float const*>(chosen), k, rows);
     for (int q = 0; q < tokens; ++q) weigh(row_view<float>{rows + width * q, k});
     write_rows(rows, width, out, first, tokens);
   }
 }
 
-// Tokens first .. first + tokens, at most 16, all valid, with the same bias.
+// Tokens first .. first + tokens, at most tokens_at_once, all valid, with the same bias.
 template <class Body>
 [[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_across_tokens(Body const& b, offset_t first, int tokens, scratch s) {
   using Router = std::remove_cvref_t<decltype(b.r)>;
   constexpr bool by_logits = ranks_logits<Router>, biased = !by_logits && !is_none<decltype(b.r.bias)>;
+  constexpr int N = tokens_at_once;
   auto const& r = b.r;
   index_t const k = r.select.experts_per_token(), experts = static_cast<index_t>(b.in.logits.cols);
-  alignas(64) float column[16 * few_experts];
+  alignas(64) float column[column_numbers];
   read_columns(b, first, tokens, column);
   lane_row const z{column, experts};
   auto const m = summary_and_scores(b, serial_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
-    alignas(64) float score[16 * few_experts];
-    for (index_t e = 0; e < experts; ++e) store(score + 16 * e, score_of(r.score, all, z.at(e)));
+    alignas(64) float score[column_numbers];
+    for (index_t e = 0; e < experts; ++e) store(score + N * e, score_of(r.score, all, z.at(e)));
     write_columns(static_cast<float const*>(score), b.out.scores, first, tokens);
   });
 
   // What is ranked, and what the weights are made of where that is another number.
-  alignas(64) float ranked[by_logits ? 1 : 16 * few_experts], value[biased ? 16 * few_experts : 1];
+  alignas(64) float ranked[by_logits ? 1 : column_numbers], value[biased ? column_numbers : 1];
   if constexpr (!by_logits) {
     [[maybe_unused]] auto const parameters = r.bias.parameters(b.in.context(first));
     for (index_t e = 0; e < experts; ++e) {
-      floats const x = z.at(e);
-      floats y = score_of(r.score, m, x);
+      lanes const x = z.at(e);
+      lanes y = score_of(r.score, m, x);
       if constexpr (biased) {
-        store(value + 16 * e, y);
-        y = r.bias(y, floats(static_cast<float>(parameters[e])));
+        store(value + N * e, y);
+        y = r.bias(y, lanes(static_cast<float>(parameters[e])));
       }
-      store(ranked + 16 * e, closed_if_nan(select(floats(lowest) < x, y, x)));
+      store(ranked + N * e, closed_if_nan(select(lanes(lowest) < x, y, x)));
     }
   }
-  alignas(64) float best[16 * few_experts], carried[biased ? 16 * few_experts : 1];
-  alignas(64) std::int32_t id[16 * few_experts];
+  alignas(64) float best[column_numbers], carried[biased ? column_numbers : 1];
+  alignas(64) std::int32_t id[column_numbers];
   float const* const key = by_logits ? column : ranked;
-  if (k == 2) insert_columns<2, biased>(key, value, experts, k, best, carried, id);
+  if (k <= 2) insert_columns<2, biased>(key, value, experts, k, best, carried, id);
+  else if (k <= 4) insert_columns<4, biased>(key, value, experts, k, best, carried, id);
   else insert_columns<0, biased>(key, value, experts, k, best, carried, id);
   // Where the last is closed, NaN may have to come behind it.
-  unsigned again = ~lane_bits(floats(lowest) < load<floats>(best + 16 * (k - 1))) & ((1u << tokens) - 1);
+  std::uint64_t again = ~lane_bits(lanes(lowest) < load<lanes>(best + N * (k - 1))) & ((std::uint64_t{1} << tokens) - 1);
 
-  floats chosen[few_experts];
+  lanes chosen[few_experts];
   for (index_t j = 0; j < k; ++j) {
-    chosen[j] = load<floats>((biased ? carried : best) + 16 * j);
+    chosen[j] = load<lanes>((biased ? carried : best) + N * j);
     if constexpr (by_logits) chosen[j] = score_of(r.score, m, chosen[j]);
   }
   weigh_columns(r.weigh, chosen, k, b.out.weights, first, tokens);

@@ -8,9 +8,9 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 // Where m: a and b change places.
-template <class T>
-MOEROUTE_SIMD_INLINE void exchange_where(ints m, vec<T, 16>& a, vec<T, 16>& b) {
-  vec<T, 16> const before = a;
+template <class M, class V>
+MOEROUTE_SIMD_INLINE void exchange_where(M m, V& a, V& b) {
+  V const before = a;
   a = select(m, b, a);
   b = select(m, before, b);
 }
@@ -23,18 +23,20 @@ MOEROUTE_SIMD_INLINE void exchange_where(ints m, vec<T, 16>& a, vec<T, 16>& b) {
 template <int Fixed, bool Carries>
 [[gnu::noinline]] void insert_columns(float const* key, float const* value, index_t experts, index_t k, float* best,
                                       float* carried, std::int32_t* id) {
+  constexpr int N = tokens_at_once;
+  constexpr std::size_t most = Fixed != 0 ? Fixed : few_experts;
   int const places = Fixed != 0 ? Fixed : k;
-  floats own_key[std::size_t{Fixed != 0 ? Fixed : few_experts}], own_value[std::size_t{Fixed != 0 ? Fixed : few_experts}];
-  ints own_id[std::size_t{Fixed != 0 ? Fixed : few_experts}];
-  for (int j = 0; j < places; ++j) own_key[j] = own_value[j] = floats(lowest), own_id[j] = ints(0);
+  lanes own_key[most], own_value[most];
+  lane_ints own_id[most];
+  for (int j = 0; j < places; ++j) own_key[j] = own_value[j] = lanes(lowest), own_id[j] = lane_ints(0);
   for (index_t e = experts - 1; e >= 0; --e) {
-    floats next = load<floats>(key + 16 * e), next_value = next;
-    ints next_id(e);
-    if constexpr (Carries) next_value = load<floats>(value + 16 * e);
+    lanes next = load<lanes>(key + N * e), next_value = next;
+    lane_ints next_id(e);
+    if constexpr (Carries) next_value = load<lanes>(value + N * e);
 #pragma GCC unroll 4
     for (int j = 0; j < places; ++j) {
-      ints const in = own_key[j] <= next;
-      floats const before = own_key[j];
+      lane_ints const in = own_key[j] <= next;
+      lanes const before = own_key[j];
 #if defined(__aarch64__)
       own_key[j] = select(in, next, before);
       next = select(in, before, next);
@@ -47,9 +49,9 @@ template <int Fixed, bool Carries>
     }
   }
   for (int j = 0; j < places; ++j) {
-    store(best + 16 * j, own_key[j]);
-    store(id + 16 * j, own_id[j]);
-    if constexpr (Carries) store(carried + 16 * j, own_value[j]);
+    store(best + N * j, own_key[j]);
+    store(id + N * j, own_id[j]);
+    if constexpr (Carries) store(carried + N * j, own_value[j]);
   }
 }
 

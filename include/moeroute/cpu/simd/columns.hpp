@@ -1,5 +1,5 @@
-// Decides how 16 tokens lie side by side: rows of few numbers become columns with a lane to each token, and columns
-// become rows again.
+// Decides how tokens lie side by side where their rows are short: rows become columns with a lane to each token, and
+// columns become rows again.
 #pragma once
 
 #include <moeroute/cpu/simd/rows.hpp>
@@ -9,9 +9,28 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr index_t few_experts = 16;
+// Two registers at least: the steps of one wait for each other.
+inline constexpr int tokens_at_once = register_bytes == 64 ? 32 : 16;
+inline constexpr std::size_t column_numbers = std::size_t{tokens_at_once} * few_experts;
+using lanes = vec<float, tokens_at_once>;
+using lane_ints = vec<std::int32_t, tokens_at_once>;
 
-// Each step moves the lowest bit of a place to the top: log2(P) steps make P columns of 16 of 16 rows of P. `zip` is the
-// way back.
+// Columns of few experts, a lane to each row; element e is expert e of all of them, so one lane is alone with its row.
+// No NaN.
+struct lane_row {
+  using value_type = lanes;
+  float const* column{};  // experts x tokens_at_once
+  index_t count{};
+
+  index_t size() const { return count; }
+  MOEROUTE_SIMD_INLINE lanes at(index_t e) const { return load<lanes>(column + tokens_at_once * e); }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
+    for (index_t e = 0; e < count; ++e) f(e, at(e));
+  }
+};
+
+// Each step moves the lowest bit of a place to the top: log2(P) steps make P columns of rows of P. `zip` is the way back.
 template <int Steps, class V>
 MOEROUTE_SIMD_INLINE V unzip(V v) {
   if constexpr (Steps == 0) return v;
@@ -23,53 +42,70 @@ MOEROUTE_SIMD_INLINE V zip(V v) {
   else return zip<Steps - 1>(weave(low(v), high(v)));
 }
 
-// 16 rows of 8 or 16 numbers, one after the other, to as many columns; NaN becomes -inf.
+// Rows of 8 or 16 numbers, one after the other, to as many columns; NaN becomes -inf.
 [[gnu::noinline]] inline void columns_of_rows(float const* rows, index_t width, float* column) {
-  if (width == 8) {
-    store(column, closed_if_nan(unzip<3>(load<vec<float, 16 * 8>>(rows))));
-  } else {
+  if (width == 8) return store(column, closed_if_nan(unzip<3>(load<vec<float, 8 * tokens_at_once>>(rows))));
+  for (int t = 0; t < tokens_at_once; t += 16) {
     floats r[16];
 #pragma GCC unroll 16
-    for (int q = 0; q < 16; ++q) r[q] = load<floats>(rows + 16 * q);
+    for (int q = 0; q < 16; ++q) r[q] = load<floats>(rows + 16 * (t + q));
     transpose(r);
 #pragma GCC unroll 16
-    for (int e = 0; e < 16; ++e) store(column + 16 * e, closed_if_nan(r[e]));
+    for (int e = 0; e < 16; ++e) store(column + tokens_at_once * e + t, closed_if_nan(r[e]));
   }
 }
 
-// n <= 16 columns to 16 rows of a power of two, which is returned and not below n. `rows` holds that many.
+// n <= 16 columns to rows of a power of two, which is returned and not below n. `rows` holds that many.
 template <class T>
 [[gnu::noinline]] int rows_of_columns(T const* column, int n, T* rows) {
-  if (n <= 1) return store(rows, load<vec<T, 16>>(column)), 1;
-  if (n <= 2) return store(rows, zip<1>(load<vec<T, 16 * 2>>(column))), 2;
-  if (n <= 4) return store(rows, zip<2>(load<vec<T, 16 * 4>>(column))), 4;
-  if (n <= 8) return store(rows, zip<3>(load<vec<T, 16 * 8>>(column))), 8;
-  floats r[16];
+  constexpr int N = tokens_at_once;
+  if (n <= 1) return store(rows, load<vec<T, N>>(column)), 1;
+  if (n <= 2) return store(rows, zip<1>(load<vec<T, N * 2>>(column))), 2;
+  if (n <= 4) return store(rows, zip<2>(load<vec<T, N * 4>>(column))), 4;
+  if (n <= 8) return store(rows, zip<3>(load<vec<T, N * 8>>(column))), 8;
+  for (int t = 0; t < N; t += 16) {
+    floats r[16];
 #pragma GCC unroll 16
-  for (int j = 0; j < 16; ++j) r[j] = bits_as<float>(load<vec<T, 16>>(column + 16 * j));
-  transpose(r);
+    for (int j = 0; j < 16; ++j) r[j] = bits_as<float>(load<vec<T, 16>>(column + N * j + t));
+    transpose(r);
 #pragma GCC unroll 16
-  for (int q = 0; q < 16; ++q) store(rows + 16 * q, bits_as<T>(r[q]));
+    for (int q = 0; q < 16; ++q) store(rows + 16 * (t + q), bits_as<T>(r[q]));
+  }
   return 16;
 }
 
-// Rows first .. first + tokens of a matrix from 16 rows of `width` numbers.
+// Rows first .. first + tokens of a matrix from rows of `width` numbers; of the same type by two blocks that may overlap.
 template <class U, class T>
-void write_rows(T const* rows, int width, matrix_view<U> out, offset_t first, int tokens) {
+MOEROUTE_SIMD_INLINE void write_rows(T const* rows, int width, matrix_view<U> out, offset_t first, int tokens) {
   int const n = static_cast<int>(out.cols);
+  if constexpr (std::same_as<U, T>) {
+    auto const by_blocks_of = [&](auto size) MOEROUTE_SIMD_LAMBDA {
+      for (int q = 0; q < tokens; ++q) {
+        T const* const from = rows + width * q;
+        U* const to = out[first + q].data;
+        auto const begin = load<vec<T, size>>(from), end = load<vec<T, size>>(from + n - size);
+        store(to, begin);
+        store(to + n - size, end);
+      }
+    };
+    if (n >= 16) return by_blocks_of(constant<16>);
+    if (n >= 8) return by_blocks_of(constant<8>);
+    if (n >= 4) return by_blocks_of(constant<4>);
+    if (n >= 2) return by_blocks_of(constant<2>);
+  }
   for (int q = 0; q < tokens; ++q)
     for (int j = 0; j < n; ++j) out[first + q][j] = static_cast<U>(rows[width * q + j]);
 }
 // The same from columns.
 template <class U, class T>
-void write_columns(T const* column, matrix_view<U> out, offset_t first, int tokens) {
+[[gnu::noinline]] void write_columns(T const* column, matrix_view<U> out, offset_t first, int tokens) {
   int const n = static_cast<int>(out.cols);
   if constexpr (std::same_as<U, T>)
-    if (tokens == 16 && out.stride == n && std::has_single_bit(static_cast<unsigned>(n))) {
+    if (tokens == tokens_at_once && out.stride == n && std::has_single_bit(static_cast<unsigned>(n))) {
       rows_of_columns(column, n, out[first].data);
       return;
     }
-  alignas(64) T rows[16 * few_experts];
+  alignas(64) T rows[column_numbers];
   write_rows(rows, rows_of_columns(column, n, rows), out, first, tokens);
 }
 
@@ -78,26 +114,27 @@ template <class Body>
 MOEROUTE_SIMD_INLINE void read_columns(Body const& b, offset_t first, int tokens, float* column) {
   using T = std::remove_cvref_t<decltype(b.in.logits.data[0])>;
   index_t const experts = static_cast<index_t>(b.in.logits.cols), width = experts <= 8 ? 8 : 16;
-  alignas(64) float rows[16 * few_experts];
+  alignas(64) float rows[column_numbers];
   if constexpr (is_none<decltype(b.r.prior)>)
-    if (tokens == 16 && experts == width && b.in.logits.stride == width) {
+    if (tokens == tokens_at_once && experts == width && b.in.logits.stride == width) {
       T const* const from = b.in.logits[first].data;
       if constexpr (std::same_as<T, float>) {
         return columns_of_rows(from, width, column);
       } else {
         half_format const format = format_of<T>();
-        for (int i = 0; i < 16 * width; i += 16) store(rows + i, load_halves(from + i, format));
+        for (int i = 0; i < tokens_at_once * width; i += 16) store(rows + i, load_halves(from + i, format));
         return columns_of_rows(rows, width, column);
       }
     }
-  for (int q = 0; q < 16; ++q) {
+  for (int q = 0; q < tokens; ++q) {
     float* const row = rows + width * q;
-    for (index_t e = 0; e < width; ++e) row[e] = 0;
-    if (q >= tokens) continue;
-    for (index_t e = 0; e < experts; ++e) row[e] = moeroute::load(b.in.logits[first + q].data[e]);
+    if constexpr (std::same_as<T, float>) store(row, load_first(b.in.logits[first + q].data, experts, 0.f));
+    else
+      for (index_t e = 0; e < experts; ++e) row[e] = moeroute::load(b.in.logits[first + q].data[e]);
     if constexpr (!is_none<decltype(b.r.prior)>)
       b.r.prior(serial_group{}, b.in.context(first + q), memory_row<float>{row, experts});
   }
+  for (int i = width * tokens; i < width * tokens_at_once; i += 8) store(rows + i, vec<float, 8>(0.f));
   columns_of_rows(rows, width, column);
 }
 

@@ -104,7 +104,11 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
   return bits;
 #endif
 }
-MOEROUTE_SIMD_INLINE bool simd_any(ints m) { return lane_bits(m) != 0; }
+MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int32_t, 32> m) { return lane_bits(m.lo) | lane_bits(m.hi) << 16; }
+template <int N>
+MOEROUTE_SIMD_INLINE bool simd_any(vec<std::int32_t, N> m) {
+  return lane_bits(m) != 0;
+}
 // Of 8 or 16 masks of 64 bits.
 template <int N>
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
