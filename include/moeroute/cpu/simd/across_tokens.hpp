@@ -32,10 +32,13 @@ template <class Body>
   index_t const k = r.select.experts_per_token(), experts = static_cast<index_t>(b.in.logits.cols);
   alignas(64) float column[column_numbers];
   read_columns(b, first, tokens, column);
+  if (experts % experts_at_once != 0) store(column + N * experts, lanes(lowest));
   lane_row const z{column, experts};
-  auto const m = summary_and_scores(b, serial_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
+  auto const m = summary_and_scores(b, column_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
     alignas(64) float score[column_numbers];
-    for (index_t e = 0; e < experts; ++e) store(score + N * e, score_of(r.score, all, z.at(e)));
+    z.each(column_group{}, [&](index_t e, several_lanes x) MOEROUTE_SIMD_LAMBDA {
+      store(score + N * e, score_of(r.score, all, x));
+    });
     write_columns(static_cast<float const*>(score), b.out.scores, first, tokens);
   });
 
@@ -43,15 +46,16 @@ template <class Body>
   alignas(64) float ranked[by_logits ? 1 : column_numbers], value[biased ? column_numbers : 1];
   if constexpr (!by_logits) {
     [[maybe_unused]] auto const parameters = r.bias.parameters(b.in.context(first));
-    for (index_t e = 0; e < experts; ++e) {
-      lanes const x = z.at(e);
-      lanes y = score_of(r.score, m, x);
+    z.each(column_group{}, [&](index_t e, several_lanes x) MOEROUTE_SIMD_LAMBDA {
+      several_lanes y = score_of(r.score, m, x);
       if constexpr (biased) {
         store(value + N * e, y);
-        y = r.bias(y, lanes(static_cast<float>(parameters[e])));
+        y = r.bias(y, side_by_side<experts_at_once>([&](int i) MOEROUTE_SIMD_LAMBDA {
+          return lanes(e + i < experts ? static_cast<float>(parameters[e + i]) : 0.f);
+        }));
       }
-      store(ranked + N * e, closed_if_nan(select(lanes(lowest) < x, y, x)));
-    }
+      store(ranked + N * e, closed_if_nan(select(several_lanes(lowest) < x, y, x)));
+    });
   }
   alignas(64) float best[column_numbers], carried[biased ? column_numbers : 1];
   alignas(64) std::int32_t id[column_numbers];
@@ -63,9 +67,13 @@ template <class Body>
   std::uint64_t again = ~lane_bits(lanes(lowest) < load<lanes>(best + N * (k - 1))) & ((std::uint64_t{1} << tokens) - 1);
 
   lanes chosen[few_experts];
-  for (index_t j = 0; j < k; ++j) {
-    chosen[j] = load<lanes>((biased ? carried : best) + N * j);
-    if constexpr (by_logits) chosen[j] = score_of(r.score, m, chosen[j]);
+  if constexpr (by_logits) {
+    if (k % experts_at_once != 0) store(best + N * k, lanes(lowest));
+    for (index_t j = 0; j < k; j += experts_at_once)
+      for_each_part<experts_at_once>(score_of(r.score, m, load<several_lanes>(best + N * j)),
+                                     [&](int i, lanes part) MOEROUTE_SIMD_LAMBDA { chosen[j + i] = part; });
+  } else {
+    for (index_t j = 0; j < k; ++j) chosen[j] = load<lanes>((biased ? carried : best) + N * j);
   }
   weigh_columns(r.weigh, chosen, k, b.out.weights, first, tokens);
   write_columns(static_cast<std::int32_t const*>(id), b.out.ids, first, tokens);

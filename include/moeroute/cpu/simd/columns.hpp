@@ -9,24 +9,46 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr index_t few_experts = 16;
-// Two registers at least: the steps of one wait for each other.
-inline constexpr int tokens_at_once = register_bytes == 64 ? 32 : 16;
+// A column fills two registers at least, and a value that a policy works on four: the steps of one wait for each other.
+inline constexpr int tokens_at_once = register_bytes == 64 ? 32 : 16, experts_at_once = register_bytes >= 32 ? 2 : 1;
 inline constexpr std::size_t column_numbers = std::size_t{tokens_at_once} * few_experts;
 using lanes = vec<float, tokens_at_once>;
 using lane_ints = vec<std::int32_t, tokens_at_once>;
+using several_lanes = vec<float, tokens_at_once * experts_at_once>;
 
-// Columns of few experts, a lane to each row; element e is expert e of all of them, so one lane is alone with its row.
-// No NaN.
+// The parts of a value, a column each, work on the same rows.
+struct column_group : serial_group {
+  using serial_group::max;
+  using serial_group::sum;
+  template <class T, int N>
+  static MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> x) {
+    if constexpr (experts_at_once == 1) return x;
+    else return twice(simd::max(low(x), high(x)));
+  }
+  template <class T, int N>
+  static MOEROUTE_SIMD_INLINE vec<T, N> sum(vec<T, N> x) {
+    if constexpr (experts_at_once == 1) return x;
+    else return twice(low(x) + high(x));
+  }
+
+ private:
+  template <class V>
+  static MOEROUTE_SIMD_INLINE auto twice(V x) {
+    return join(x, x);
+  }
+};
+
+// Columns of few experts, a lane to each row; element e is experts e, e + 1 ... of all of them. No NaN.
 struct lane_row {
-  using value_type = lanes;
-  float const* column{};  // experts x tokens_at_once
+  using value_type = several_lanes;
+  float const* column{};  // experts x tokens_at_once, then -inf up to a multiple of experts_at_once
   index_t count{};
 
   index_t size() const { return count; }
-  MOEROUTE_SIMD_INLINE lanes at(index_t e) const { return load<lanes>(column + tokens_at_once * e); }
+  MOEROUTE_SIMD_INLINE value_type at(index_t e) const { return load<value_type>(column + tokens_at_once * e); }
   template <class G, class F>
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
-    for (index_t e = 0; e < count; ++e) f(e, at(e));
+    for (index_t e = 0; e < count; e += experts_at_once) f(e, at(e));
   }
 };
 
