@@ -74,8 +74,7 @@ struct renormalize {
     V const infinite(infinity<math::scalar_t<V>>);
     V count(0);
     for (auto const& x : w) count += math::where(x == infinite, V(1), V(0));
-    for (auto& x : w)
-      x = math::where(factor == V(0), math::where(x == infinite, V(scale) / count, V(0)), x * factor);
+    for (auto& x : w) x = math::where(factor == V(0), math::where(x == infinite, V(scale) / count, V(0)), x * factor);
   }
   template <class W>
   MOEROUTE_HD auto total(W const& s) const {

@@ -26,17 +26,17 @@ template <int Fixed, bool Carries>
   constexpr int N = tokens_at_once;
   constexpr std::size_t most = Fixed != 0 ? Fixed : few_experts;
   int const places = Fixed != 0 ? Fixed : k;
-  lanes own_key[most], own_value[most];
+  lane_floats own_key[most], own_value[most];
   lane_ints own_id[most];
-  for (int j = 0; j < places; ++j) own_key[j] = own_value[j] = lanes(lowest), own_id[j] = lane_ints(0);
+  for (int j = 0; j < places; ++j) own_key[j] = own_value[j] = lane_floats(lowest), own_id[j] = lane_ints(0);
   for (index_t e = experts - 1; e >= 0; --e) {
-    lanes next = load<lanes>(key + N * e), next_value = next;
+    lane_floats next = load<lane_floats>(key + N * e), next_value = next;
     lane_ints next_id(e);
-    if constexpr (Carries) next_value = load<lanes>(value + N * e);
+    if constexpr (Carries) next_value = load<lane_floats>(value + N * e);
 #pragma GCC unroll 4
     for (int j = 0; j < places; ++j) {
       lane_ints const in = own_key[j] <= next;
-      lanes const before = own_key[j];
+      lane_floats const before = own_key[j];
 #if defined(__aarch64__)
       own_key[j] = select(in, next, before);
       next = select(in, before, next);

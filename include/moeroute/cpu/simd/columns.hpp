@@ -12,9 +12,9 @@ inline constexpr index_t few_experts = 16;
 // A column fills two registers at least, and a value that a policy works on four: the steps of one wait for each other.
 inline constexpr int tokens_at_once = register_bytes == 64 ? 32 : 16, experts_at_once = register_bytes >= 32 ? 2 : 1;
 inline constexpr std::size_t column_numbers = std::size_t{tokens_at_once} * few_experts;
-using lanes = vec<float, tokens_at_once>;
+using lane_floats = vec<float, tokens_at_once>;
 using lane_ints = vec<std::int32_t, tokens_at_once>;
-using several_lanes = vec<float, tokens_at_once * experts_at_once>;
+using several_columns = vec<float, tokens_at_once * experts_at_once>;
 
 // The parts of a value, a column each, work on the same rows.
 struct column_group : serial_group {
@@ -40,7 +40,7 @@ struct column_group : serial_group {
 
 // Columns of few experts, a lane to each row; element e is experts e, e + 1 ... of all of them. No NaN.
 struct lane_row {
-  using value_type = several_lanes;
+  using value_type = several_columns;
   float const* column{};  // experts x tokens_at_once, then -inf up to a multiple of experts_at_once
   index_t count{};
 
@@ -50,7 +50,18 @@ struct lane_row {
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
     for (index_t e = 0; e < count; e += experts_at_once) f(e, at(e));
   }
+  template <class G, class F>
+  MOEROUTE_SIMD_INLINE void each_raw(G const& g, F&& f) const {
+    each(g, f);
+  }
 };
+// At most 16 terms: floats hold both parts exactly.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> total_of_parts(column_group const& g, vec<std::int32_t, N> coarse,
+                                                  vec<std::int32_t, N> fine) {
+  using V = vec<float, N>;
+  return simd_fma(convert<float>(g.sum(fine)), V(0x1p-40f), convert<float>(g.sum(coarse)) * V(0x1p-20f));
+}
 
 // Each step moves the lowest bit of a place to the top: log2(P) steps make P columns of rows of P. `zip` is the way back.
 template <int Steps, class V>
@@ -78,57 +89,72 @@ MOEROUTE_SIMD_INLINE V zip(V v) {
 }
 
 // n <= 16 columns to rows of a power of two, which is returned and not below n. `rows` holds that many.
-template <class T>
-[[gnu::noinline]] int rows_of_columns(T const* column, int n, T* rows) {
+[[gnu::noinline]] inline int rows_of_columns(float const* column, int n, float* rows) {
   constexpr int N = tokens_at_once;
-  if (n <= 1) return store(rows, load<vec<T, N>>(column)), 1;
-  if (n <= 2) return store(rows, zip<1>(load<vec<T, N * 2>>(column))), 2;
-  if (n <= 4) return store(rows, zip<2>(load<vec<T, N * 4>>(column))), 4;
-  if (n <= 8) return store(rows, zip<3>(load<vec<T, N * 8>>(column))), 8;
+  if (n <= 1) return store(rows, load<lane_floats>(column)), 1;
+  if (n <= 2) return store(rows, zip<1>(load<vec<float, N * 2>>(column))), 2;
+  if (n <= 4) return store(rows, zip<2>(load<vec<float, N * 4>>(column))), 4;
+  if (n <= 8) return store(rows, zip<3>(load<vec<float, N * 8>>(column))), 8;
   for (int t = 0; t < N; t += 16) {
     floats r[16];
 #pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) r[j] = bits_as<float>(load<vec<T, 16>>(column + N * j + t));
+    for (int j = 0; j < 16; ++j) r[j] = load<floats>(column + N * j + t);
     transpose(r);
 #pragma GCC unroll 16
-    for (int q = 0; q < 16; ++q) store(rows + 16 * (t + q), bits_as<T>(r[q]));
+    for (int q = 0; q < 16; ++q) store(rows + 16 * (t + q), r[q]);
   }
   return 16;
 }
 
-// Rows first .. first + tokens of a matrix from rows of `width` numbers; of the same type by two blocks that may overlap.
+// The first n of rows of `width` numbers, each by two blocks that may overlap.
+MOEROUTE_SIMD_INLINE void copy_rows(float const* rows, int width, float* to, offset_t stride, int n, int tokens) {
+  auto const by_blocks_of = [&](auto size) MOEROUTE_SIMD_LAMBDA {
+    for (int q = 0; q < tokens; ++q, rows += width, to += stride) {
+      __builtin_memcpy(to, rows, 4 * size);
+      __builtin_memcpy(to + n - size, rows + n - size, 4 * size);
+    }
+  };
+  if (n >= 16) by_blocks_of(constant<16>);
+  else if (n >= 8) by_blocks_of(constant<8>);
+  else if (n >= 4) by_blocks_of(constant<4>);
+  else if (n >= 2) by_blocks_of(constant<2>);
+  else by_blocks_of(constant<1>);
+}
+
+// Columns of 32 bits, whatever they stand for, as rows of n numbers.
+[[gnu::noinline]] inline void copy_columns(float const* column, float* to, offset_t stride, int n, int tokens) {
+  if (tokens == tokens_at_once && stride == n && std::has_single_bit(static_cast<unsigned>(n))) {
+    rows_of_columns(column, n, to);
+  } else {
+    alignas(64) float rows[column_numbers];
+    copy_rows(rows, rows_of_columns(column, n, rows), to, stride, n, tokens);
+  }
+}
+
+// Rows first .. first + tokens of a matrix from rows of `width` numbers.
 template <class U, class T>
 MOEROUTE_SIMD_INLINE void write_rows(T const* rows, int width, matrix_view<U> out, offset_t first, int tokens) {
   int const n = static_cast<int>(out.cols);
-  if constexpr (std::same_as<U, T>) {
-    auto const by_blocks_of = [&](auto size) MOEROUTE_SIMD_LAMBDA {
-      for (int q = 0; q < tokens; ++q) {
-        T const* const from = rows + width * q;
-        U* const to = out[first + q].data;
-        auto const begin = load<vec<T, size>>(from), end = load<vec<T, size>>(from + n - size);
-        store(to, begin);
-        store(to + n - size, end);
-      }
-    };
-    if (n >= 16) return by_blocks_of(constant<16>);
-    if (n >= 8) return by_blocks_of(constant<8>);
-    if (n >= 4) return by_blocks_of(constant<4>);
-    if (n >= 2) return by_blocks_of(constant<2>);
+  U* const to = out[first].data;
+  if constexpr (std::same_as<U, float>) {
+    copy_rows(rows, width, to, out.stride, n, tokens);
+  } else {
+    for (int q = 0; q < tokens; ++q)
+      for (int j = 0; j < n; ++j) to[q * out.stride + j] = static_cast<U>(rows[width * q + j]);
   }
-  for (int q = 0; q < tokens; ++q)
-    for (int j = 0; j < n; ++j) out[first + q][j] = static_cast<U>(rows[width * q + j]);
 }
 // The same from columns.
 template <class U, class T>
-[[gnu::noinline]] void write_columns(T const* column, matrix_view<U> out, offset_t first, int tokens) {
+MOEROUTE_SIMD_INLINE void write_columns(T const* column, matrix_view<U> out, offset_t first, int tokens) {
+  auto const* const from = reinterpret_cast<float const*>(column);
   int const n = static_cast<int>(out.cols);
-  if constexpr (std::same_as<U, T>)
-    if (tokens == tokens_at_once && out.stride == n && std::has_single_bit(static_cast<unsigned>(n))) {
-      rows_of_columns(column, n, out[first].data);
-      return;
-    }
-  alignas(64) T rows[column_numbers];
-  write_rows(rows, rows_of_columns(column, n, rows), out, first, tokens);
+  if constexpr (std::same_as<U, T>) {
+    copy_columns(from, reinterpret_cast<float*>(out[first].data), out.stride, n, tokens);
+  } else {
+    alignas(64) T rows[column_numbers];
+    int const width = rows_of_columns(from, n, reinterpret_cast<float*>(rows));
+    write_rows(rows, width, out, first, tokens);
+  }
 }
 
 // The logits of tokens first .. first + tokens as columns, after the prior; lanes without a token hold 0.
