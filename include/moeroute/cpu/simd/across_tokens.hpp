@@ -59,10 +59,10 @@ template <class Body>
   }
   alignas(64) float best[column_numbers], carried[biased ? column_numbers : 1];
   alignas(64) std::int32_t id[column_numbers];
-  float const* const key = by_logits ? column : ranked;
-  if (k <= 2) insert_columns<2, biased>(key, value, experts, k, best, carried, id);
-  else if (k <= 4) insert_columns<4, biased>(key, value, experts, k, best, carried, id);
-  else insert_columns<0, biased>(key, value, experts, k, best, carried, id);
+  float const *const key = by_logits ? column : ranked, *const with = biased ? value : nullptr;
+  if (k <= 2) insert_columns<2, biased>(key, with, experts, k, best, carried, id);
+  else if (k <= 4) insert_columns<4, biased>(key, with, experts, k, best, carried, id);
+  else insert_columns<0, biased>(key, with, experts, k, best, carried, id);
   // Where the last is closed, NaN may have to come behind it.
   std::uint64_t again =
       ~lane_bits(lane_floats(lowest) < load<lane_floats>(best + N * (k - 1))) & ((std::uint64_t{1} << tokens) - 1);

@@ -50,10 +50,6 @@ struct lane_row {
   MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
     for (index_t e = 0; e < count; e += experts_at_once) f(e, at(e));
   }
-  template <class G, class F>
-  MOEROUTE_SIMD_INLINE void each_raw(G const& g, F&& f) const {
-    each(g, f);
-  }
 };
 // At most 16 terms: floats hold both parts exactly.
 template <int N>
