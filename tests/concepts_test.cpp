@@ -71,6 +71,7 @@ static_assert(!select_policy<select_without_keys> && !select_policy<softmax> && 
 static_assert(dependence_of<top_k<>> == cross_token_dependence::none);
 
 static_assert(weigh_policy<own_weigh> && differentiable_weigh<renormalize> && !differentiable_weigh<own_weigh>);
+static_assert(takes_vectors<renormalize> && takes_vectors<on_input<keep_scores>> && !takes_vectors<own_weigh>);
 static_assert(!weigh_policy<weigh_by_value> && !weigh_policy<int>);
 static_assert(place_of<on_input<keep_scores>> == weight_place::input && place_of<keep_scores> == weight_place::output);
 static_assert(absent_of<softmax_over_chosen> < 0 && absent_of<keep_scores> == 0);

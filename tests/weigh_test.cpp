@@ -4,7 +4,11 @@
 #include <vector>
 
 #include <moeroute/weigh.hpp>
+#if defined(MOEROUTE_SIMD)
+#include <moeroute/cpu/simd/sort.hpp>
+#endif
 
+#include "support/inputs.hpp"
 #include "support/reference.hpp"
 
 using namespace moeroute;
@@ -64,3 +68,46 @@ TEST_CASE("promise P3 weigh: nothing chosen, zero scores and infinities give no 
   CHECK(weights(sigmoid_of_chosen{}, {-inf}) == std::vector<double>{0});
   CHECK(weights(p_norm{.p = 3}, {1e300, 1e300})[0] == doctest::Approx(std::cbrt(.5)));  // no overflow inside
 }
+
+#if defined(MOEROUTE_SIMD)
+namespace {
+// Rows across lanes, whole and in k parts of odd rows: the bits of one row after the other.
+template <class W>
+void check_lanes(W const& w) {
+  static_assert(takes_vectors<W>);
+  for (int const n : {1, 2, 3, 8}) {
+    auto const k = static_cast<std::size_t>(n);
+    std::vector<std::vector<float>> rows = inputs::adversarial(inputs::normal(k, 4));
+    while (rows.size() % 16 != 0) rows.push_back(inputs::normal(k, static_cast<unsigned>(rows.size()), .3f));
+    for (std::size_t first = 0; first < rows.size(); first += 16) {
+      std::vector<simd::floats> chosen(k);
+      for (std::size_t j = 0; j < k; ++j)
+        for (std::size_t t = 0; t < 16; ++t) reinterpret_cast<float*>(&chosen[j])[t] = rows[first + t][j];
+      w(row_view<simd::floats>(chosen.data(), static_cast<offset_t>(k)));
+      for (std::size_t t = 0; t < 16; ++t) {
+        auto row = rows[first + t];
+        w(row_view<float>(row));
+        for (std::size_t j = 0; j < k; ++j) {
+          float lane[16];
+          simd::store(lane, chosen[j]);
+          bool const both_nan = is_nan(lane[t]) && is_nan(row[j]);
+          CHECK((both_nan || math::as<std::int32_t>(lane[t]) == math::as<std::int32_t>(row[j])));
+        }
+      }
+    }
+  }
+}
+}  // namespace
+
+TEST_CASE("weigh: 16 rows side by side have the bits of one") {
+  check_lanes(keep_scores{.scale = 1.5f});
+  check_lanes(renormalize{.scale = 2.5f});
+  check_lanes(renormalize{.epsilon = 0, .floor = .3f});
+  check_lanes(renormalize{.keep_single = true});
+  check_lanes(p_norm{.p = 1});
+  check_lanes(p_norm{});
+  check_lanes(p_norm{.p = 0});
+  check_lanes(softmax_over_chosen{});
+  check_lanes(sigmoid_of_chosen{.scale = 2});
+}
+#endif

@@ -184,6 +184,13 @@ inline constexpr bool weighs_each = false;
 template <class P>
   requires requires { P::elementwise; }
 inline constexpr bool weighs_each<P> = P::elementwise;
+// Says `static constexpr bool takes_vectors = true`: written for any V as a score is, with math::where for what differs
+// from lane to lane. The vector path then weighs 16 tokens at once, a lane to each.
+template <class P>
+inline constexpr bool takes_vectors = false;
+template <class P>
+  requires requires { P::takes_vectors; }
+inline constexpr bool takes_vectors<P> = P::takes_vectors;
 template <class P>
 concept differentiable_weigh = weigh_policy<P> && requires(P const& p, row_view<float const> s, probe::chosen d) {
   { p.backward(s, d) } -> std::same_as<void>;

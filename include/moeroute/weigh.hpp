@@ -11,6 +11,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 struct keep_scores {
   static constexpr bool elementwise = true;
   float scale = 1;
+  static constexpr bool takes_vectors = true;
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     for (auto& x : w) x = x * V(scale);
@@ -33,6 +34,7 @@ struct renormalize {
   float epsilon = 1e-20f;
   float floor = 0;
   bool keep_single = false;  // k = 1: leave the score as it is (Megatron-LM, Transformer Engine)
+  static constexpr bool takes_vectors = true;
 
   // Only where epsilon is out of sight of the largest chosen score, which counts as 1.
   MOEROUTE_HD constexpr bool scale_invariant(offset_t k) const {
@@ -42,9 +44,7 @@ struct renormalize {
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const factor = V(scale) * inverse(w);
-    if (factor == V(0)) {
-      return share_of_infinite(w);  // seldom
-    }
+    if (math::any(factor == V(0))) return share_of_infinite(w, factor);  // seldom
     for (auto& x : w) x *= factor;
   }
   template <class V>
@@ -70,15 +70,16 @@ struct renormalize {
 
  private:
   template <class V>
-  MOEROUTE_HD void share_of_infinite(row_view<V> w) const {
-    V count = 0;
-    for (auto x : w) count += x == infinity<V> ? V(1) : V(0);
-    for (auto& x : w) x = x == infinity<V> ? V(scale) / count : V(0);
+  MOEROUTE_HD void share_of_infinite(row_view<V> w, V factor) const {
+    V const infinite(infinity<math::scalar_t<V>>);
+    V count(0);
+    for (auto const& x : w) count += math::where(x == infinite, V(1), V(0));
+    for (auto& x : w) x = math::where(factor == V(0), math::where(x == infinite, V(scale) / count, V(0)), x * factor);
   }
   template <class W>
   MOEROUTE_HD auto total(W const& s) const {
     auto sum = std::remove_cvref_t<decltype(s[0])>(0);
-    for (auto x : s) sum += x;
+    for (auto const& x : s) sum += x;
     return sum + static_cast<decltype(sum)>(epsilon);
   }
   template <class W>
@@ -90,8 +91,8 @@ struct renormalize {
     auto const sum = total(s);
     using V = std::remove_const_t<decltype(sum)>;
     if (keep_single && s.size == 1) return V(1);
-    V const denominator = floor > 0 && sum < V(floor) ? V(floor) : sum;
-    return denominator > V(0) || denominator < V(0) ? V(1) / denominator : V(0);
+    V const denominator = floor > 0 ? math::where(sum < V(floor), V(floor), sum) : sum, r = V(1) / denominator;
+    return math::where(denominator > V(0), r, math::where(denominator < V(0), r, V(0)));
   }
 };
 
@@ -99,13 +100,14 @@ struct renormalize {
 struct p_norm {
   float p = 2;
   float scale = 1;
+  static constexpr bool takes_vectors = true;
 
   MOEROUTE_HD constexpr bool scale_invariant(offset_t) const { return p != 0; }
 
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const n = norm(w);
-    for (auto& x : w) x = n > V(0) ? V(scale) * x / n : V(0);
+    for (auto& x : w) x = math::where(n > V(0), V(scale) * x / n, V(0));
   }
   template <class V>
   MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
@@ -119,7 +121,7 @@ struct p_norm {
       for (offset_t j = 0; j < s.size; ++j) dot += math::mul(s[j] / n, d[j]);  // k = 1: exactly d, gradient 0
     for (offset_t j = 0; j < s.size; ++j) {
       V const a = s[j] < V(0) ? -s[j] : s[j];
-      V const pull = p == 0 || a == V(0) ? V(0) : power(a / n, V(p) - V(1)) * (s[j] < V(0) ? V(-1) : V(1));
+      V const pull = p == 0 || a == V(0) ? V(0) : power(a / n, exponent<V>(p) - 1) * (s[j] < V(0) ? V(-1) : V(1));
       d[j] = V(scale) / n * (d[j] - math::mul(dot, pull));
     }
   }
@@ -134,21 +136,22 @@ struct p_norm {
 
  private:
   template <class V>
-  MOEROUTE_HD static V power(V x, V y) {
-    if (y == V(0)) return V(1);
-    if (y == V(1)) return x;
-    return x > V(0) ? math::exp(y * math::log(x)) : V(0);
+  using exponent = math::scalar_t<V>;
+  template <class V>
+  MOEROUTE_HD static V power(V x, exponent<V> y) {
+    if (y == 0) return V(1);
+    if (y == 1) return x;
+    return math::where(x > V(0), math::exp(V(y) * math::log(x)), V(0));
   }
   template <class W>
   MOEROUTE_HD auto norm(W const& s) const {
     using V = std::remove_cvref_t<decltype(s[0])>;
     if (p == 0) return V(1);
-    V top = 0;  // scaled, so that no power overflows or vanishes
-    for (auto x : s) top = math::max(x < V(0) ? -x : x, top);
-    if (!(top > V(0))) return V(0);
-    V sum = 0;
-    for (auto x : s) sum += power((x < V(0) ? -x : x) / top, V(p));
-    return top * power(sum, V(1) / V(p));
+    V top(0), sum(0);  // scaled, so that no power overflows or vanishes
+    auto const magnitude = [](V x) { return math::where(x < V(0), -x, x); };
+    for (auto const& x : s) top = math::max(magnitude(x), top);
+    for (auto const& x : s) sum += power(magnitude(x) / top, exponent<V>(p));
+    return math::where(top > V(0), top * power(sum, 1 / exponent<V>(p)), V(0));
   }
 };
 
@@ -156,18 +159,16 @@ struct p_norm {
 // Sources: gpt-oss, JetMoE.
 struct softmax_over_chosen {
   float scale = 1;
+  static constexpr bool takes_vectors = true;
   static constexpr float absent = -infinity<float>;
 
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
-    V top = -infinity<V>, sum = 0;
-    for (auto x : w) top = math::max(x, top);
-    if (top == -infinity<V>) {
-      for (auto& x : w) x = 0;
-      return;
-    }
+    V const closed(-infinity<math::scalar_t<V>>);
+    V top = closed, sum(0);
+    for (auto const& x : w) top = math::max(x, top);
     for (auto& x : w) sum += x = math::where(x == top, V(1), math::exp(x - top));
-    for (auto& x : w) x = V(scale) * (x / sum);
+    for (auto& x : w) x = math::where(top == closed, V(0), V(scale) * (x / sum));
   }
   template <class V>
   MOEROUTE_HD void backward(row_view<V const> s, row_view<V> d) const {
@@ -191,6 +192,7 @@ struct softmax_over_chosen {
 // g_j = scale * sigmoid(s_j); with score identity, "top-k on logits, sigmoid after". Source: Llama-4.
 struct sigmoid_of_chosen {
   float scale = 1;
+  static constexpr bool takes_vectors = true;
   static constexpr float absent = -infinity<float>;
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {

@@ -111,6 +111,11 @@ MOEROUTE_HD MOEROUTE_INLINE V where(M condition, V yes, V no) {
   if constexpr (std::same_as<M, bool>) return condition ? yes : no;
   else return simd_where(condition, yes, no);
 }
+template <class M>
+MOEROUTE_HD MOEROUTE_INLINE bool any(M condition) {  // in any lane
+  if constexpr (std::same_as<M, bool>) return condition;
+  else return simd_any(condition);
+}
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
   if constexpr (!is_scalar<V>) return simd_sqrt(x);

@@ -37,6 +37,7 @@ struct hash_choice {
 // The same weight for every chosen expert, whatever its score; no gradient. Sources: Hash Layers, THOR.
 struct constant_weight {
   float value = 1;
+  static constexpr bool takes_vectors = true;
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     for (auto& x : w) x = V(value);

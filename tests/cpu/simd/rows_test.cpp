@@ -35,21 +35,3 @@ TEST_CASE("rows: logits in their layout, NaN in the gaps, parameters beside them
   CHECK(simd::layout_of(top_k{2}, 60).in_order());
   CHECK_FALSE(simd::layout_of(group_limited_top_k<>{.groups = 8}, 160).in_order());
 }
-
-TEST_CASE("rows: a row of lanes gives out expert after expert of 16 tokens") {
-  std::vector<float> column(5 * 16);
-  for (std::size_t i = 0; i < column.size(); ++i) column[i] = static_cast<float>(i);
-  column[17] = not_a_number<float>;
-  simd::lane_row const z{column.data(), 5};
-  index_t seen = 0;
-  z.each(serial_group{}, [&](index_t e, simd::floats x) {
-    float lane[16];
-    simd::store(lane, x);
-    for (index_t q = 0; q < 16; ++q) {
-      float const want = e == 1 && q == 1 ? -infinity<float> : static_cast<float>(16 * e + q);
-      CHECK(lane[q] == want);
-    }
-    ++seen;
-  });
-  CHECK(seen == 5);
-}

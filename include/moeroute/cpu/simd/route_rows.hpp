@@ -48,14 +48,14 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     blocks = !few && b.r.select.experts_per_token() <= 16 && b.in.logits.cols <= most_block_experts;
   [[maybe_unused]] rough_rows<Body> rough;
   while (t < last) {
-    offset_t const wanted = few || (blocks && last - t >= block_rows) ? 16 : rows_at_once;
+    offset_t const wanted = few ? tokens_at_once : blocks && last - t >= block_rows ? block_rows : rows_at_once;
     int n = rows_together(b, t, static_cast<int>(last - t < wanted ? last - t : wanted));
     if (n == 0) {
       route_plainly(b, t++, s);
     } else if (n == block_rows && blocks) {
       if constexpr (routes_blocks<decltype(b.r)>) route_block(b, t, s);
       t += n;
-    } else if (few) {
+    } else if (few && (n > 1 || rows_at_once <= 2)) {
       if constexpr (!limits_groups<Select> && !chooses_rows<Select>) route_across_tokens(b, t, n, s);
       t += n;
     } else if (n == 1 && rows_at_once > 2 && !elementwise_score<decltype(b.r.score)>) {

@@ -69,25 +69,6 @@ struct ranked_row : vector_row<R> {
   }
 };
 
-// 16 rows, a lane to each; element e is expert e of all of them, so one lane is alone with its row.
-struct lane_row {
-  using value_type = floats;
-  float const* column{};  // experts x 16
-  index_t count{};
-
-  index_t size() const { return count; }
-  MOEROUTE_SIMD_INLINE floats raw(index_t e) const { return load<floats>(column + 16 * e); }
-  MOEROUTE_SIMD_INLINE floats at(index_t e) const { return closed_if_nan(raw(e)); }
-  template <class G, class F>
-  MOEROUTE_SIMD_INLINE void each(G const&, F&& f) const {
-    for (index_t e = 0; e < count; ++e) f(e, at(e));
-  }
-  template <class G, class F>
-  MOEROUTE_SIMD_INLINE void each_raw(G const&, F&& f) const {
-    for (index_t e = 0; e < count; ++e) f(e, raw(e));
-  }
-};
-
 // As many as keep a value in four registers.
 inline constexpr int rows_at_once = register_bytes / 16;
 

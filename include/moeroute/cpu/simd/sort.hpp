@@ -104,6 +104,7 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
   return bits;
 #endif
 }
+MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int32_t, 32> m) { return lane_bits(m.lo) | lane_bits(m.hi) << 16; }
 // Of 8 or 16 masks of 64 bits.
 template <int N>
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
@@ -129,6 +130,10 @@ template <class M, int N>
 MOEROUTE_SIMD_INLINE bool any_lane(vec<M, N> m) {
   if constexpr (N > 16) return any_lane(low(m)) || any_lane(high(m));
   else return lane_bits(m) != 0;
+}
+template <class M, int N>
+MOEROUTE_SIMD_INLINE bool simd_any(vec<M, N> m) {
+  return any_lane(m);
 }
 
 }  // namespace simd

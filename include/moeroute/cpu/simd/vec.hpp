@@ -90,6 +90,7 @@ struct vec<T, N, true> {
   friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.v >> n.v, 0); }
   friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
   MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+  MOEROUTE_SIMD_INLINE vec& operator*=(vec b) { return *this = *this * b; }
 };
 template <class T, int N>
 struct vec<T, N, false> {
@@ -117,6 +118,7 @@ struct vec<T, N, false> {
   friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.lo >> n.lo, a.hi >> n.hi); }
   friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
   MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+  MOEROUTE_SIMD_INLINE vec& operator*=(vec b) { return *this = *this * b; }
 };
 #undef MOEROUTE_SIMD_OPERATORS
 #undef MOEROUTE_SIMD_WRAPPING
@@ -260,6 +262,14 @@ MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
     return shuffle<N / 2>(a.lo, a.hi, [](int i) { return 2 * i + Odd; });
   else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
   else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
+}
+// a0 b0 a1 b1 ...
+template <class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, 2 * N> weave(vec<T, N> a, vec<T, N> b) {
+  if constexpr (one_register<T, N>)
+    return join(shuffle<N>(a, b, [](int i) { return i / 2 + i % 2 * N; }),
+                shuffle<N>(a, b, [](int i) { return N / 2 + i / 2 + i % 2 * N; }));
+  else return vec<T, 2 * N>(weave(a.lo, b.lo), weave(a.hi, b.hi));
 }
 
 // Unaligned memory, register by register: a copy of several registers at once would be cut into smaller
