@@ -178,7 +178,7 @@ template <class P>
 concept weigh_policy = requires(P const& p, probe::chosen w) {
   { p(w) } -> std::same_as<void>;
 };
-// Says `static constexpr bool elementwise = true`: a weight is made of its own score alone.
+// Says `static constexpr bool elementwise = true`: a weight is made of its own score alone, by what `takes_vectors` asks.
 template <class P>
 inline constexpr bool weighs_each = false;
 template <class P>

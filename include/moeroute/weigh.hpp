@@ -9,9 +9,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // g_j = scale * s_j.
 struct keep_scores {
-  static constexpr bool elementwise = true;
   float scale = 1;
-  static constexpr bool takes_vectors = true;
+  static constexpr bool takes_vectors = true, elementwise = true;
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     for (auto& x : w) x = x * V(scale);

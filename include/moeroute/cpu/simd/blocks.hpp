@@ -111,6 +111,25 @@ MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float cons
   order_16_rows(key, k, c.order);
 }
 
+// The first k lanes of each register.
+template <class Weigh>
+MOEROUTE_SIMD_INLINE void weigh_rows(Weigh const& weigh, floats (&row)[block_rows], index_t k) {
+  if constexpr (weighs_each<Weigh>) {
+    weigh(row_view<floats>{row, block_rows});
+  } else if constexpr (takes_vectors<Weigh>) {
+    transpose(row);
+    weigh(row_view<floats>{row, k});
+    transpose(row);
+  } else {
+    for (floats& w : row) {
+      alignas(64) float lane[16];
+      store(lane, w);
+      weigh(row_view<float>{lane, k});
+      w = load<floats>(lane);
+    }
+  }
+}
+
 // Tokens first .. first + 15, all valid.
 template <class Body>
 [[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
@@ -148,20 +167,14 @@ template <class Body>
     store(score + 16 * q, score_of(r.score, m, load<vec<float, 16 * S>>(c.logit + 16 * q)));
   }
 
+  floats weight[std::size_t{block_rows}];
   for (int q = 0; q < block_rows; ++q) {
     ints const at = load<ints>(c.order + 16 * q);
     store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(c.id + 16 * q), at), k);
-    float* const w = score + 16 * q;
-    floats weight = permute(load<floats>(w), at);
-    if constexpr (weighs_each<decltype(r.weigh)>) {
-      r.weigh(row_view<floats>{&weight, 1});
-    } else {
-      store(w, weight);
-      r.weigh(row_view<float>{w, k});
-      weight = load<floats>(w);
-    }
-    store_first_as<W>(b.out.weights[first + q].data, weight, k);
+    weight[q] = permute(load<floats>(score + 16 * q), at);
   }
+  weigh_rows(r.weigh, weight, k);
+  for (int q = 0; q < block_rows; ++q) store_first_as<W>(b.out.weights[first + q].data, weight[q], k);
   for (unsigned left = c.unserved; left != 0; left &= left - 1) route_plainly(b, first + std::countr_zero(left), start);
 }
 
