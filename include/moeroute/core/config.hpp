@@ -53,6 +53,10 @@
 #define MOEROUTE_UNROLL_BY(n)
 #endif
 
+// On the line before a function that would be no template: what it calls is made where it is called itself, not in
+// every unit that reads its header.
+#define MOEROUTE_ON_DEMAND template <class = void>
+
 #if defined(__GNUC__) || defined(__clang__)
 #define MOEROUTE_INLINE inline __attribute__((always_inline))
 #else

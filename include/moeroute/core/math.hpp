@@ -7,9 +7,15 @@
 // exp 1, log 2, sigmoid 2, softplus 3, tanh 3, in float and in double, tails and subnormals included.
 #pragma once
 
-#include <cmath>
-
 #include <moeroute/core/types.hpp>
+
+// A function of the C library. <cmath> takes a tenth of a second to read: only compilers without the builtins need it.
+#if defined(__CUDACC__) || !(defined(__GNUC__) || defined(__clang__))
+#include <cmath>
+#define MOEROUTE_LIBM(name) ::name
+#else
+#define MOEROUTE_LIBM(name) __builtin_##name
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace math {
@@ -54,19 +60,13 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   if constexpr (!is_scalar<V>) {
     return simd_fma(a, b, c);
   } else if constexpr (sizeof(V) == 4) {
-#if defined(__CUDA_ARCH__)
-    return ::fmaf(a, b, c);
-#elif defined(__SSE2__) && !defined(__FMA__)
+#if !defined(__CUDA_ARCH__) && defined(__SSE2__) && !defined(__FMA__)
     return detail::fma_in_double(a, b, c);
 #else
-    return __builtin_fmaf(a, b, c);
+    return MOEROUTE_LIBM(fmaf)(a, b, c);
 #endif
   } else {
-#if defined(__CUDA_ARCH__)
-    return ::fma(a, b, c);
-#else
-    return __builtin_fma(a, b, c);
-#endif
+    return MOEROUTE_LIBM(fma)(a, b, c);
   }
 }
 namespace detail {
@@ -114,8 +114,8 @@ MOEROUTE_HD MOEROUTE_INLINE V where(M condition, V yes, V no) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
   if constexpr (!is_scalar<V>) return simd_sqrt(x);
-  else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
-  else return ::sqrt(x);
+  else if constexpr (sizeof(V) == 4) return MOEROUTE_LIBM(sqrtf)(x);
+  else return MOEROUTE_LIBM(sqrt)(x);
 }
 template <class To, class From>
 MOEROUTE_HD MOEROUTE_INLINE To as(From x) {

@@ -15,6 +15,7 @@ MOEROUTE_SIMD_INLINE V unzip(V v) {
   if constexpr (Steps == 0) return v;
   else return unzip<Steps - 1>(join(even<0>(v), even<1>(v)));
 }
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void columns_of_8(float const* rows, float* column) {
   store(column, unzip<3>(load<vec<float, 16 * 8>>(rows)));
 }
