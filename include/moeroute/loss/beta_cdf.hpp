@@ -16,7 +16,7 @@ MOEROUTE_HD inline double log_gamma(double x) {
   for (; x < 15; x += 1) product *= x;
   double const r = 1 / x, z = r * r;
   double const tail =
-      r * math::horner(z, 1. / 12, -1. / 360, 1. / 1260, -1. / 1680, 1. / 1188, -691. / 360360, 1. / 156);
+      r * math::polynomial(z, 1. / 156, -691. / 360360, 1. / 1188, -1. / 1680, 1. / 1260, -1. / 360, 1. / 12);
   return (x - .5) * math::log(x) - x + 0.91893853320467274 + tail - math::log(product);
 }
 // log(1 - x), accurate for small x too.
