@@ -1,9 +1,11 @@
 // Decides how a verb says what is wrong: a status that names the argument and both numbers.
 #pragma once
 
+#include <exception>
+#if !defined(__cpp_exceptions)
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
+#endif
 
 #include <moeroute/core/text.hpp>
 #include <moeroute/core/types.hpp>

@@ -14,7 +14,7 @@ struct two_best {
 };
 // The pairs of G groups, each in S lanes of `first` and `second`, are folded until 16 lanes hold them all.
 template <int G, int S, class V>
-MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
+MOEROUTE_SIMD_INLINE two_best<floats> fold_two_best(V const& h, V const& l) {
   auto const merged = [](auto a, auto b, auto c, auto d) MOEROUTE_SIMD_LAMBDA {
     return fold_two_best<(G > 1 ? G / 2 : 1), S / 2>(max(a, c), max(min(a, c), max(b, d)));
   };
@@ -22,7 +22,7 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
     return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)), swap<S>(blend<S>(high(h), low(h))),
                   swap<S>(blend<S>(high(l), low(l))));
   else if constexpr (S >= 1) return merged(h, l, swap<S>(h), swap<S>(l));
-  else return two_best<V>{h, l};
+  else return two_best<floats>{h, l};
 }
 }  // namespace detail
 
