@@ -170,10 +170,10 @@ struct chain {
       return first(x);
     }
   };
-  template <lane_group G, row Row>
-    requires summary_score<Second>
+  template <lane_group G, row Row, class S = Second>
+    requires summary_score<S>
   MOEROUTE_HD auto summarize(G const& g, Row const& z) const
-      -> decltype(second.summarize(g, mapped_row{z, map{first}})) {
+      -> decltype(static_cast<S const&>(second).summarize(g, mapped_row<Row, map>{z, map{first}})) {
     return second.summarize(g, mapped_row{z, map{first}});
   }
   template <class M, class V>
