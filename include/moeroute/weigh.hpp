@@ -41,9 +41,7 @@ struct renormalize {
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
     V const factor = V(scale) * inverse(w);
-    if (factor == V(0)) {
-      return share_of_infinite(w);  // seldom
-    }
+    if (factor == V(0)) return share_of_infinite(w);
     for (auto& x : w) x *= factor;
   }
   template <class V>
@@ -69,7 +67,7 @@ struct renormalize {
 
  private:
   template <class V>
-  MOEROUTE_HD void share_of_infinite(row_view<V> w) const {
+  MOEROUTE_COLD MOEROUTE_HD void share_of_infinite(row_view<V> w) const {
     V count = 0;
     for (auto x : w) count += x == infinity<V> ? V(1) : V(0);
     for (auto& x : w) x = x == infinity<V> ? V(scale) / count : V(0);

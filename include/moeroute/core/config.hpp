@@ -43,6 +43,12 @@
 #define MOEROUTE_HD
 #define MOEROUTE_EXEC_CHECK_DISABLE
 #endif
+// A function that is seldom called, and so kept out of those that call it.
+#if defined(__CUDACC__)
+#define MOEROUTE_COLD
+#else
+#define MOEROUTE_COLD [[gnu::noinline, gnu::cold]]
+#endif
 // Before a loop over an array that must stay in registers; before one that is unrolled by a number.
 #if defined(__CUDA_ARCH__)
 #define MOEROUTE_UNROLL _Pragma("unroll")

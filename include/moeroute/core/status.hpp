@@ -107,8 +107,8 @@ class checks {
 
  private:
   // Apart from the checks, which are inlined by the dozen.
-  [[gnu::noinline, gnu::cold]] constexpr checks& fail(errc code, char const* what, char const* relation, offset_t found,
-                                                      offset_t wanted) {
+  MOEROUTE_COLD constexpr checks& fail(errc code, char const* what, char const* relation, offset_t found,
+                                       offset_t wanted) {
     if (first_.ok()) first_ = {code, what, relation, found, wanted};
     return *this;
   }
