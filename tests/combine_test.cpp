@@ -1,4 +1,6 @@
 // Decides whether the experts' rows come back as their weighted sum, in one fixed order, with every gradient.
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>

@@ -1,4 +1,6 @@
 // Decides whether plans equal the stored maps of FlashInfer, Megatron-LM and Transformer Engine.
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include <moeroute/combine.hpp>

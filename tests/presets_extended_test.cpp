@@ -1,4 +1,6 @@
 // Decides whether the extended presets are the recipes of their models.
+#include <cmath>
+
 #include <moeroute/presets_extended.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether the training presets route as in inference and carry the loss that their model publishes.
+#include <cmath>
+
 #include <moeroute/presets_training.hpp>
 
 #include "loss/promise14.hpp"

@@ -1,4 +1,6 @@
 // Decides whether the mix is the sigmoid interpolation of BASE layers, and its gradient the derivative.
+#include <cmath>
+
 #include <moeroute/residual_mix.hpp>
 
 #include "support/choice.hpp"

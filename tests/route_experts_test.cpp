@@ -2,6 +2,7 @@
 #include <moeroute/route_experts.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

@@ -1,4 +1,6 @@
 // Decides whether two-step routing stays in its groups, multiplies its weights and sends gradients to both steps.
+#include <cmath>
+
 #include <moeroute/prior/noise.hpp>
 #include <moeroute/route_two_level.hpp>
 

@@ -1,5 +1,7 @@
 // Decides whether schemes that are compositions show what their papers say of the whole: Switch (S077), SiRA (S040),
 // SMILE's two stages (S042), ReMoE's controller (S096), BASE in evaluation (S019), MC#'s price of a mask (S167).
+#include <cmath>
+
 #include <moeroute/combine.hpp>
 #include <moeroute/estimate/gumbel_softmax.hpp>
 #include <moeroute/loss/balanced_l1.hpp>

@@ -1,4 +1,5 @@
 // Decides what `moeroute route CASE`, `moeroute check` and `moeroute schemes` do.
+#include <cmath>
 #include <cstdio>
 #include <set>
 

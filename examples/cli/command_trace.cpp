@@ -1,4 +1,5 @@
 // Decides what `moeroute stats`, `plot` and `diff` say of saved routes.
+#include <cmath>
 #include <cstdio>
 
 #include <moeroute/loss/observe.hpp>

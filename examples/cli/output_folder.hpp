@@ -3,6 +3,8 @@
 // Namespace: moeroute_examples.
 #pragma once
 
+#include <cmath>
+
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,6 @@
 // Decides how the cosine gate is read from a case: golden folder 17.
+#include <cmath>
+
 #include <moeroute/gate/cosine.hpp>
 
 #include "cli/routed.hpp"

@@ -2,6 +2,8 @@
 // show all of them. Namespace: moeroute_examples.
 #pragma once
 
+#include <cmath>
+
 #include "cli/planned.hpp"
 #include "compare_schemes/contender.hpp"
 #include "support/load_statistics.hpp"

@@ -2,6 +2,8 @@
 // bias is made on other tokens. Namespace: moeroute_examples.
 #pragma once
 
+#include <cmath>
+
 #include <moeroute/balance/bias_update.hpp>
 #include <moeroute/gate/cosine.hpp>
 #include <moeroute/stats/counts.hpp>

@@ -5,6 +5,7 @@
 //   the rollout serves the update, and no second forward pass is needed. Later updates replay the recorded route.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <optional>

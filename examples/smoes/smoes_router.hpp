@@ -3,6 +3,8 @@
 // items, who would travel where. Namespace: moeroute_smoes.
 #pragma once
 
+#include <cmath>
+
 #include "smoes/methods.hpp"
 #include "training/routing.hpp"
 

@@ -11,6 +11,8 @@
 //   auto scale = c.number("scale", 1.0);                           // with a default
 #pragma once
 
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "tensor.hpp"

@@ -2,6 +2,8 @@
 // sharp the weights are, how much of it another routing shares. Namespace: moeroute_examples.
 #pragma once
 
+#include <cmath>
+
 #include <moeroute/smoes/specialization.hpp>
 #include <moeroute/stats/load.hpp>
 #include <moeroute/stats/usage.hpp>

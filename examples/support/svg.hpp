@@ -5,6 +5,7 @@
 //                                   {.map = color_map::diverging, .low = 0, .high = 1, .legend = "text share"}));
 #pragma once
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>

@@ -2,6 +2,8 @@
 // a cosine to 0. Only the parts in `trained` move. Namespace: moeroute_training.
 #pragma once
 
+#include <cmath>
+
 #include "training/parameters.hpp"
 
 namespace moeroute_training {

@@ -2,6 +2,8 @@
 // deterministic top-k and without a mask, on held-out items. Namespace: moeroute_training.
 #pragma once
 
+#include <cmath>
+
 #include <moeroute/grpo/diversity.hpp>
 #include <nlohmann/json.hpp>
 

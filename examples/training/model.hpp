@@ -10,6 +10,8 @@
 // aligned alike, so that the same calls give the same bits.
 #pragma once
 
+#include <cmath>
+
 #include <moeroute/core/math.hpp>
 
 #include "training/parameters.hpp"

@@ -1,6 +1,8 @@
 // Decides plain training: cross-entropy over the four options, batches in a seeded order. Namespace: moeroute_training.
 #pragma once
 
+#include <cmath>
+
 #include "training/adam.hpp"
 #include "training/model.hpp"
 

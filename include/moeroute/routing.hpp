@@ -26,6 +26,7 @@ template <class T>
 std::vector<T> vector_of(offset_t n, T fill = T{}) {
   return std::vector<T>(static_cast<std::size_t>(n), fill);
 }
+MOEROUTE_ON_DEMAND
 inline std::vector<std::byte> space_of(offset_t bytes) { return vector_of<std::byte>(bytes); }
 }  // namespace detail
 
@@ -160,6 +161,7 @@ struct dispatch_plan {
   }
 
   // Arrays for so many rows; `shape` is that of the choices.
+  MOEROUTE_ON_DEMAND
   dispatch_plan(choice_shape const& shape, index_t n, offset_t rows)
       : tokens(shape.tokens),
         k(shape.k),
@@ -172,6 +174,7 @@ struct dispatch_plan {
         token_of_slot(detail::vector_of<offset_t>(rows)),
         choice_of_slot(token_of_slot) {}
   dispatch_plan() = default;
+  MOEROUTE_ON_DEMAND
   void trim() {  // to the rows in use
     token_of_slot.resize(static_cast<std::size_t>(rows()));
     choice_of_slot.resize(static_cast<std::size_t>(rows()));
@@ -213,6 +216,7 @@ dispatch_plan make_plan(X const& x, routing const& routed, index_t experts, plan
   plan.place = routed.place;
   return plan;
 }
+MOEROUTE_ON_DEMAND
 inline dispatch_plan make_plan(routing const& routed, index_t experts, plan_options const& options = {}) {
   return make_plan(serial{}, routed, experts, options);
 }

@@ -156,11 +156,18 @@ struct chain {
       moeroute::strictly_increasing<First> && moeroute::strictly_increasing<Second>;
   static constexpr bool sums_to_one = moeroute::sums_to_one<Second>;
 
-  template <lane_group G, row Row>
-    requires summary_score<Second>
-  MOEROUTE_HD auto summarize(G const& g, Row const& z) const {
-    auto const map = [this](index_t, auto const& x) { return first(x); };
-    return second.summarize(g, mapped_row{z, map});
+  struct map {
+    First const& first;
+    template <class V>
+    MOEROUTE_HD MOEROUTE_INLINE V operator()(index_t, V const& x) const {
+      return first(x);
+    }
+  };
+  template <lane_group G, row Row, class S = Second>
+    requires summary_score<S>
+  MOEROUTE_HD auto summarize(G const& g, Row const& z) const
+      -> decltype(static_cast<S const&>(second).summarize(g, mapped_row<Row, map>{z, map{first}})) {
+    return second.summarize(g, mapped_row{z, map{first}});
   }
   template <class M, class V>
   MOEROUTE_HD MOEROUTE_INLINE V operator()(M const& m, V x) const {

@@ -69,7 +69,7 @@ struct renormalize {
 
  private:
   template <class V>
-  MOEROUTE_HD void share_of_infinite(row_view<V> w, V factor) const {
+  MOEROUTE_COLD MOEROUTE_HD void share_of_infinite(row_view<V> w, V factor) const {
     V const infinite(infinity<math::scalar_t<V>>);
     V count(0);
     for (auto const& x : w) count += math::where(x == infinite, V(1), V(0));

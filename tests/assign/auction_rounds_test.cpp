@@ -1,4 +1,6 @@
 // Decides whether the pieces of a round are what they say: values, ranges and columns, on vectors and without.
+#include <cmath>
+
 #include <moeroute/assign/auction_rounds.hpp>
 
 #include "support/choice.hpp"

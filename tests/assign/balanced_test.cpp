@@ -1,4 +1,6 @@
 // Decides whether the auction balances exactly and stays within its bound of an exact optimum.
+#include <cmath>
+
 #include <moeroute/assign/balanced.hpp>
 
 #include "support/assignment.hpp"

@@ -2,6 +2,7 @@
 #include <moeroute/assign/bit_allocation.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

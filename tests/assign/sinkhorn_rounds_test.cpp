@@ -1,4 +1,6 @@
 // Decides whether one round of row and column factors is the equation, for widths with and without a vector way.
+#include <cmath>
+
 #include <moeroute/assign/sinkhorn_rounds.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether the plan has the marginals it promises and the numbers of the plain iteration.
+#include <cmath>
+
 #include <moeroute/assign/sinkhorn.hpp>
 #include <moeroute/route_experts.hpp>
 #include <moeroute/select/ranked_by.hpp>

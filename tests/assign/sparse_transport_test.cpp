@@ -1,4 +1,6 @@
 // Decides whether the sparse plan keeps its support and mass, and balances the rows.
+#include <cmath>
+
 #include <moeroute/assign/sparse_transport.hpp>
 
 #include "support/choice.hpp"

@@ -10,6 +10,7 @@
 
 #include <cuda_bf16.h>
 
+#include <cmath>
 #include <vector>
 
 using namespace moeroute;

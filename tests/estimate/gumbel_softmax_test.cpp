@@ -1,4 +1,6 @@
 // Decides whether relaxed samples are one-hot in the limit, and their gradient that of the soft sample.
+#include <cmath>
+
 #include <moeroute/estimate/gumbel_softmax.hpp>
 
 #include "support/choice.hpp"

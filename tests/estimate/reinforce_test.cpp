@@ -1,4 +1,6 @@
 // Decides whether the score-function estimator has the mean it should, whatever the baseline.
+#include <cmath>
+
 #include <moeroute/estimate/reinforce.hpp>
 #include <moeroute/core/philox.hpp>
 

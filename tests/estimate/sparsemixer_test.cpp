@@ -1,4 +1,6 @@
 // Decides whether SparseMixer-v2 masks, samples, weighs and differentiates as its formulas say.
+#include <cmath>
+
 #include <moeroute/estimate/sparsemixer.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether cases are read with every mistake named, and compared by the rules of the golden README.
+#include <cmath>
+
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,6 @@
 // Decides whether figures are whole: well-formed, every label on them, no coordinate that is not a number.
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include "../../examples/support/svg.hpp"

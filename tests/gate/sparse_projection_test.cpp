@@ -1,4 +1,6 @@
 // Decides whether the frozen projection is exactly sparse, and FlyLoRA chooses by magnitude through it.
+#include <cmath>
+
 #include <moeroute/gate/sparse_projection.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether the coefficient of variation of the importance is right: promise P14 and known values.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/cv_squared.hpp>

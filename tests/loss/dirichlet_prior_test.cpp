@@ -1,5 +1,7 @@
 // Decides whether the Dirichlet prior loss is right: central differences, the value that draws of the prior
 // have, closed form for two experts, any lane group.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/dirichlet_prior.hpp>

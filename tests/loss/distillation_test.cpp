@@ -1,4 +1,6 @@
 // Decides whether router distillation (S139) is right: promise P14.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/distillation.hpp>

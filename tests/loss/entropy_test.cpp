@@ -1,4 +1,6 @@
 // Decides whether the entropy terms are right: promise P14 and known values.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/entropy.hpp>

@@ -1,4 +1,6 @@
 // Decides whether a matrix without a router means what its type says: logits with their score, or scores as they are.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/given.hpp>

@@ -1,4 +1,6 @@
 // Decides whether the alignment of SAM's two routers is 0 where they agree, and its gradient the derivative.
+#include <cmath>
+
 #include <moeroute/loss/group_alignment.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether InfoNCE over task gates (S035 T2MIR) is right, by central differences.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/info_nce.hpp>

@@ -1,4 +1,6 @@
 // Decides whether label dependence (S044 BECoTTA) is right: promise P14 and known values.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/label_dependence.hpp>

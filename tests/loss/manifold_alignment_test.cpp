@@ -1,4 +1,6 @@
 // Decides whether manifold alignment (S034 RoMA) is right, by central differences.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/manifold_alignment.hpp>

@@ -1,4 +1,6 @@
 // Decides whether StableMoE's balance loss (S050) is right: promise P14 and known values.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/over_under_load.hpp>

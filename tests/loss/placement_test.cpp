@@ -1,4 +1,6 @@
 // Decides whether locality, label cross-entropy and group variance are right: promise P14 and known values.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/placement.hpp>

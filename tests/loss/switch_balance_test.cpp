@@ -1,5 +1,7 @@
 // Decides whether the Switch family of balance losses is right: promise P14, every scaling against a plain
 // double-precision sum, and what the sums can merge.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/switch_balance.hpp>

@@ -2,6 +2,7 @@
 #include <moeroute/loss/symmetric_kl.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

@@ -1,4 +1,6 @@
 // Decides whether one pass gives the bits of two: the gradient of the weights, then that of the terms.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/switch_balance.hpp>

@@ -1,4 +1,6 @@
 // Decides whether the router z-loss is right, also where a plain sum of exponentials would overflow.
+#include <cmath>
+
 #include "promise14.hpp"
 
 #include <moeroute/loss/switch_balance.hpp>

@@ -1,6 +1,7 @@
 // Decides whether weights after dropping, and their gradients, are those of the frameworks (golden 10).
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include <moeroute/cpu/lockstep.hpp>

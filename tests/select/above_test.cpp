@@ -1,4 +1,6 @@
 // Decides whether a threshold routes exactly what lies above it.
+#include <cmath>
+
 #include <moeroute/select/above.hpp>
 
 #include "support/choice.hpp"

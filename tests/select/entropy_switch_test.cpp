@@ -1,4 +1,6 @@
 // Decides whether uncertain tokens, and only they, go to all experts.
+#include <cmath>
+
 #include <moeroute/select/entropy_switch.hpp>
 
 #include "support/choice.hpp"

@@ -1,4 +1,6 @@
 // Decides whether scores become columns: every score in its place, the same bits one token or 16 at a time.
+#include <cmath>
+
 #include <moeroute/select/expert_columns.hpp>
 
 #include "support/choice.hpp"

@@ -2,6 +2,7 @@
 #include <moeroute/select/gumbel_threshold.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

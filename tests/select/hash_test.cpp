@@ -1,4 +1,6 @@
 // Decides whether the token's id alone picks the experts, with constant or learned weights.
+#include <cmath>
+
 #include <moeroute/select/hash.hpp>
 
 #include "support/choice.hpp"

@@ -2,6 +2,7 @@
 #include <moeroute/select/prefix_mask.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

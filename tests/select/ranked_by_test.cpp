@@ -1,4 +1,6 @@
 // Decides whether a given plan, and nothing else, ranks the experts.
+#include <cmath>
+
 #include <moeroute/select/ranked_by.hpp>
 
 #include "support/choice.hpp"

@@ -2,6 +2,7 @@
 #include <moeroute/select/take_many.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

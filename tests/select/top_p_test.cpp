@@ -2,6 +2,7 @@
 #include <moeroute/select/top_p.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

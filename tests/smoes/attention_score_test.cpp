@@ -1,4 +1,6 @@
 // SMoES, oracle 6: attention accumulation, both forms.
+#include <cmath>
+
 #include "fixture.hpp"
 
 using namespace smoes_test;

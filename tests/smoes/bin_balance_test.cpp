@@ -1,4 +1,6 @@
 // SMoES, oracle 10: balance inside bins.
+#include <cmath>
+
 #include "fixture.hpp"
 
 using namespace smoes_test;

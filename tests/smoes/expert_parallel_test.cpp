@@ -1,6 +1,7 @@
 // SMoES, oracle 12: what a routing costs across devices.
 #include "fixture.hpp"
 
+#include <cmath>
 #include <set>
 
 using namespace smoes_test;

@@ -1,4 +1,6 @@
 // SMoES, oracle 7: the score that Gaussian statistics give.
+#include <cmath>
+
 #include "gaussian_fixture.hpp"
 
 using namespace smoes_test;

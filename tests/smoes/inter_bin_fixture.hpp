@@ -2,6 +2,8 @@
 // the term in plain loops.
 #pragma once
 
+#include <cmath>
+
 #include "fixture.hpp"
 
 namespace smoes_test {

@@ -1,4 +1,6 @@
 // SMoES, oracle 9: mutual information of modality and bin, value and gradient.
+#include <cmath>
+
 #include "inter_bin_fixture.hpp"
 
 using namespace smoes_test;

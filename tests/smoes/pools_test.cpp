@@ -1,4 +1,6 @@
 // S108 MoIIE, P24 isolated pools: fixed pools as priors.
+#include <cmath>
+
 #include "fixture.hpp"
 
 #include <moeroute/route.hpp>

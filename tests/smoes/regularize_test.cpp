@@ -1,4 +1,6 @@
 // SMoES as terms of a router: promise P14, and the values of the verbs that see probabilities.
+#include <cmath>
+
 #include "loss/promise14.hpp"
 
 #include "inter_bin_fixture.hpp"

@@ -1,4 +1,6 @@
 // SMoES: sums as integers.
+#include <cmath>
+
 #include "fixture.hpp"
 
 using namespace smoes_test;

@@ -2,6 +2,7 @@
 #include <moeroute/soft/hierarchical_backward.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 #include "support/choice.hpp"
 

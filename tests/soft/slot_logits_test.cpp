@@ -1,4 +1,6 @@
 // Decides whether slot logits are dot products, or scaled cosines where normalized.
+#include <cmath>
+
 #include <moeroute/soft/slot_logits.hpp>
 
 #include "support/choice.hpp"

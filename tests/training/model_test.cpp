@@ -1,4 +1,6 @@
 // The small transformer of the training examples: every gradient against central differences, in double.
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>

@@ -43,6 +43,12 @@
 #define MOEROUTE_HD
 #define MOEROUTE_EXEC_CHECK_DISABLE
 #endif
+// A function that is seldom called, and so kept out of those that call it.
+#if defined(__CUDACC__)
+#define MOEROUTE_COLD
+#else
+#define MOEROUTE_COLD [[gnu::noinline, gnu::cold]]
+#endif
 // Before a loop over an array that must stay in registers; before one that is unrolled by a number.
 #if defined(__CUDA_ARCH__)
 #define MOEROUTE_UNROLL _Pragma("unroll")
@@ -52,6 +58,10 @@
 #define MOEROUTE_UNROLL
 #define MOEROUTE_UNROLL_BY(n)
 #endif
+
+// On the line before a function that would be no template: what it calls is made where it is called itself, not in
+// every unit that reads its header.
+#define MOEROUTE_ON_DEMAND template <class = void>
 
 #if defined(__GNUC__) || defined(__clang__)
 #define MOEROUTE_INLINE inline __attribute__((always_inline))

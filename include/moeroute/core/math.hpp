@@ -7,9 +7,15 @@
 // exp 1, log 2, sigmoid 2, softplus 3, tanh 3, in float and in double, tails and subnormals included.
 #pragma once
 
-#include <cmath>
-
 #include <moeroute/core/types.hpp>
+
+// A function of the C library. <cmath> takes a tenth of a second to read: only compilers without the builtins need it.
+#if defined(__CUDACC__) || !(defined(__GNUC__) || defined(__clang__))
+#include <cmath>
+#define MOEROUTE_LIBM(name) ::name
+#else
+#define MOEROUTE_LIBM(name) __builtin_##name
+#endif
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace math {
@@ -54,19 +60,13 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   if constexpr (!is_scalar<V>) {
     return simd_fma(a, b, c);
   } else if constexpr (sizeof(V) == 4) {
-#if defined(__CUDA_ARCH__)
-    return ::fmaf(a, b, c);
-#elif defined(__SSE2__) && !defined(__FMA__)
+#if !defined(__CUDA_ARCH__) && defined(__SSE2__) && !defined(__FMA__)
     return detail::fma_in_double(a, b, c);
 #else
-    return __builtin_fmaf(a, b, c);
+    return MOEROUTE_LIBM(fmaf)(a, b, c);
 #endif
   } else {
-#if defined(__CUDA_ARCH__)
-    return ::fma(a, b, c);
-#else
-    return __builtin_fma(a, b, c);
-#endif
+    return MOEROUTE_LIBM(fma)(a, b, c);
   }
 }
 namespace detail {
@@ -119,8 +119,8 @@ MOEROUTE_HD MOEROUTE_INLINE bool any(M condition) {  // in any lane
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V sqrt(V x) {
   if constexpr (!is_scalar<V>) return simd_sqrt(x);
-  else if constexpr (sizeof(V) == 4) return ::sqrtf(x);
-  else return ::sqrt(x);
+  else if constexpr (sizeof(V) == 4) return MOEROUTE_LIBM(sqrtf)(x);
+  else return MOEROUTE_LIBM(sqrt)(x);
 }
 template <class To, class From>
 MOEROUTE_HD MOEROUTE_INLINE To as(From x) {
@@ -136,46 +136,46 @@ MOEROUTE_HD MOEROUTE_INLINE V to_number(typename bits_of<V>::type n) {
 
 // ---- polynomials ---------------------------------------------------------------------------------------------
 
-template <class V, class S>
-MOEROUTE_HD MOEROUTE_INLINE V horner(V, S c) {
-  return V(c);
-}
+// A polynomial by Horner's rule: the coefficient of the highest power comes first.
 template <class V, class S, class... C>
-MOEROUTE_HD MOEROUTE_INLINE V horner(V x, S c0, C... more) {
-  return math::fma(math::horner(x, more...), x, V(c0));
+MOEROUTE_HD MOEROUTE_INLINE V polynomial(V x, S highest, C... lower) {
+  V p(highest);
+  ((p = math::fma(p, x, V(lower))), ...);
+  return p;
 }
 
 // (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(r, .4999999341f, .1666652011f, .04166839421f, .008368780411f, .001381446706f);
+    return math::polynomial(r, .001381446706f, .008368780411f, .04166839421f, .1666652011f, .4999999341f);
   else
-    return math::horner(r, .5, .16666666666666684, .041666666666666089, .0083333333333169171, .0013888888889117269,
-                        .00019841269896680747, 2.4801586924595254e-5, 2.7557234558972452e-6, 2.7557582803514972e-7,
-                        2.5112144432828057e-8, 2.0826533961035145e-9);
+    return math::polynomial(r, 2.0826533961035145e-9, 2.5112144432828057e-8, 2.7557582803514972e-7,
+                            2.7557234558972452e-6, 2.4801586924595254e-5, .00019841269896680747, .0013888888889117269,
+                            .0083333333333169171, .041666666666666089, .16666666666666684, .5);
 }
 // (2 atanh(s) - 2 s) / s^3 with z = s^2 <= 1/9.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V atanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, .6666666636f, .4000005329f, .285683828f, .2230176614f, .171454576f, .2180034225f);
+    return math::polynomial(z, .2180034225f, .171454576f, .2230176614f, .285683828f, .4000005329f, .6666666636f);
   else
-    return math::horner(z, .66666666666666667, .4, .28571428571428485, .22222222222234654, .1818181818076227,
-                        .1538461544259933, .13333331164667149, .11764762862009917, .1052524728952873,
-                        .095381506130494217, .08559423792096792, .088883282537815598, .036807328210348803,
-                        .15558608289881236);
+    return math::polynomial(z, .15558608289881236, .036807328210348803, .088883282537815598, .08559423792096792,
+                            .095381506130494217, .1052524728952873, .11764762862009917, .13333331164667149,
+                            .1538461544259933, .1818181818076227, .22222222222234654, .28571428571428485, .4,
+                            .66666666666666667);
 }
 // (tanh(x) / x - 1) / x^2 with z = x^2 <= 0.39.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V tanh_tail(V z) {
   if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::horner(z, -.3333333091f, .1333320977f, -.05394720456f, .02170296855f, -.008182677176f, .0021475397f);
+    return math::polynomial(z, .0021475397f, -.008182677176f, .02170296855f, -.05394720456f, .1333320977f,
+                            -.3333333091f);
   else
-    return math::horner(z, -.33333333333333333, .13333333333333164, -.053968253968132775, .021869488531783487,
-                        -.0088632354367465139, .0035921267582960276, -.0014558225017692943, .00058995030923682674,
-                        -.00023877465820549535, 9.5760215885095246e-5, -3.6639551553448259e-5, 1.1807115982826761e-5,
-                        -2.2767170544460101e-6);
+    return math::polynomial(z, -2.2767170544460101e-6, 1.1807115982826761e-5, -3.6639551553448259e-5,
+                            9.5760215885095246e-5, -.00023877465820549535, .00058995030923682674, -.0014558225017692943,
+                            .0035921267582960276, -.0088632354367465139, .021869488531783487, -.053968253968132775,
+                            .13333333333333164, -.33333333333333333);
 }
 
 // ---- the functions -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ struct wide_sum {
   MOEROUTE_HD static constexpr wide_sum of(std::int64_t n) { return {n, 0}; }
   MOEROUTE_HD void add(double x) {
     x = x != x ? 0. : (x > 0x1p50 ? 0x1p50 : (x < -0x1p50 ? -0x1p50 : x));
-    double const low = ::floor(x);
+    double const low = MOEROUTE_LIBM(floor)(x);
     whole += integer(low);
     ticks += integer((x - low) * 0x1p50);
     carry();

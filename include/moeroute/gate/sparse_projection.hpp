@@ -82,6 +82,7 @@ static_assert(gate_policy<sparse_projection>);
 // Owns a drawn projection; `gate()` is valid while it lives.
 class drawn_projection {
  public:
+  MOEROUTE_ON_DEMAND
   drawn_projection(index_t experts, offset_t width, double density, std::uint64_t seed) : experts_(experts) {
     n_ = static_cast<offset_t>(density * static_cast<double>(width));
     throw_if_bad(checks{}

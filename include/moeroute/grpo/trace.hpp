@@ -97,6 +97,7 @@ status try_convert_ids(X const& x, matrix_view<From> from, matrix_view<To> to, i
 class route_trace {
  public:
   route_trace() = default;
+  MOEROUTE_ON_DEMAND
   route_trace(index_t experts, index_t k, offset_t layers, offset_t tokens) {
     header_.id_bytes = static_cast<std::uint8_t>(trace_id_bytes(experts));
     header_.experts = experts, header_.k = k, header_.layers = layers, header_.tokens = tokens;
@@ -138,6 +139,7 @@ class route_trace {
   }
   row_view<float const> log_prob(offset_t l) const { return {log_prob_.data() + l * header_.tokens, header_.tokens}; }
 
+  MOEROUTE_ON_DEMAND
   std::vector<std::byte> to_bytes() const {
     std::vector<std::byte> out(static_cast<std::size_t>(header_.bytes()), std::byte{0});
     copy(out.data(), reinterpret_cast<std::byte const*>(&header_), sizeof header_);
@@ -148,6 +150,7 @@ class route_trace {
     return out;
   }
   // Reads and checks everything: sizes against the header, every id against the experts.
+  MOEROUTE_ON_DEMAND
   status from_bytes(row_view<std::byte const> bytes) {
     trace_header h;
     auto const least_bytes = static_cast<offset_t>(sizeof h);
@@ -196,10 +199,12 @@ class route_trace {
 // pipeline schedules need when several micro-batches are under way.
 class replay_queue {
  public:
+  MOEROUTE_ON_DEMAND
   void push(route_trace t) { waiting_.push_back(static_cast<route_trace&&>(t)); }
   bool empty() const { return taken_ == waiting_.size(); }
   offset_t size() const { return static_cast<offset_t>(waiting_.size() - taken_); }
   // The oldest record that was not taken yet.
+  MOEROUTE_ON_DEMAND
   route_trace pop() {
     throw_if_bad(checks{}.at_least("replay_queue: records waiting", size(), 1).result());
     route_trace t = static_cast<route_trace&&>(waiting_[taken_++]);

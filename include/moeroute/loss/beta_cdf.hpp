@@ -16,11 +16,11 @@ MOEROUTE_HD inline double log_gamma(double x) {
   for (; x < 15; x += 1) product *= x;
   double const r = 1 / x, z = r * r;
   double const tail =
-      r * math::horner(z, 1. / 12, -1. / 360, 1. / 1260, -1. / 1680, 1. / 1188, -691. / 360360, 1. / 156);
+      r * math::polynomial(z, 1. / 156, -691. / 360360, 1. / 1188, -1. / 1680, 1. / 1260, -1. / 360, 1. / 12);
   return (x - .5) * math::log(x) - x + 0.91893853320467274 + tail - math::log(product);
 }
 // log(1 - x), accurate for small x too.
-MOEROUTE_HD inline double log_one_minus(double x) { return ::log1p(-x); }
+MOEROUTE_HD inline double log_one_minus(double x) { return MOEROUTE_LIBM(log1p)(-x); }
 // Inside the open interval, so that densities with a < 1 or b < 1 stay finite.
 MOEROUTE_HD inline double inside_unit(double x) { return x > 1e-300 ? (x < 1 - 0x1p-53 ? x : 1 - 0x1p-53) : 1e-300; }
 
@@ -52,7 +52,7 @@ struct beta_distribution {
   MOEROUTE_HD static double fraction(double x, double a, double b) {
     constexpr double tiny = 1e-300;
     double c = 1, d = 1 - (a + b) * x / (a + 1);
-    d = 1 / (::fabs(d) < tiny ? tiny : d);
+    d = 1 / (MOEROUTE_LIBM(fabs)(d) < tiny ? tiny : d);
     double f = d;
     for (int m = 1; m <= 2000; ++m) {
       double const two_m = 2. * m;
@@ -62,11 +62,11 @@ struct beta_distribution {
       for (int half = 0; half < 2; ++half) {
         double const t = half == 0 ? even : odd;
         d = 1 + t * d, c = 1 + t / c;
-        d = 1 / (::fabs(d) < tiny ? tiny : d), c = ::fabs(c) < tiny ? tiny : c;
+        d = 1 / (MOEROUTE_LIBM(fabs)(d) < tiny ? tiny : d), c = MOEROUTE_LIBM(fabs)(c) < tiny ? tiny : c;
         step = c * d;
         f *= step;
       }
-      if (::fabs(step - 1) < 1e-16) break;
+      if (MOEROUTE_LIBM(fabs)(step - 1) < 1e-16) break;
     }
     return f;
   }

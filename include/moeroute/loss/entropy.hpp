@@ -16,18 +16,18 @@ namespace detail {
 MOEROUTE_HD inline double entropy_part(double p, double q) {
   if (!(p > 0)) return 0;
   double const l = math::log(p);
-  return q == 1 ? -p * l : -p * ::expm1((q - 1) * l) / (q - 1);
+  return q == 1 ? -p * l : -p * MOEROUTE_LIBM(expm1)((q - 1) * l) / (q - 1);
 }
 // Its derivative; 0 at p = 0, where every score's own derivative is 0 as well.
 MOEROUTE_HD inline double entropy_slope(double p, double q) {
   if (!(p > 0)) return 0;
   double const l = math::log(p);
   if (q == 1) return -l - 1;
-  return -(math::exp((q - 1) * l) + ::expm1((q - 1) * l) / (q - 1));
+  return -(math::exp((q - 1) * l) + MOEROUTE_LIBM(expm1)((q - 1) * l) / (q - 1));
 }
 MOEROUTE_HD inline double most_entropy(double n, double q) {
   if (n <= 1) return 1;
-  return q == 1 ? math::log(n) : -::expm1((1 - q) * math::log(n)) / (q - 1);
+  return q == 1 ? math::log(n) : -MOEROUTE_LIBM(expm1)((1 - q) * math::log(n)) / (q - 1);
 }
 }  // namespace detail
 

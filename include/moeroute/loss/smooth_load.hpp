@@ -26,8 +26,9 @@ struct smooth_load_cv {
   template <lane_group G, class Row>
   MOEROUTE_HD void observe(G const& g, Row const& row, row_view<wide_sum> sums) const {
     double const least = noisy(row, kth(g, row));
-    row.logits.each(g,
-                    [&](index_t e, auto) { sums[e].add(.5 * ::erfc(-distance(row, e, least) * 0.70710678118654752)); });
+    row.logits.each(g, [&](index_t e, auto) {
+      sums[e].add(.5 * MOEROUTE_LIBM(erfc)(-distance(row, e, least) * 0.70710678118654752));
+    });
   }
   template <lane_group G>
   MOEROUTE_HD double finish(G const& g, index_t experts, row_view<wide_sum const> sums, row_view<double> out) const {

@@ -62,7 +62,7 @@ struct linear_anneal {
 };
 struct exponential_anneal {
   double most = 2, least = .3, steps = 1;
-  double operator()(double t) const { return most * std::pow(least / most, (t < steps ? t : steps) / steps); }
+  double operator()(double t) const { return most * MOEROUTE_LIBM(pow)(least / most, (t < steps ? t : steps) / steps); }
 };
 
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -18,6 +18,7 @@ inline index_t draw_below(std::uint32_t bits, index_t n) {
 }
 inline std::size_t at(offset_t i) { return static_cast<std::size_t>(i); }
 // 0 .. n - 1 by descending value, ties in order.
+MOEROUTE_ON_DEMAND
 inline std::vector<offset_t> by_descending(row_view<index_t const> value) {
   std::vector<offset_t> order(at(value.size));
   for (offset_t i = 0; i < value.size; ++i) order[at(i)] = i;
@@ -29,6 +30,7 @@ inline std::vector<offset_t> by_descending(row_view<index_t const> value) {
 
 // vocabulary x k: column j is a random one of the experts [j E/k, (j+1) E/k) (k > 1: MultiHash, k functions
 // over k slices).
+MOEROUTE_ON_DEMAND
 inline std::vector<index_t> random_hash(offset_t vocabulary, index_t experts, index_t k = 1, std::uint64_t seed = 0) {
   throw_if_bad(checks{}.at_least("k", k, 1).divides("k", k, experts).at_least("vocabulary", vocabulary, 0).result());
   draws const d{.seed = seed, .purpose = 0x48415348};
@@ -41,6 +43,7 @@ inline std::vector<index_t> random_hash(offset_t vocabulary, index_t experts, in
 
 // Token ids by descending frequency (ties: lower id), each to the expert of least accumulated frequency
 // (ties: lower expert).
+MOEROUTE_ON_DEMAND
 inline std::vector<index_t> balanced_hash(row_view<index_t const> frequency, index_t experts) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).result());
   std::vector<offset_t> load(detail::at(experts));
@@ -56,6 +59,7 @@ inline std::vector<index_t> balanced_hash(row_view<index_t const> frequency, ind
 }
 
 // Tokens whose embeddings are close share an expert: k-means (Lloyd) from the first distinct rows.
+MOEROUTE_ON_DEMAND
 inline std::vector<index_t> clustered_hash(matrix_view<float const> embedding, index_t experts, index_t rounds = 20) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).at_least("embedding rows", embedding.rows, experts).result());
   offset_t const n = embedding.rows, d = embedding.cols;
@@ -95,6 +99,7 @@ inline std::vector<index_t> clustered_hash(matrix_view<float const> embedding, i
 }
 
 // The opposite: the members of each cluster are dealt out to all experts in turn.
+MOEROUTE_ON_DEMAND
 inline std::vector<index_t> dispersed_hash(row_view<index_t const> cluster, index_t experts) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).result());
   std::vector<index_t> table(detail::at(cluster.size)), next;
@@ -108,6 +113,7 @@ inline std::vector<index_t> dispersed_hash(row_view<index_t const> cluster, inde
 }
 
 // ids of a sequence by (current, previous) token; the first token has itself as previous.
+MOEROUTE_ON_DEMAND
 inline std::vector<index_t> bigram_hash(row_view<index_t const> vocabulary_id, index_t experts,
                                         std::uint64_t seed = 0) {
   throw_if_bad(checks{}.at_least("experts", experts, 1).result());

@@ -63,7 +63,7 @@ inline status k_of_importance(row_view<double const> importance, index_t experts
     offset_t total = 0;
     for (offset_t t = 0; t < k.size; ++t) {
       double const share = most > 0 ? importance[t] / most : 1;
-      double const wanted = std::ceil(static_cast<double>(experts) * share);
+      double const wanted = MOEROUTE_LIBM(ceil)(static_cast<double>(experts) * share);
       k[t] = wanted > cap ? cap : wanted >= 1 ? static_cast<index_t>(wanted) : 1;
       total += k[t];
     }

@@ -26,6 +26,7 @@ offset_t block_bytes(Select const& select, index_t experts) {
 }
 
 // The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void bounds_of(float const* const* row, int size, int k, float* bound, float* top) {
   alignas(64) float maxima[32 * block_rows];
   int const lanes = k > 8 || size >= 512 ? 32 : 16;
@@ -44,6 +45,7 @@ offset_t block_bytes(Select const& select, index_t experts) {
 
 // Of a row in which more than 16 keys reach the bound: at most 16 among which the k best are. Of the keys that equal the
 // bound only the first can be.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline survivors first_of_many(float const* key, int size, float bound, int k, std::int32_t* list) {
   alignas(64) std::int32_t id[most_chosen] = {};
   alignas(64) float x[16];
@@ -96,6 +98,7 @@ MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float cons
 }
 
 // The largest of each row, too.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void best_of_block(float const* const* logit, index_t size, index_t k, std::int32_t* list,
                                             float* top, block_candidates& c) {
   alignas(64) float bound[block_rows], key[16 * block_rows];

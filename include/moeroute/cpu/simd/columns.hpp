@@ -72,6 +72,7 @@ MOEROUTE_SIMD_INLINE V zip(V v) {
 }
 
 // Rows of 8 or 16 numbers, one after the other, to as many columns; NaN becomes -inf.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void columns_of_rows(float const* rows, index_t width, float* column) {
   if (width == 8) return store(column, closed_if_nan(unzip<3>(load<vec<float, 8 * tokens_at_once>>(rows))));
   for (int t = 0; t < tokens_at_once; t += 16) {
@@ -85,6 +86,7 @@ MOEROUTE_SIMD_INLINE V zip(V v) {
 }
 
 // n <= 16 columns to rows of a power of two, which is returned and not below n. `rows` holds that many.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline int rows_of_columns(float const* column, int n, float* rows) {
   constexpr int N = tokens_at_once;
   if (n <= 1) return store(rows, load<lane_floats>(column)), 1;
@@ -118,6 +120,7 @@ MOEROUTE_SIMD_INLINE void copy_rows(float const* rows, int width, float* to, off
 }
 
 // Columns of 32 bits, whatever they stand for, as rows of n numbers.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void copy_columns(float const* column, float* to, offset_t stride, int n, int tokens) {
   if (tokens == tokens_at_once && stride == n && std::has_single_bit(static_cast<unsigned>(n))) {
     rows_of_columns(column, n, to);

@@ -21,6 +21,7 @@ struct survivors {
 namespace detail {
 
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
                                    ints i) {  // lane i of a and b laid end to end
 #if defined(__clang__)
@@ -29,6 +30,7 @@ MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
   return floats(__builtin_shuffle(a.v, b.v, i.v), 0);
 #endif
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   ints id;
   int const n = places_reaching(key, size, bound, id);
@@ -42,6 +44,7 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
   return {select(inside, x, floats(lowest)), select(inside, id, ints(0)), n};
 }
 #else
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   float x[16];
   std::int32_t id[16];
@@ -58,6 +61,7 @@ MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound)
 }  // namespace detail
 
 // A number that at least k <= 64 keys reach: the k-th best maximum of as many lanes as leave few keys above it.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats bound_of(float const* key, int size, int k) {
   alignas(64) float maxima[64];
   int const lanes = k > 16 ? 64 : k > 8 || size >= 512 ? 32 : 16, step = lanes < 32 ? 32 : lanes;
@@ -89,6 +93,7 @@ struct listed_row {
 
 // The k best by insertion, of the keys above the bound and the first k that equal it: for k > 16, and for rows full
 // of ties. At least k keys reach the bound, which is above -inf; `list` has room for all.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void insert_reaching(float const* key, int size, float bound, int k, std::int32_t* id,
                                               std::int32_t* list) {
   int n = 0, equal = 0;
@@ -108,6 +113,7 @@ inline constexpr int most_rows = 4;  // at once
 // of the vectors that hold them are places. Bit q of the result is set where row q has fewer than k keys above -inf,
 // and was not served. `list` is scratch for `size` places. Each step is taken for all rows before the next: their
 // waits overlap.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline unsigned find_best(float const* const* row, int rows, int size, int k, std::int32_t* id,
                                             std::int32_t* order, std::int32_t* list) {
   alignas(64) float bound[16 * most_rows], key[16 * most_rows];
@@ -133,6 +139,7 @@ inline constexpr int most_rows = 4;  // at once
 }
 
 // The same with id[64 q] ... in order, and the largest key of each row in `top`.
+MOEROUTE_ON_DEMAND
 inline unsigned best_of_rows(float const* const* row, int rows, int size, int k, std::int32_t* id, float* top,
                              std::int32_t* list) {
   alignas(64) std::int32_t order[16 * most_rows];

@@ -14,7 +14,7 @@ struct two_best {
 };
 // The pairs of G groups, each in S lanes of `first` and `second`, are folded until 16 lanes hold them all.
 template <int G, int S, class V>
-MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
+MOEROUTE_SIMD_INLINE two_best<floats> fold_two_best(V const& h, V const& l) {
   auto const merged = [](auto a, auto b, auto c, auto d) MOEROUTE_SIMD_LAMBDA {
     return fold_two_best<(G > 1 ? G / 2 : 1), S / 2>(max(a, c), max(min(a, c), max(b, d)));
   };
@@ -22,12 +22,13 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
     return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)), swap<S>(blend<S>(high(h), low(h))),
                   swap<S>(blend<S>(high(l), low(l))));
   else if constexpr (S >= 1) return merged(h, l, swap<S>(h), swap<S>(l));
-  else return two_best<V>{h, l};
+  else return two_best<floats>{h, l};
 }
 }  // namespace detail
 
 // What groups rank by, a lane to each of at most 16: the sum of their two best keys, or the best. `key` holds `groups`
 // runs of `length` keys, a multiple of 16.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void group_scores(float const* key, int groups, int length, bool sum, float* score) {
   static constexpr std::int32_t turned[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
   floats scores(lowest);  // of group 4 i + s in lane 4 s + i
@@ -53,6 +54,7 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(V h, V l) {
 // `key` holds `groups` (at most 16) runs of `vectors` registers, NaN where there is no expert. Copies the open
 // groups to `open`, in order, and for each register the place it came from and its first expert; returns the keys
 // copied, a multiple of 64. A group with an infinite key is open.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, bool sum,
                                          float* open, std::int32_t* place, std::int32_t* expert) {
   alignas(64) float scores[16];

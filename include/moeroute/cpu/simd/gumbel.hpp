@@ -40,6 +40,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32
 inline float bound_of_key(float key) { return key - bound_constant - 0x1p-21f * ((key < 0 ? -key : key) + 256); }
 
 // Experts first .. first + 63, first a multiple of 64.
+MOEROUTE_ON_DEMAND
 inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first, float (&out)[64]) {
   auto const t = static_cast<std::uint64_t>(token);
   auto const own = from.token(static_cast<std::uint32_t>(t));
@@ -51,6 +52,7 @@ inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first
 }
 
 // The row's keys one by one: for rows full of ties and for many places. True if there are fewer open experts than places.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline bool draw_row(float temperature, float const* logit, std::uint32_t* word, index_t size,
                                        index_t k, std::int32_t* id, std::int32_t* order, float* key) {
   for (index_t i = 0; i < size; i += 16)

@@ -20,9 +20,11 @@ MOEROUTE_SIMD_INLINE half_format format_of() {
   return half_format::unknown;
 }
 
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats widened_bfloat16(vec<std::uint16_t, 16> x) {
   return bits_as<float>(convert<std::uint32_t>(x) << 16);
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats widened_binary16(vec<std::uint16_t, 16> x) {
 #if defined(__AVX512F__)
   typedef short halves __attribute__((vector_size(32)));

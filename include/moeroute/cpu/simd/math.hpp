@@ -19,56 +19,58 @@ struct every_lane {
 inline constexpr every_lane all_lanes{}, all_eight{};
 
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
-  return each(
-      [](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
+MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> const& a, vec<float, N> const& b, vec<float, N> const& c) {
+  vec<float, N> r;
+  if constexpr (!one_register<float, N>) {
+    r.lo = simd_fma(a.lo, b.lo, c.lo);
+    r.hi = simd_fma(a.hi, b.hi, c.hi);
+    return r;
+  } else {
 #if defined(__AVX512F__)
-        if constexpr (sizeof(x.v) == 64)
-          return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
+    if constexpr (sizeof(r) == 64) return r.v = __builtin_ia32_vfmaddps512_mask(a.v, b.v, c.v, all_lanes, 4), r;
 #endif
 #if defined(__aarch64__)
-        return decltype(x)(neon::fused(x.v, y.v, z.v), 0);
+    return r.v = neon::fused(a.v, b.v, c.v), r;
 #endif
 #if defined(__FMA__)
-        if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
-        if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
+    if constexpr (sizeof(r) == 32) return r.v = __builtin_ia32_vfmaddps256(a.v, b.v, c.v), r;
+    if constexpr (sizeof(r) == 16) return r.v = __builtin_ia32_vfmaddps(a.v, b.v, c.v), r;
 #endif
-        auto r = x;
-        for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i) r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
-        return r;
-      },
-      a, b, c);
+    for (int i = 0; i < N; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+    return r;
+  }
 }
 // Rounded by itself: the barrier keeps the compiler from fusing it into a sum.
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> a, vec<float, N> b) {
-  return each(
-      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
+MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> const& a, vec<float, N> const& b) {
 #if defined(__clang__)
 #pragma clang fp contract(off)
-        return decltype(x)(x.v * y.v, 0);
-#else
-        auto p = x.v * y.v;
-#if defined(__x86_64__)
-        __asm__("" : "+v"(p));
-#else
-        __asm__("" : "+w"(p));
 #endif
-        return decltype(x)(p, 0);
+  vec<float, N> r;
+  if constexpr (!one_register<float, N>) {
+    r.lo = simd_mul(a.lo, b.lo);
+    r.hi = simd_mul(a.hi, b.hi);
+  } else {
+    r.v = a.v * b.v;
+#if defined(__clang__)
+#elif defined(__x86_64__)
+    __asm__("" : "+v"(r.v));
+#else
+    __asm__("" : "+w"(r.v));
 #endif
-      },
-      a, b);
+  }
+  return r;
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> simd_max(vec<T, N> a, vec<T, N> b) {
+MOEROUTE_SIMD_INLINE vec<T, N> simd_max(vec<T, N> const& a, vec<T, N> const& b) {
   return simd::max(a, b);
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> simd_min(vec<T, N> a, vec<T, N> b) {
+MOEROUTE_SIMD_INLINE vec<T, N> simd_min(vec<T, N> const& a, vec<T, N> const& b) {
   return simd::min(a, b);
 }
 template <class M, class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> simd_where(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
+MOEROUTE_SIMD_INLINE vec<T, N> simd_where(vec<M, N> const& m, vec<T, N> const& a, vec<T, N> const& b) {
   return simd::select(m, a, b);
 }
 template <int N>
@@ -94,11 +96,11 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sqrt(vec<float, N> x) {
       x);
 }
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> simd_to_number(vec<std::int32_t, N> n) {
+MOEROUTE_SIMD_INLINE vec<float, N> simd_to_number(vec<std::int32_t, N> const& n) {
   return convert<float>(n);
 }
 template <class U, int M, class T, int N>
-MOEROUTE_SIMD_INLINE vec<U, M> simd_as(std::type_identity<vec<U, M>>, vec<T, N> x) {
+MOEROUTE_SIMD_INLINE vec<U, M> simd_as(std::type_identity<vec<U, M>>, vec<T, N> const& x) {
   return bits_as<U>(x);
 }
 // The nearest integer of x * 2^40, ties to even, by either way.
@@ -193,7 +195,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_rough_sigmoid(vec<float, N> x) {
 #endif
       },
       t);
-  V const p = math::horner(f, .999925218f, .695833553f, .226067123f, .078024544f);  // 2^f for 0 <= f < 1
+  V const p = math::polynomial(f, .078024544f, .226067123f, .695833553f, .999925218f);  // 2^f for 0 <= f < 1
   return rough_reciprocal(simd_scale_by_power(p, t) + V(1.f));
 }
 #endif

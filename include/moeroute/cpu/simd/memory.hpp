@@ -21,6 +21,7 @@ struct address {
 }  // namespace detail
 
 // The first n of 16 numbers; the other lanes hold `rest`, and their memory is not touched.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats load_first(float const* p, int n, float rest) {
 #if defined(__AVX512F__)
   detail::address const from{const_cast<float*>(p)};
@@ -109,6 +110,7 @@ MOEROUTE_SIMD_INLINE vec<T, 16> permute(vec<T, 16> v, ints at) {
 #endif
 }
 // Lane i is table[at[i]] of n entries; `table` has room for 16.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lookup(std::int32_t const* table, int n, ints at) {
   return n <= 16 ? permute(load<ints>(table), at) : gather(table, at);
 }

@@ -84,7 +84,8 @@ MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> xor_of(vec<std::uint64_t, N> a, vec<s
 // Words of each counter, w1 w0 in a lane of `first` and w3 w2 in one of `last`, in expert order if the lanes hold the
 // counters in `lane_counter` order.
 template <int N>
-MOEROUTE_SIMD_INLINE auto in_expert_order(vec<std::uint64_t, N> first, vec<std::uint64_t, N> last) {
+MOEROUTE_SIMD_INLINE vec<std::uint32_t, 4 * N> in_expert_order(vec<std::uint64_t, N> first,
+                                                               vec<std::uint64_t, N> last) {
   if constexpr (one_register<std::uint64_t, N>) {
     auto const pick = [&](auto from) MOEROUTE_SIMD_LAMBDA {
       return shuffle<2 * N>(bits_as<std::uint32_t>(first), bits_as<std::uint32_t>(last), from);
@@ -133,6 +134,7 @@ class philox_words {
     std::uint32_t part[3];  // of rounds one to three
   };
   explicit philox_words(draws const& d) : key(d), purpose(d.purpose) {}
+  MOEROUTE_ON_DEMAND
   MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     static constexpr std::uint32_t counter[4] = {0, 1, 2, 3};
     auto const b = neon::product(vaddq_u32(vld1q_u32(counter), vdupq_n_u32(static_cast<std::uint32_t>(first / 4))), m1);
@@ -146,7 +148,7 @@ class philox_words {
   }
   // Of R tokens, one after the other; or their complements.
   template <int R, bool Complement = false>
-  MOEROUTE_SIMD_INLINE auto words(of_expert const& e, of_token const* t) const {
+  MOEROUTE_SIMD_INLINE vec<std::uint32_t, R * words_at_once> words(of_expert const& e, of_token const* t) const {
     return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA {
       auto const w = words_of(e, t[q]);
       if constexpr (Complement) return ~w;
@@ -155,6 +157,7 @@ class philox_words {
   }
 
  private:
+  MOEROUTE_ON_DEMAND
   MOEROUTE_SIMD_INLINE vec<std::uint32_t, words_at_once> words_of(of_expert const& e, of_token const& t) const {
     uint32x4_t c0 = veorq_u32(e.low, vdupq_n_u32(t.part[0])), c1 = vdupq_n_u32(t.part[2]);
     uint32x4_t c2 = veorq_u32(e.product.high, vdupq_n_u32(t.part[1])), c3 = e.product.low;
@@ -195,6 +198,7 @@ class philox_words {
     std::uint64_t part[3];  // of rounds one to three
   };
   explicit philox_words(draws const& d) : key(d), purpose(d.purpose) {}
+  MOEROUTE_ON_DEMAND
   MOEROUTE_SIMD_INLINE of_expert expert(index_t first, std::uint32_t token_high) const {
     counters const low =
         low_product(load<counters>(lane_counter.of) + counters(static_cast<std::uint64_t>(first / 4)), counters(m1));
@@ -206,7 +210,7 @@ class philox_words {
   }
   // Of R tokens, one after the other; or their complements.
   template <int R, bool Complement = false>
-  MOEROUTE_SIMD_INLINE auto words(of_expert const& e, of_token const* t) const {
+  MOEROUTE_SIMD_INLINE vec<std::uint32_t, R * words_at_once> words(of_expert const& e, of_token const* t) const {
     using C = wide<R>;
     auto const turned = [](C x)
                             MOEROUTE_SIMD_LAMBDA { return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x))); };

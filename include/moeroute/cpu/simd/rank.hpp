@@ -9,6 +9,7 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 namespace detail {
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 #if defined(__AVX512F__)
   return select(m, n + 1, n);  // one masked addition
@@ -19,6 +20,7 @@ MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 }  // namespace detail
 
 // The k-th largest of n numbers, in all lanes; no NaN. Up to a multiple of 16 there are smaller or equal ones.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline floats kth_largest(float const* x, int n, int k) {
   floats kth(infinity<float>);
   for (int i = 0; i < n; i += 16) {
@@ -32,11 +34,13 @@ MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 }
 
 // Integers that order as the numbers do; -0 equals 0, no NaN.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints order_keys(floats x) {
   ints const b = bits_as<std::int32_t>(x + floats(0.f));
   return b ^ (b >> 31 & ints(largest<std::int32_t>));
 }
 // How many of the first n numbers come before that of a lane: larger ones, and equal ones of lower lanes.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
   static constexpr std::int32_t later[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
                                              -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
@@ -49,6 +53,7 @@ MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
   return before;
 }
 // Lane r is the lane of rank r: nibble r of a word names it.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   using W = vec<std::uint64_t, 16>;
   static constexpr std::uint64_t place[16] = {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60};
@@ -57,6 +62,7 @@ MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   return convert<std::int32_t>(join(word, word) >> load<W>(place)) & ints(15);
 }
 // The lanes in the order (larger number, lower lane), of each 16 numbers of a few rows; no NaN.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void order_rows(float const* x, int rows, std::int32_t* order) {
   for (int i = 0; i < 16 * rows; i += 16) store(order + i, ranks(order_keys(load<floats>(x + i)), 16));
   for (int i = 0; i < 16 * rows; i += 16) store(order + i, lanes_of(load<ints>(order + i)));

@@ -11,6 +11,7 @@ namespace simd {
 namespace detail {
 
 // Bit i is set where key i of 64 reaches the bound; NaN does not.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
 #if defined(__aarch64__)
   auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
@@ -38,6 +39,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
 // Lanes behind the last hold a place or 0.
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 // Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first) {
   typedef char bytes __attribute__((vector_size(64)));
   static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
@@ -51,6 +53,7 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first
   list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
   return list;
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
   ints list(0);
   int n = 0;
@@ -73,6 +76,7 @@ inline constexpr auto set_bits = [] {
       if ((word >> i & 1) != 0) table.of[word][n++] = static_cast<std::uint8_t>(i);
   return table;
 }();
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE vec<std::int32_t, 8> widen(std::uint8_t const* eight) {
   using I = vec<std::int32_t, 8>;
 #if defined(__clang__)
@@ -86,6 +90,7 @@ MOEROUTE_SIMD_INLINE vec<std::int32_t, 8> widen(std::uint8_t const* eight) {
 #endif
 }
 // Branch-free: the positions of every 8 keys are looked up and stored behind the last.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
   using V = vec<float, 8>;
   alignas(64) std::int32_t list[16 + 64 + 8];
@@ -103,6 +108,7 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   return n;
 }
 #else
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
   std::int32_t list[16] = {};
   int n = 0;

@@ -63,6 +63,7 @@ MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, fl
 }
 
 // The groups whose scores are among the largest, as bits; none where more of them are nearer than the margin.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE unsigned surely_open(float const* scores, int groups, int top_groups, float margin) {
   floats const last = kth_largest(scores, groups <= 8 ? 8 : 16, top_groups), score = load<floats>(scores);
   unsigned const all = (1u << groups) - 1;
@@ -92,6 +93,7 @@ struct reached {
   int count;
 };
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
   ints at(0);
   int n = 0;
@@ -104,6 +106,7 @@ MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, 
   return {at, n};
 }
 #else
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
   std::int32_t at[16] = {};
   int n = 0;

@@ -42,6 +42,7 @@ MOEROUTE_SIMD_INLINE void add_rows(float const* c, std::int64_t stride, float co
   for (int j = 0; j < Columns / 16; ++j) store(sum + 16 * j, part[j]);
 }
 // Row sums of 16 tokens, width known (64, rows without gaps) or not.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats sums_of_64(float const* c, float const* d1) {
   floats s[16];
 #pragma GCC unroll 16
@@ -52,6 +53,7 @@ MOEROUTE_SIMD_INLINE floats sums_of_64(float const* c, float const* d1) {
   }
   return fold_lanes(s);
 }
+MOEROUTE_ON_DEMAND
 inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t columns, float const* d1) {
   floats s[16];
   for (int i = 0; i < 16; ++i, c += stride) {
@@ -68,6 +70,7 @@ inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t col
 
 // Row factors of `rows` tokens (a multiple of 16) and their part of the column sums. The sums of 16 tokens are added
 // while the factors of the next 16 are under way: their division would keep everything behind it waiting.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void sinkhorn_block(float const* c, std::int64_t stride, std::int64_t rows,
                                              std::int64_t columns, float tokens, float epsilon, float const* d1,
                                              float* d0, float* sum) {
@@ -92,6 +95,7 @@ inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t col
 }
 
 // Column factors from the blocks' sums; the sum over the columns of how far they moved.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline float sinkhorn_columns(float const* partial, std::int64_t blocks, std::int64_t columns,
                                                 float epsilon, float* d1) {
   floats moved[16];  // two classes of 16, then nothing
@@ -115,6 +119,7 @@ inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t col
 }
 
 // c = exp(z - largest z), 1 at the largest, 0 where z is closed or NaN.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void exponentials_of_row(float const* z, std::int64_t columns, float* c) {
   floats top(lowest);
   for (std::int64_t e = 0; e < columns; e += 16) top = max(load<floats>(z + e), top);
@@ -128,6 +133,7 @@ inline floats sums_of_rows(float const* c, std::int64_t stride, std::int64_t col
   for (std::int64_t e = 0; e < columns; e += 16)
     store(c + e, select((load<floats>(z + e) == top) & (floats(lowest) < top), floats(1.f), floats(0.f)));
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE void scale_row(float* c, float const* d1, float d0, std::int64_t columns) {
   for (std::int64_t e = 0; e < columns; e += 16)
     store(c + e, simd_mul(simd_mul(load<floats>(d1 + e), load<floats>(c + e)), floats(d0)));

@@ -86,6 +86,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> closed_if_nan(vec<float, N> x) {
 
 // ---- lanes as bits ------------------------------------------------------------------------------------------------
 // Of masks of 32 bits.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
 #if defined(__AVX512DQ__)
   return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));

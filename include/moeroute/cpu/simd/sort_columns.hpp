@@ -41,6 +41,7 @@ MOEROUTE_SIMD_INLINE void sort_columns(V (&column)[16]) {
     a = larger;
   }
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) {
 #pragma GCC unroll 16
   for (int q = 0; q < 16; ++q) column[q] = load<floats>(rows + 16 * q);
@@ -48,6 +49,7 @@ MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) 
 }
 
 // Of each of 16 rows of `width` numbers (16 or 32), one after the other: the k-th largest, k <= width / 2, and the largest.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void kth_of_rows(float const* row, int width, int k, float* kth, float* largest) {
   alignas(64) float sorted[2][16 * 16];
   for (int h = 0; h < width; h += 16) {
@@ -74,6 +76,7 @@ MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) 
 // The lanes of each of 16 rows of 16 numbers in the order (larger number, lower lane), which is right for the first k; no
 // NaN. A key is a number's bits but the last four, which name the lane. Rows in which that may hide an order are ranked by
 // all bits.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
   ints key[16];
   {

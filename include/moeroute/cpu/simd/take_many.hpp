@@ -28,6 +28,7 @@ struct blocks_of_row {
   float const* at(index_t i) const { return i < whole ? data + i : tail + (i - whole); }  // 16 keys, i = 0, 16, ...
 };
 
+MOEROUTE_ON_DEMAND
 inline index_t count_reaching(float const* key, index_t size, float bound) {
   index_t n = 0;
   for (index_t i = 0; i < size; i += 64) n += std::popcount(reaching(key + i, floats(bound)));
@@ -46,6 +47,7 @@ inline void pad_to_block(float* key, index_t count) {
 }
 
 // A number above -inf that at least k keys of the row reach, or all open ones do.
+MOEROUTE_ON_DEMAND
 inline float bound_of(blocks_of_row const& row, index_t k) {
   constexpr float all_open = -std::numeric_limits<float>::max();
   index_t const vectors = row.size / 16, wanted = (2 * k + 15) / 16, each = vectors / wanted;
@@ -78,6 +80,7 @@ inline float bound_of(blocks_of_row const& row, index_t k) {
 }
 
 // out = ids in the order (key descending, then as they come).
+MOEROUTE_ON_DEMAND
 inline void rank_ids(float const* key, std::int32_t const* id, index_t n, row_view<offset_t> out) {
   for (index_t i = 0; i < n; i += 16) {
     floats const x = load<floats>(key + i);
@@ -97,6 +100,7 @@ inline void rank_ids(float const* key, std::int32_t const* id, index_t n, row_vi
 }  // namespace detail
 
 // The best of `count` keys, as moeroute::take_many; -1 where too many keys are alike, and the plain way is needed.
+MOEROUTE_ON_DEMAND
 inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out, pick_order order) {
   if (out.size > detail::most_reaching / 2) return -1;
   auto const wanted = static_cast<index_t>(out.size);

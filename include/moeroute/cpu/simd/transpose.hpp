@@ -46,6 +46,7 @@ MOEROUTE_SIMD_INLINE void exchange_blocks(floats (&r)[16]) {
 }
 }  // namespace detail
 
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE void transpose(floats (&r)[16]) {
   detail::exchange_blocks<8>(r);
   detail::exchange_blocks<4>(r);

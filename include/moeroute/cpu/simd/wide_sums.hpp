@@ -25,6 +25,7 @@ MOEROUTE_SIMD_INLINE vec<std::uint64_t, 2 * N> behind_zeros(vec<std::uint64_t, N
                   shuffle<N>(a, zero, [](int i) { return i % 2 != 0 ? (N + i) / 2 : N; }));
   }
 }
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE sum_words in_turn(std::uint64_t whole, std::uint64_t ticks) {
   std::uint64_t const both[8] = {whole, ticks, whole, ticks, whole, ticks, whole, ticks};
   return load<sum_words>(both);
@@ -33,6 +34,7 @@ MOEROUTE_SIMD_INLINE sum_words in_turn(std::uint64_t whole, std::uint64_t ticks)
 
 // to[i] += x[i] / per for 16 numbers. False, and nothing done, where a quotient is not a number from 0 to 1. The sums are
 // canonical.
+MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE bool add_16_shares(wide_sum* to, float const* x, double per) {
   using doubles = vec<double, 16>;
   doubles share = convert<double>(load<floats>(x));

@@ -14,6 +14,7 @@ namespace detail {
 
 #if defined(MOEROUTE_SIMD)
 // Experts a multiple of 16.
+MOEROUTE_ON_DEMAND
 inline softmax::summary<float> scores_on_vectors(softmax const& score, float const* z, index_t experts, float* to) {
   float const* const row[1] = {z};
   simd::vector_row<1> const logits{row, experts};
