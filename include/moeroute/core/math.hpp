@@ -219,17 +219,16 @@ MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
 }
 
 namespace detail {
-// e^x = p * 2^n; `shifted` is n + round, whose last digit is worth 1.
+// e^x = p * 2^n: n + round, whose last digit is worth 1, and p.
 template <class V>
-struct exp_parts {
-  V p, n, shifted;
-};
+MOEROUTE_HD MOEROUTE_INLINE V shifted_exponent(V x, V round) {
+  return math::fma(x, V(constants<scalar_t<V>>::log2e), round);
+}
 template <class V>
-MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> split_exp(V x, V round) {
+MOEROUTE_HD MOEROUTE_INLINE V exp_significand(V x, V n) {
   using C = constants<scalar_t<V>>;
-  V const shifted = math::fma(x, V(C::log2e), round), n = shifted - round;
   V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), x));
-  return {math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1), n, shifted};
+  return math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
 }
 template <bool NotPositive, class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
@@ -237,9 +236,9 @@ MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   V a = x;
   if constexpr (!NotPositive) a = math::min(V(C::exp_most), a);
   if constexpr (!requires { simd_scale_by_power(x, x); }) a = math::max(V(C::exp_least), a);
-  auto const e = split_exp(a, V(C::round));
+  V const shifted = shifted_exponent(a, V(C::round)), n = shifted - V(C::round), p = exp_significand(a, n);
   // 0 before the scaling: a product that vanishes takes many times as long.
-  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), e.p), e.n, e.shifted);
+  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
 }
 }  // namespace detail
 // e^x. NaN stays NaN; +inf above the range, 0 below it.

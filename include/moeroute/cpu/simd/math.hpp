@@ -245,11 +245,12 @@ struct unit_sum<simd::vec<float, N>> {
   // e^d for d <= 0; NaN counts nothing, as does a term below half a tick. p * 2^n is never rounded: it is a term of two
   // fused sums, the second of which is the rest and the fine grid.
   MOEROUTE_SIMD_INLINE void add_exp(V d) {
-    auto const e = math::detail::split_exp(math::max(d, V(-30.f)), V(0x1.8p23f + 127));
-    V const power = simd::bits_as<float>(simd::bits_as<std::int32_t>(e.shifted) << 23);  // 2^n
-    V const c = simd::simd_fma(e.p, power, V(coarse_grid));
+    V const x = simd::max(d, V(-30.f)), round = V(0x1.8p23f + 127);
+    V const shifted = math::detail::shifted_exponent(x, round), p = math::detail::exp_significand(x, shifted - round);
+    V const power = simd::bits_as<float>(simd::bits_as<std::int32_t>(shifted) << 23);  // 2^n
+    V const c = simd::simd_fma(p, power, V(coarse_grid));
     coarse += simd::bits_as<std::uint32_t>(c);
-    fine += simd::bits_as<std::uint32_t>(simd::simd_fma(e.p, power, V(coarse_grid + fine_grid) - c));
+    fine += simd::bits_as<std::uint32_t>(simd::simd_fma(p, power, V(coarse_grid + fine_grid) - c));
     ++terms;
   }
   MOEROUTE_SIMD_INLINE I part(U sum, float grid) const {
