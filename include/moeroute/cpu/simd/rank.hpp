@@ -62,5 +62,12 @@ MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   for (int i = 0; i < 16 * rows; i += 16) store(order + i, lanes_of(load<ints>(order + i)));
 }
 
+// Whether that is their order.
+MOEROUTE_SIMD_INLINE bool in_order(floats x, ints order) {
+  ints const behind = min(lane_id() + 1, ints(15));
+  floats const one = permute(x, order), next = permute(one, behind);
+  return lane_bits((next < one) | ((next == one) & (order <= permute(order, behind)))) == 0xffff;
+}
+
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI

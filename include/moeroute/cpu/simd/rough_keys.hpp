@@ -174,17 +174,22 @@ template <class Body>
     if (c.count > 16 || !(std::fabs(number[q][0]) <= largest_key)) doubt |= 1u << q;
     store(at[q], c.at);
   }
+  // A row alone tries the order of its rough keys, found beside the exact ones; AVX2 gains nothing by it.
+  bool const alone = rows == 1 && register_bytes == 64;
+  alignas(64) float rough[16];
   for (int q = 0; q < rows; ++q) {
     ints const c = load<ints>(at[q]), lane = c & ints(15), slot = c >> 4;
-    ints const where = lookup(place[q], slots, slot) + lane;
+    ints const where = lookup(place[q], slots, slot) + lane, inside = lane_id() < ints(count[q]);
+    if (alone) store(rough, select(inside, gather(key[0], where), floats(lowest)));
     floats const y = r.score(gather(logit[q], where));
     floats exact = y;
     if constexpr (!is_none<decltype(r.bias)>) exact = r.bias(y, gather(bias, where));
     store(at[q], lookup(expert[q], slots, slot) + lane);
     store(score[q], y);
-    store(number[q], select(lane_id() < ints(count[q]), exact, floats(lowest)));
+    store(number[q], select(inside, exact, floats(lowest)));
   }
-  order_rows(number[0], rows, order[0]);
+  order_rows(alone ? rough : number[0], rows, order[0]);
+  if (alone && !in_order(load<floats>(number[0]), load<ints>(order[0]))) order_rows(number[0], 1, order[0]);
   for (int q = 0; q < rows; ++q) {
     if ((doubt >> q & 1u) != 0) continue;
     ints const o = load<ints>(order[q]);
@@ -193,9 +198,13 @@ template <class Body>
   }
   for (int q = 0; q < rows; ++q) {
     if ((doubt >> q & 1u) != 0) continue;
-    r.weigh(row_view<float>{number[q], k});
-    auto const to = b.out.weights[token[q]];
-    for (index_t j = 0; j < k; ++j) to[j] = static_cast<W>(number[q][j]);
+    if (k == 8) {
+      r.weigh(row_view<float>{number[q], 8});
+      store_first_as<W>(&b.out.weights[token[q]][0], load<floats>(number[q]), 8);
+    } else {
+      r.weigh(row_view<float>{number[q], k});
+      store_first_as<W>(&b.out.weights[token[q]][0], load<floats>(number[q]), k);
+    }
   }
   return doubt;
 }
