@@ -36,9 +36,10 @@ template <bool Numbers>  // none is NaN
 MOEROUTE_SIMD_INLINE two_best best_of_groups(float const* key, int groups, int length) {
   constexpr int G = detail::groups_at_once;
   two_best all{};
+  float const* const last = key + length * (groups - 1);
   for (int g = 0; g < groups; g += G) {
     float const* run[std::size_t{G}];
-    for (int s = 0; s < G; ++s) run[s] = key + length * (g + s < groups ? g + s : groups - 1);
+    for (int s = 0; s < G; ++s) run[s] = key, key = key == last ? key : key + length;
     auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
       return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA {
         floats const x = load<floats>(run[s] + i);

@@ -27,7 +27,7 @@ MOEROUTE_SIMD_INLINE ints one_more_where(ints m, ints n) {
 #pragma GCC unroll 4
     for (int j = 0; j < n; ++j) larger = detail::one_more_where(part < floats(x[j]), larger);
     if (n == 16)  // the lane is known, sooner than a minimum, where no other before it is as large
-      if (unsigned const there = lane_bits(larger == ints(k - 1)); there != 0) return floats(x[std::countr_zero(there)]);
+      if (unsigned const there = bits_equal(larger, ints(k - 1)); there != 0) return floats(x[std::countr_zero(there)]);
     kth = min(select(larger < ints(k), part, floats(infinity<float>)), kth);
   }
   return segment_min<16>(kth);

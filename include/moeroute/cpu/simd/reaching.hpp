@@ -20,15 +20,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
   return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
 #else
   std::uint64_t word = 0;
-  for (int i = 0; i < 4; ++i) {
-    floats const x = load<floats>(key + 16 * i);
-#if defined(__AVX512DQ__)
-    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
-#else
-    unsigned const bits = lane_bits(bound <= x);
-#endif
-    word |= std::uint64_t{bits} << 16 * i;
-  }
+  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + 16 * i))} << 16 * i;
   return word;
 #endif
 }

@@ -57,7 +57,7 @@ MOEROUTE_SIMD_INLINE unsigned surely_open(two_best const& of, int groups, int to
   ints reach(0);
 #pragma GCC unroll 4
   for (int j = 0; j < groups; ++j) reach = detail::one_more_where(least <= floats(lane[j]), reach);
-  unsigned const all = (1u << groups) - 1, open = lane_bits(reach <= ints(top_groups)) & all;
+  unsigned const all = (1u << groups) - 1, open = bits_at_most(reach, ints(top_groups)) & all;
   ints const moderate = (of.first <= floats(largest_key)) & ((floats(-largest_key) <= low) | (score == floats(lowest)));
   return std::popcount(open) == top_groups && (lane_bits(moderate) & all) == all ? open : 0;
 }
@@ -100,7 +100,7 @@ MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, 
   int n = 0;
   for (int b = 0; b < slots; b += 4) {
     std::uint64_t word = 0;
-    for (int i = 0; i < 4; ++i) word |= std::uint64_t{lane_bits(bound <= load<floats>(key + place[b + i]))} << 16 * i;
+    for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + place[b + i]))} << 16 * i;
     at = detail::append(at, n, word, 16 * b);
     n += std::popcount(word);
   }
