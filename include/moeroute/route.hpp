@@ -148,8 +148,8 @@ struct route_row {
 template <token_choice_router R, class T, class H, class Id, class W>
 status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& out) {
   offset_t const tokens = in.logits.rows, experts = in.logits.cols, k = r.select.experts_per_token();
+  if (status const s = validate(r, in); !s.ok()) return s;
   checks c;
-  c.also(validate(r, in));
   c.must_be("out.ids rows", out.ids.rows, tokens).must_be("out.ids columns", out.ids.cols, k);
   c.must_be("out.weights rows", out.weights.rows, tokens).must_be("out.weights columns", out.weights.cols, k);
   c.strided("out.ids", out.ids).strided("out.weights", out.weights).strided("out.scores", out.scores);
