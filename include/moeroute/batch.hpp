@@ -86,11 +86,11 @@ status arrays_fit(R const& r, offset_t tokens) {
 template <any_router R, class T, class H>
 status validate(R const& r, batch<T, H> const& in) {
   offset_t const tokens = in.logits.rows;
-  checks c;
-  c.also(validate(r, static_cast<index_t>(in.logits.cols))).readable("batch.logits", in.logits);
-  c.also(context_fits(in, tokens));
-  c.at_least("batch.first_row", in.first_row, 0).also(arrays_fit(r, in.first_row + tokens));
-  return c.result();
+  if (status const s = validate(r, static_cast<index_t>(in.logits.cols)); !s.ok()) return s;
+  if (status const s = checks{}.readable("batch.logits", in.logits).result(); !s.ok()) return s;
+  if (status const s = context_fits(in, tokens); !s.ok()) return s;
+  if (status const s = checks{}.at_least("batch.first_row", in.first_row, 0).result(); !s.ok()) return s;
+  return arrays_fit(r, in.first_row + tokens);
 }
 
 // On the host also whether each row's modality is in the router's tables. On a device nobody can say so without

@@ -148,8 +148,8 @@ struct route_row {
 template <token_choice_router R, class T, class H, class Id, class W>
 status validate(R const& r, batch<T, H> const& in, routing_view<Id, W> const& out) {
   offset_t const tokens = in.logits.rows, experts = in.logits.cols, k = r.select.experts_per_token();
+  if (status const s = validate(r, in); !s.ok()) return s;
   checks c;
-  c.also(validate(r, in));
   c.must_be("out.ids rows", out.ids.rows, tokens).must_be("out.ids columns", out.ids.cols, k);
   c.must_be("out.weights rows", out.weights.rows, tokens).must_be("out.weights columns", out.weights.cols, k);
   c.strided("out.ids", out.ids).strided("out.weights", out.weights).strided("out.scores", out.scores);
@@ -204,9 +204,12 @@ status gate_logits(X const& x, R const& r, batch<T, H>& in, workspace& w) noexce
 template <executor X, token_choice_router R, class T, class H, class Id, class W>
 status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out, workspace w) noexcept {
   if (status const s = detail::gate_logits(x, r, in, w); !s.ok()) return s;
-  if (status const s = validate(r, in, out); !s.ok()) return s;
-  if (status const s = validate_modalities(x, r, in); !s.ok()) return s;
-  return x.run(in.logits.rows, route_row<R, T, H, Id, W>{r, in, out}, w);
+  // Checked where the rows will read it: a copy made after the checks would be read back in other widths than the
+  // arguments were just written, and all the call would wait for it.
+  route_row<R, T, H, Id, W> const body{r, in, out};
+  if (status const s = validate(body.r, body.in, body.out); !s.ok()) return s;
+  if (status const s = validate_modalities(x, body.r, body.in); !s.ok()) return s;
+  return x.run(body.in.logits.rows, body, w);
 }
 template <executor X, token_choice_router R, class Id, class W>
 status try_route(X const& x, R const& r, batch<> in, routing_view<Id, W> out, workspace w) noexcept {

@@ -29,7 +29,7 @@ inline constexpr offset_t workspace_alignment = 64;
 template <class T>
 MOEROUTE_HD constexpr offset_t aligned_bytes(offset_t count) {
   offset_t const bytes = count * static_cast<offset_t>(sizeof(T));
-  return (bytes + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+  return (bytes + workspace_alignment - 1) & -workspace_alignment;
 }
 
 // Hands out arrays from a piece of memory, each aligned; sizes were asked for beforehand.

@@ -63,8 +63,9 @@ struct group_limited_top_k {
     c.divides("select.groups", groups, experts).at_least("select.top_groups", top_groups, 1);
     c.at_most("select.top_groups", top_groups, groups);
     if (!c.result().ok()) return c.result();
-    c.at_most("select.k", k, closed == closed_groups::zero ? experts : top_groups * (experts / groups));
-    c.at_most("select.group_score count", group_score.count(k, top_groups), experts / groups);
+    index_t const width = experts / groups;
+    c.at_most("select.k", k, closed == closed_groups::zero ? experts : top_groups * width);
+    c.at_most("select.group_score count", group_score.count(k, top_groups), width);
     if (closed == closed_groups::zero && keys == key_kind::rank)
       c.also({errc::unsupported, "select.closed = zero with keys that only rank: group scores", "must be", 1, 2});
     return c.result();

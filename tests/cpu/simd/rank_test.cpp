@@ -46,6 +46,12 @@ TEST_CASE("promise P2 rank: lanes in the order larger number, lower lane; zeros 
     std::int32_t lane[16], rank[16];
     simd::order_rows(row.data(), 1, lane);
     CHECK(std::vector<int>(lane, lane + 16) == reference::order(reference::row(row.begin(), row.end())));
+    CHECK(simd::in_order(x, simd::load<simd::ints>(lane)));
+    for (int j = 0; j < 15; ++j) {  // no other order is
+      std::swap(lane[j], lane[j + 1]);
+      CHECK_FALSE(simd::in_order(x, simd::load<simd::ints>(lane)));
+      std::swap(lane[j], lane[j + 1]);
+    }
     for (int n = 1; n <= 16; ++n) {
       simd::store(rank, simd::ranks(simd::order_keys(x), n));
       auto const want = reference::order(reference::row(row.begin(), row.begin() + n));

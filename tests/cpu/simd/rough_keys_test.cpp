@@ -43,10 +43,22 @@ choice chosen(X const& x, R const& r, std::vector<float> const& z, index_t exper
         routing_view<>{{c.ids.data(), tokens, k}, {c.weights.data(), tokens, k}}, workspace(space));
   return c;
 }
+// Each row in a call of its own.
+template <class R>
+choice chosen_alone(R const& r, std::vector<float> const& z, index_t experts) {
+  choice all;
+  for (std::size_t at = 0; at < z.size(); at += static_cast<std::size_t>(experts)) {
+    choice const one = chosen(serial{}, r, std::vector<float>(&z[at], &z[at] + experts), experts);
+    all.ids.insert(all.ids.end(), one.ids.begin(), one.ids.end());
+    all.weights.insert(all.weights.end(), one.weights.begin(), one.weights.end());
+  }
+  return all;
+}
 template <class R>
 bool same(R const& r, std::vector<float> const& z, index_t experts) {
-  choice const fast = chosen(serial{}, r, z, experts), slow = chosen(row_by_row{serial{}}, r, z, experts);
-  return fast.ids == slow.ids && run::same_bits(fast.weights, slow.weights);
+  choice const slow = chosen(row_by_row{serial{}}, r, z, experts);
+  auto const as_slow = [&](choice const& c) { return c.ids == slow.ids && run::same_bits(c.weights, slow.weights); };
+  return as_slow(chosen(serial{}, r, z, experts)) && as_slow(chosen_alone(r, z, experts));
 }
 
 // Rows that break routers, and rows whose keys lie nearer and nearer to each other.
@@ -133,8 +145,9 @@ TEST_CASE("rough keys: an error that is not stated changes ids, so the margin is
   CHECK_FALSE(same(router{.score = off<1>{}, .bias = correction_bias{bias}, .select = top_k{8}}, z, 256));
 }
 
-TEST_CASE("rough keys: ordinary rows are served, rows in doubt are handed back, large biases and scores go elsewhere") {
-  std::vector<float> z = inputs::normal(256 * 4, 3), bias = inputs::normal(256, 4, .1f), w(32);
+// Bit q: row q of four ordinary ones, but the second has one logit for all experts, is not served.
+unsigned doubt_with(std::vector<float> const& bias) {
+  std::vector<float> z = inputs::normal(256 * 4, 3), w(32);
   std::vector<index_t> ids(32);
   for (std::size_t e = 0; e < 256; ++e) z[256 + e] = .5f;
   auto const r = grouped<sigmoid>(bias, 8, 8);
@@ -142,20 +155,26 @@ TEST_CASE("rough keys: ordinary rows are served, rows in doubt are handed back, 
       r, batch<>{.logits = {z.data(), 4, 256}}, routing_view<>{{ids.data(), 4, 8}, {w.data(), 4, 8}}};
   std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 4, 256)));
   offset_t const token[] = {0, 1, 2, 3};
-  float const margin = simd::margin_of<sigmoid>(row_view<float const>(bias));
-  CHECK(margin > 2 * sigmoid::error);
-  CHECK(margin < 3 * sigmoid::error);
-  std::vector<float> const none(256);
-  auto flat = body;
-  flat.r.bias.per_expert = none;
-  unsigned const doubt =
-      simd::route_by_rough_keys(flat, token, simd::rows_at_once, margin, aligned_scratch(workspace(space)));
-  CHECK(doubt == 2u);
-  for (float large : {1025.f, infinity<float>, not_a_number<float>}) {
+  return simd::route_by_rough_keys(body, token, simd::rows_at_once, aligned_scratch(workspace(space)));
+}
+
+TEST_CASE("rough keys: ordinary rows are served, rows in doubt and those of large keys are handed back") {
+  constexpr unsigned all = (1u << simd::rows_at_once) - 1;
+  static_assert(simd::rough_margin<sigmoid> > 2 * sigmoid::error && simd::rough_margin<sigmoid> < 3 * sigmoid::error);
+  CHECK(doubt_with(std::vector<float>(256)) == (2u & all));
+  CHECK(doubt_with(inputs::normal(256, 4, 1e-6f)) == (2u & all));
+  for (float away :
+       {-simd::largest_key, -1e30f, -infinity<float>, not_a_number<float>}) {  // experts that are never chosen
+    std::vector<float> bias(256);
+    bias[255] = away;
+    CHECK(doubt_with(bias) == (2u & all));
+  }
+  for (float large : {simd::largest_key + 1, 1e30f, infinity<float>}) {
+    std::vector<float> bias(256);
     bias[255] = large;
-    CHECK(simd::margin_of<sigmoid>(row_view<float const>(bias)) == infinity<float>);
-    CHECK(simd::margin_of<sigmoid>(row_view<double const>(std::vector<double>(bias.begin(), bias.end()))) ==
-          infinity<float>);
+    CHECK(doubt_with(bias) == all);
+    CHECK(doubt_with(std::vector<float>(256, large)) == all);
+    CHECK(doubt_with(std::vector<float>(256, -large)) == all);
   }
 }
 

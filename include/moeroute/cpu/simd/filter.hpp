@@ -22,15 +22,6 @@ namespace detail {
 
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b,
-                                   ints i) {  // lane i of a and b laid end to end
-#if defined(__clang__)
-  return floats(__builtin_ia32_vpermi2varps512(a.v, i.v, b.v), 0);
-#else
-  return floats(__builtin_shuffle(a.v, b.v, i.v), 0);
-#endif
-}
-MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   ints id;
   int const n = places_reaching(key, size, bound, id);

@@ -1,5 +1,5 @@
-// Decides which expert groups stay open, for one row in registers: the two best keys of four groups at a time, then
-// ranks; the keys of the open groups move together for the filter.
+// Decides which expert groups stay open, for one row in registers: the two best keys of as many groups at a time as fill
+// four registers with pairs of halves, then ranks; the keys of the open groups move together for the filter.
 #pragma once
 
 #include <moeroute/cpu/simd/rank.hpp>
@@ -7,59 +7,76 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-namespace detail {
-template <class V>
 struct two_best {
-  V first, second;
+  floats first, second;
 };
-// The pairs of G groups, each in S lanes of `first` and `second`, are folded until 16 lanes hold them all.
-template <int G, int S, class V>
-MOEROUTE_SIMD_INLINE two_best<floats> fold_two_best(V const& h, V const& l) {
-  auto const merged = [](auto a, auto b, auto c, auto d) MOEROUTE_SIMD_LAMBDA {
-    return fold_two_best<(G > 1 ? G / 2 : 1), S / 2>(max(a, c), max(min(a, c), max(b, d)));
-  };
-  if constexpr (G > 1)
-    return merged(blend<S>(low(h), high(h)), blend<S>(low(l), high(l)), swap<S>(blend<S>(high(h), low(h))),
-                  swap<S>(blend<S>(high(l), low(l))));
-  else if constexpr (S >= 1) return merged(h, l, swap<S>(h), swap<S>(l));
-  else return two_best<floats>{h, l};
+namespace detail {
+inline constexpr int groups_at_once = register_bytes == 64 ? 8 : 4, lanes_a_group = 16 / groups_at_once;
+inline constexpr std::int32_t lane_of_group[16] = {
+#define F(g) g % groups_at_once* lanes_a_group + g / groups_at_once
+    F(0), F(1),  F(2),  F(3),  F(4),  F(5),  F(6), F(7), F(8),
+    F(9), F(10), F(11), F(12), F(13), F(14), F(15)
+#undef F
+};
+
+// Pairs of groups, each in S lanes of both, are folded until 16 lanes hold a pair of each group, all in the same order.
+template <int S, int N>
+MOEROUTE_SIMD_INLINE two_best fold_two_best(vec<float, N> first, vec<float, N> second) {
+  auto const merged = [](auto a, auto b, auto c, auto d)
+                          MOEROUTE_SIMD_LAMBDA { return fold_two_best<S / 2>(max(a, c), max(min(a, c), max(b, d))); };
+  if constexpr (N > 16) return merged(even<0, S>(first), even<0, S>(second), even<1, S>(first), even<1, S>(second));
+  else if constexpr (S >= 1) return merged(first, second, swap<S>(first), swap<S>(second));
+  else return {first, second};
 }
 }  // namespace detail
 
-// What groups rank by, a lane to each of at most 16: the sum of their two best keys, or the best. `key` holds `groups`
+// The two best keys of at most 16 groups, a lane to each; lanes behind them hold those of the last. `key` holds `groups`
 // runs of `length` keys, a multiple of 16.
-MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void group_scores(float const* key, int groups, int length, bool sum, float* score) {
-  static constexpr std::int32_t turned[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
-  floats scores(lowest);  // of group 4 i + s in lane 4 s + i
-  for (int first = 0; first < groups; first += 4) {
-    float const* run[4];
-    for (int s = 0; s < 4; ++s) run[s] = key + length * (first + s < groups ? first + s : groups - 1);
+template <bool Numbers>  // none is NaN
+MOEROUTE_SIMD_INLINE two_best best_of_groups(float const* key, int groups, int length) {
+  constexpr int G = detail::groups_at_once;
+  two_best all{};
+  float const* const last = key + length * (groups - 1);
+  for (int g = 0; g < groups; g += G) {
+    float const* run[std::size_t{G}];
+    for (int s = 0; s < G; ++s) run[s] = key, key = key == last ? key : key + length;
     auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
-      return side_by_side<4>([&](int s) MOEROUTE_SIMD_LAMBDA { return closed_if_nan(load<floats>(run[s] + i)); });
+      return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA {
+        floats const x = load<floats>(run[s] + i);
+        return Numbers ? x : closed_if_nan(x);
+      });
     };
-    vec<float, 64> h = keys(0), l(lowest);
-    for (int i = 16; i < length; i += 16) {
+    auto first = keys(0), second = decltype(first)(lowest);
+    int i = 16;
+    if (length > 16) {
       auto const x = keys(i);
-      l = max(l, min(h, x));
-      h = max(h, x);
+      second = min(first, x);
+      first = max(first, x);
+      i += 16;
     }
-    auto const best = detail::fold_two_best<4, 8>(h, l);
-    floats const part = sum ? best.first + best.second : best.first;
-    scores = select((lane_id() & ints(3)) == ints(first / 4), part, scores);
+    for (; i < length; i += 16) {
+      auto const x = keys(i);
+      second = max(second, min(first, x));
+      first = max(first, x);
+    }
+    two_best const some = detail::fold_two_best<8>(first, second);
+    ints const here = (lane_id() & ints(detail::lanes_a_group - 1)) == ints(g / G);
+    all = {select(here, some.first, all.first), select(here, some.second, all.second)};
   }
-  store(score, permute(scores, load<ints>(turned)));
+  return {permute(all.first, load<ints>(detail::lane_of_group)),
+          permute(all.second, load<ints>(detail::lane_of_group))};
 }
 
-// `key` holds `groups` (at most 16) runs of `vectors` registers, NaN where there is no expert. Copies the open
+// What groups rank by: the sum of their two best keys, or the best.
+MOEROUTE_SIMD_INLINE floats group_scores(two_best const& of, bool sum) { return sum ? of.first + of.second : of.first; }
+
+// `key` holds `groups` (at most 16) runs of `vectors` registers, -inf where there is no expert. Copies the open
 // groups to `open`, in order, and for each register the place it came from and its first expert; returns the keys
 // copied, a multiple of 64. A group with an infinite key is open.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, bool sum,
                                          float* open, std::int32_t* place, std::int32_t* expert) {
-  alignas(64) float scores[16];
-  group_scores(key, groups, 16 * vectors, sum, scores);
-  floats const score = load<floats>(scores);
+  floats const score = group_scores(best_of_groups<false>(key, groups, 16 * vectors), sum);
   ints const before = ranks(order_keys(select(score == score, score, floats(infinity<float>))), groups);
   unsigned mask = lane_bits(before < ints(top_groups)) & ((1u << groups) - 1);
   int n = 0;

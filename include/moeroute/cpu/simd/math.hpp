@@ -180,24 +180,6 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_sigmoid_quotient(vec<float, N> n, vec<fl
   V const r = max(simd_fma(less(V(1.f), d, rough), rough, rough), V(0x1.000002p-1f)), q = simd_mul(n, r);
   return simd_fma(less(n, d, q), r, q);
 }
-// 1 / (1 + 2^t) by an approximate reciprocal; the machine splits t in a whole number and a rest, and scales.
-template <int N>
-  requires(N >= 16)
-MOEROUTE_SIMD_INLINE vec<float, N> simd_rough_sigmoid(vec<float, N> x) {
-  using V = vec<float, N>;
-  V const t = x * V(-1.44269504f);
-  V const f = each(
-      [](auto a) MOEROUTE_SIMD_LAMBDA {
-#if defined(__clang__)
-        return decltype(a)(__builtin_ia32_reduceps512_mask(a.v, 9, a.v, all_lanes, 4), 0);
-#else
-        return decltype(a)(__builtin_ia32_reduceps512_mask(a.v, 9, a.v, all_lanes), 0);
-#endif
-      },
-      t);
-  V const p = math::polynomial(f, .078024544f, .226067123f, .695833553f, .999925218f);  // 2^f for 0 <= f < 1
-  return rough_reciprocal(simd_scale_by_power(p, t) + V(1.f));
-}
 #endif
 
 }  // namespace simd

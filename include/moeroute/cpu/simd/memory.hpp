@@ -109,6 +109,16 @@ MOEROUTE_SIMD_INLINE vec<T, 16> permute(vec<T, 16> v, ints at) {
   return gather(lane, at);
 #endif
 }
+#if defined(__AVX512F__)
+// Lane i is lane at[i] of a and b laid end to end; higher bits of at[i] do not count.
+MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b, ints at) {
+#if defined(__clang__)
+  return floats(__builtin_ia32_vpermi2varps512(a.v, at.v, b.v), 0);
+#else
+  return floats(__builtin_shuffle(a.v, b.v, at.v), 0);
+#endif
+}
+#endif
 // Lane i is table[at[i]] of n entries; `table` has room for 16.
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lookup(std::int32_t const* table, int n, ints at) {

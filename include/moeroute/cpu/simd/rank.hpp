@@ -28,6 +28,8 @@ MOEROUTE_ON_DEMAND
     ints larger(0);
 #pragma GCC unroll 4
     for (int j = 0; j < n; ++j) larger = detail::one_more_where(part < floats(x[j]), larger);
+    if (n == 16)  // the lane is known, sooner than a minimum, where no other before it is as large
+      if (unsigned const there = bits_equal(larger, ints(k - 1)); there != 0) return floats(x[std::countr_zero(there)]);
     kth = min(select(larger < ints(k), part, floats(infinity<float>)), kth);
   }
   return segment_min<16>(kth);
@@ -66,6 +68,13 @@ MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void order_rows(float const* x, int rows, std::int32_t* order) {
   for (int i = 0; i < 16 * rows; i += 16) store(order + i, ranks(order_keys(load<floats>(x + i)), 16));
   for (int i = 0; i < 16 * rows; i += 16) store(order + i, lanes_of(load<ints>(order + i)));
+}
+
+// Whether that is their order.
+MOEROUTE_SIMD_INLINE bool in_order(floats x, ints order) {
+  ints const behind = min(lane_id() + 1, ints(15));
+  floats const one = permute(x, order), next = permute(one, behind);
+  return lane_bits((next < one) | ((next == one) & (order <= permute(order, behind)))) == 0xffff;
 }
 
 }  // namespace simd

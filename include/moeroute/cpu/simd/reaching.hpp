@@ -22,15 +22,7 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
 #else
   std::uint64_t word = 0;
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    floats const x = load<floats>(key + 16 * i);
-#if defined(__AVX512DQ__)
-    unsigned const bits = static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(x.v, bound.v, 0x1d, 0xffff, 4));
-#else
-    unsigned const bits = lane_bits(bound <= x);
-#endif
-    word |= std::uint64_t{bits} << 16 * i;
-  }
+  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + 16 * i))} << 16 * i;
   return word;
 #endif
 }
@@ -121,5 +113,20 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
 #endif
 
 }  // namespace detail
+
+// The lanes of v whose bits are set, moved together; behind them any numbers.
+MOEROUTE_SIMD_INLINE ints together(ints v, unsigned bits) {
+#if defined(__AVX512F__)
+  return ints(__builtin_ia32_compresssi512_mask(v.v, v.v, static_cast<unsigned short>(bits)), 0);
+#else
+#if defined(__AVX2__)
+  if (bits < 256) return permute(v, ints(detail::widen(detail::set_bits.of[bits]), vec<std::int32_t, 8>(0)));
+#endif
+  alignas(64) std::int32_t from[16], to[16] = {};
+  store(from, v);
+  for (int n = 0; bits != 0; bits &= bits - 1, ++n) to[n] = from[std::countr_zero(bits)];
+  return load<ints>(to);
+#endif
+}
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI

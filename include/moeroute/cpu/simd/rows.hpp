@@ -87,25 +87,35 @@ constexpr key_layout layout_of(Select const& select, index_t experts) {
 }
 
 // Copies logits to the layout, widened, NaN in the gaps.
+template <half_format F, class T>
+MOEROUTE_SIMD_INLINE void spread_as(T const* from, key_layout const& l, float* to) {
+  bool const whole = l.in_order();  // as one group
+  index_t const groups = whole ? 1 : l.groups, width = whole ? l.experts : l.width;
+  float const* const end = to + l.size;
+  for (index_t g = 0; g < groups; ++g, from += width) {
+    index_t i = 0;
+    for (; i + 16 <= width; i += 16, to += 16)
+      if constexpr (std::same_as<T, float>) store(to, load<floats>(from + i));
+      else if constexpr (half_like<T>) store(to, load_halves(from + i, F));
+      else
+        for (index_t j = 0; j < 16; ++j) to[j] = static_cast<float>(from[i + j]);
+    if (i == width) continue;
+    if constexpr (std::same_as<T, float>) store(to, load_first(from + i, width - i, not_a_number<float>));
+    else
+      for (index_t j = 0; j < 16; ++j)
+        to[j] = i + j < width ? static_cast<float>(moeroute::load(from[i + j])) : not_a_number<float>;
+    to += 16;
+  }
+  for (; to < end; to += 16) store(to, floats(not_a_number<float>));
+}
 template <class T>
 [[gnu::noinline]] void spread(T const* from, key_layout const& l, float* to) {
-  [[maybe_unused]] half_format format{};
-  if constexpr (half_like<T>) format = format_of<T>();
-  for (index_t g = 0; g < l.groups; ++g)
-    for (index_t i = 0; i < 16 * l.vectors; i += 16) {
-      T const* const p = from + g * l.width + i;
-      float* const out = to + 16 * g * l.vectors + i;
-      index_t const n = l.width - i;
-      if constexpr (std::same_as<T, float>) {
-        store(out, n >= 16 ? load<floats>(p) : load_first(p, n, not_a_number<float>));
-      } else if (n >= 16) {
-        store(out, load_halves(p, format));
-      } else {
-        for (index_t j = 0; j < 16; ++j)
-          out[j] = j < n ? static_cast<float>(moeroute::load(p[j])) : not_a_number<float>;
-      }
-    }
-  for (index_t i = 16 * l.groups * l.vectors; i < l.size; i += 16) store(to + i, floats(not_a_number<float>));
+  if constexpr (half_like<T>) {
+    half_format const format = format_of<T>();
+    if (format == half_format::bf16) return spread_as<half_format::bf16>(from, l, to);
+    if (format == half_format::fp16) return spread_as<half_format::fp16>(from, l, to);
+  }
+  spread_as<half_format::unknown>(from, l, to);
 }
 // f(place, first expert, experts in it) for each register of the layout; those at the end hold none.
 template <class F>

@@ -106,6 +106,28 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
 #endif
 }
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int32_t, 32> m) { return lane_bits(m.lo) | lane_bits(m.hi) << 16; }
+// Of a <= b and of a == b. g++ would make a vector of the mask, and a mask of the vector.
+MOEROUTE_SIMD_INLINE unsigned bits_at_most(floats a, floats b) {
+#if defined(__AVX512F__)
+  return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(b.v, a.v, 0x1d, 0xffff, 4));
+#else
+  return lane_bits(a <= b);
+#endif
+}
+MOEROUTE_SIMD_INLINE unsigned bits_at_most(ints a, ints b) {
+#if defined(__AVX512F__)
+  return static_cast<unsigned short>(__builtin_ia32_cmpd512_mask(a.v, b.v, 2, 0xffff));
+#else
+  return lane_bits(a <= b);
+#endif
+}
+MOEROUTE_SIMD_INLINE unsigned bits_equal(ints a, ints b) {
+#if defined(__AVX512F__)
+  return static_cast<unsigned short>(__builtin_ia32_cmpd512_mask(a.v, b.v, 0, 0xffff));
+#else
+  return lane_bits(a == b);
+#endif
+}
 // Of 8 or 16 masks of 64 bits.
 template <int N>
 MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {

@@ -327,13 +327,14 @@ MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> const& a, vec<T, N> const& b) {
   else r.lo = blend<B>(a.lo, b.lo), r.hi = blend<B>(a.hi, b.hi);
   return r;
 }
-// even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...
-template <int Odd, class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> const& a) {
-  if constexpr (one_register<T, N / 2> && !one_register<T, N>)
-    return shuffle<N / 2>(a.lo, a.hi, [](int i) { return 2 * i + Odd; });
-  else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return 2 * i + Odd; });
-  else return vec<T, N / 2>(even<Odd>(a.lo), even<Odd>(a.hi));
+// even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...; of runs of S lanes those runs.
+template <int Odd, int S = 1, class T, int N>
+MOEROUTE_SIMD_INLINE vec<T, N / 2> even(vec<T, N> a) {
+  constexpr auto lane = [](int i) { return (2 * (i / S) + Odd) * S + i % S; };
+  if constexpr (one_register<T, N / 2> && !one_register<T, N>) return shuffle<N / 2>(a.lo, a.hi, lane);
+  else if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, lane);
+  else if constexpr (2 * S == N) return Odd == 1 ? a.hi : a.lo;
+  else return vec<T, N / 2>(even<Odd, S>(a.lo), even<Odd, S>(a.hi));
 }
 // a0 b0 a1 b1 ...
 template <class T, int N>
