@@ -185,7 +185,7 @@ template <class P>
   requires requires { P::elementwise; }
 inline constexpr bool weighs_each<P> = P::elementwise;
 // Says `static constexpr bool takes_vectors = true`: written for any V as a score is, with math::where for what differs
-// from lane to lane. The vector path then weighs 16 tokens at once, a lane to each.
+// from lane to lane. The vector path then weighs several tokens at once, a lane to each.
 template <class P>
 inline constexpr bool takes_vectors = false;
 template <class P>
