@@ -69,47 +69,44 @@ inline void throw_if_bad(status s) {
 class checks {
  public:
   constexpr checks& must_be(char const* what, offset_t found, offset_t wanted, errc code = errc::bad_shape) {
-    return found == wanted ? *this : fail(code, what, "must be", found, wanted);
+    return fail_unless(found == wanted, status{code, what, "must be", found, wanted});
   }
   constexpr checks& at_most(char const* what, offset_t found, offset_t most, errc code = errc::bad_value) {
-    return found <= most ? *this : fail(code, what, "must be at most", found, most);
+    return fail_unless(found <= most, status{code, what, "must be at most", found, most});
   }
   constexpr checks& at_least(char const* what, offset_t found, offset_t least, errc code = errc::bad_value) {
-    return found >= least ? *this : fail(code, what, "must be at least", found, least);
+    return fail_unless(found >= least, status{code, what, "must be at least", found, least});
   }
   constexpr checks& divides(char const* what, offset_t divisor, offset_t number) {
-    return divisor > 0 && number % divisor == 0 ? *this
-                                                : fail(errc::bad_shape, what, "must be a divisor of", divisor, number);
+    return fail_unless(divisor > 0 && number % divisor == 0,
+                       status{errc::bad_shape, what, "must be a divisor of", divisor, number});
   }
   // For reading: inner stride 1 (adapters mark another one by -1); rows may overlap or repeat.
   template <class M>
   constexpr checks& readable(char const* what, M const& m) {
     offset_t const stride = m.stride;
-    return m.rows <= 1 || stride >= 0
-               ? *this
-               : fail(errc::bad_stride, what, "(row stride; inner stride not 1) must be at least", stride, 0);
+    return fail_unless(m.rows <= 1 || stride >= 0,
+                       status{errc::bad_stride, what, "(row stride; inner stride not 1) must be at least", stride, 0});
   }
   // For writing: inner stride 1 and, for more than one row, a stride that holds a row.
   template <class M>
   constexpr checks& strided(char const* what, M const& m) {
     offset_t const stride = m.stride, cols = m.cols;
-    return m.rows <= 1 || stride >= cols ? *this
-                                         : fail(errc::bad_stride, what, "(row stride) must be at least", stride, cols);
+    return fail_unless(m.rows <= 1 || stride >= cols,
+                       status{errc::bad_stride, what, "(row stride) must be at least", stride, cols});
   }
   // An optional row: absent, or one entry a row.
   template <class R>
   constexpr checks& empty_or(char const* what, R const& r, offset_t size) {
     offset_t const found = r.size;
-    return found == 0 || found == size ? *this : fail(errc::bad_shape, what, "must be 0 or", found, size);
+    return fail_unless(found == 0 || found == size, status{errc::bad_shape, what, "must be 0 or", found, size});
   }
-  constexpr checks& also(status s) { return s.ok() ? *this : fail(s.code, s.argument, s.relation, s.found, s.wanted); }
+  constexpr checks& also(status s) { return fail_unless(s.ok(), s); }
   constexpr status result() const { return first_; }
 
  private:
-  // Apart from the checks, which are inlined by the dozen.
-  MOEROUTE_COLD constexpr checks& fail(errc code, char const* what, char const* relation, offset_t found,
-                                       offset_t wanted) {
-    if (first_.ok()) first_ = {code, what, relation, found, wanted};
+  constexpr checks& fail_unless(bool good, status s) {
+    if (!good && first_.ok()) first_ = s;
     return *this;
   }
   status first_{};
