@@ -38,10 +38,14 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first
                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                      32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
                                      48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  typedef char sixteen __attribute__((vector_size(16)));
   auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-  ints const at = bits_as<std::int32_t>(shuffle<64>(z, vec<std::uint8_t, 64>(std::uint8_t{0}),
-                                                    [](int i) { return i % 4 != 0 ? 64 : i / 4; })) +
-                  ints(first);
+  auto const some = __builtin_bit_cast(sixteen, low(low(z)).v);
+#if defined(__clang__)
+  ints const at = ints(__builtin_convertvector(some, ints::raw), 0) + ints(first);
+#else
+  ints const at = ints(__builtin_ia32_pmovzxbd512_mask(some, ints(0).v, all_lanes), 0) + ints(first);
+#endif
   list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
   return list;
 }
@@ -58,45 +62,36 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   return n;
 }
 #elif defined(__AVX2__)
-// The set bits of a byte, in order, a byte each.
+// The set bits of a byte, in order.
 inline constexpr auto set_bits = [] {
   struct {
-    alignas(64) std::uint8_t of[256][8];
+    alignas(64) std::uint16_t of[256][8];
   } table{};
   for (int word = 0; word < 256; ++word)
     for (int i = 0, n = 0; i < 8; ++i)
-      if ((word >> i & 1) != 0) table.of[word][n++] = static_cast<std::uint8_t>(i);
+      if ((word >> i & 1) != 0) table.of[word][n++] = static_cast<std::uint16_t>(i);
   return table;
 }();
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE vec<std::int32_t, 8> widen(std::uint8_t const* eight) {
-  using I = vec<std::int32_t, 8>;
-#if defined(__clang__)
-  typedef std::uint8_t bytes __attribute__((vector_size(8), aligned(1), may_alias));
-  return I(__builtin_convertvector(*reinterpret_cast<bytes const*>(eight), I::raw), 0);
-#else  // g++ 12 makes six instructions of a conversion
-  long long whole[2] = {};
-  __builtin_memcpy(whole, eight, 8);
-  typedef char bytes __attribute__((vector_size(16)));
-  return I(__builtin_bit_cast(I::raw, __builtin_ia32_pmovzxbd256(__builtin_bit_cast(bytes, whole))), 0);
-#endif
-}
 // Branch-free: the positions of every 8 keys are looked up and stored behind the last.
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
   using V = vec<float, 8>;
-  alignas(64) std::int32_t list[16 + 64 + 8];
-  store(list, ints(0));
+  using W = vec<std::uint16_t, 8>;
+  alignas(64) std::uint16_t list[16 + 64 + 8];
+  store(list, vec<std::uint16_t, 16>(std::uint16_t{0}));
   int n = 0;
+  W first(std::uint16_t{0}), step(std::uint16_t{8});
+  __asm__("" : "+x"(step.v));  // else g++ makes each multiple anew
   for (int b = 0; b < size && n <= 16; b += 64)
 #pragma GCC unroll 8
     for (int i = 0; i < 64; i += 8) {
       auto const bits =
           static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(key + b + i)).v));
-      store(list + n, widen(set_bits.of[bits]) + vec<std::int32_t, 8>(b + i));
+      store(list + n, load<W>(set_bits.of[bits]) + first);
+      first += step;
       n += std::popcount(bits);
     }
-  places = load<ints>(list);
+  places = join(convert<std::int32_t>(load<W>(list)), convert<std::int32_t>(load<W>(list + 8)));
   return n;
 }
 #else
@@ -120,7 +115,9 @@ MOEROUTE_SIMD_INLINE ints together(ints v, unsigned bits) {
   return ints(__builtin_ia32_compresssi512_mask(v.v, v.v, static_cast<unsigned short>(bits)), 0);
 #else
 #if defined(__AVX2__)
-  if (bits < 256) return permute(v, ints(detail::widen(detail::set_bits.of[bits]), vec<std::int32_t, 8>(0)));
+  if (bits < 256)
+    return permute(v, ints(convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits])),
+                           vec<std::int32_t, 8>(0)));
 #endif
   alignas(64) std::int32_t from[16], to[16] = {};
   store(from, v);
