@@ -11,7 +11,7 @@
 #include <moeroute/core/best.hpp>
 #include <moeroute/prior/noise.hpp>
 #if !defined(__CUDACC__)  // device code knows no vectors; one expert at a time draws the same
-#include <moeroute/cpu/simd/gumbel.hpp>
+#include <moeroute/cpu/simd/draw_rows.hpp>
 #endif
 
 namespace moeroute::inline MOEROUTE_ABI {
@@ -42,10 +42,10 @@ struct gumbel_top_k {
   // For the vector path on the CPU (cpu/simd/fits.hpp).
   template <int R>
   unsigned choose_rows(offset_t const* token, float const* const* logits, index_t size, std::int32_t* ids,
-                       std::int32_t* order, float* space) const
+                       std::int32_t* order, float* chosen, float* space) const
     requires std::same_as<Source, drawn_gumbel>
   {
-    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, ids, order, space);
+    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, {ids, order, chosen}, space);
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
   static constexpr index_t most_at_once = 32;

@@ -70,17 +70,17 @@ template <int R, class Body>
       key[q] = open;
     }
   alignas(64) std::int32_t id[std::size_t{most_chosen} * R], order[std::size_t{16} * R];
-  unsigned again = 0;  // rows for the plain path
+  alignas(64) float chosen[std::size_t{most_chosen} * R];  // their values
+  unsigned again = 0;                                      // rows for the plain path
   if constexpr (chooses_rows<Select>) {
     offset_t name[std::size_t{R}];
     for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
-    again = r.select.template choose_rows<R>(name, key, size, id, order, s.template take<float>(2 * R * size));
+    again = r.select.template choose_rows<R>(name, key, size, id, order, chosen, s.template take<float>(2 * R * size));
   } else {
     again = find_best(key, rows, size, k, id, order, s.template take<std::int32_t>(size));
   }
 
   // Values wait for no order.
-  alignas(64) float chosen[std::size_t{most_chosen} * R];
   for (int q = 0; q < rows; ++q)
     for (index_t j = 0; j < k; j += 16) {
       ints at = load<ints>(id + most_chosen * q + j), e = at;
@@ -89,7 +89,7 @@ template <int R, class Body>
         e = lookup(expert[q], size / 16, at >> 4) + (at & ints(15));
         at = lookup(place[q], size / 16, at >> 4) + (at & ints(15));
       }
-      store(chosen + most_chosen * q + j, gather(value[q], at));
+      if constexpr (!chooses_rows<Select>) store(chosen + most_chosen * q + j, gather(value[q], at));
       store_first_as<Id>(&b.out.ids[token[q]][j], permute(e, load<ints>(order + 16 * q)), k - j < 16 ? k - j : 16);
     }
   if constexpr (by_logits)

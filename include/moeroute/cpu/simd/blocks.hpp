@@ -85,14 +85,14 @@ MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float cons
                                        float* space, block_candidates& c) {
   constexpr int R = rows_at_once;
   alignas(64) std::int32_t id[std::size_t{most_chosen} * R];
+  alignas(64) float chosen[std::size_t{most_chosen} * R];
   for (int q = 0; q < block_rows; q += R) {
     offset_t name[std::size_t{R}];
     for (int p = 0; p < R; ++p) name[p] = b.in.context(first + q + p).token;
-    c.unserved |= b.r.select.template choose_rows<R>(name, logit + q, size, id, c.order + 16 * q, space) << q;
+    c.unserved |= b.r.select.template choose_rows<R>(name, logit + q, size, id, c.order + 16 * q, chosen, space) << q;
     for (int p = 0; p < R; ++p) {
-      ints const at = load<ints>(id + most_chosen * p);
-      store(c.id + 16 * (q + p), at);
-      store(c.logit + 16 * (q + p), closed_if_nan(gather(logit[q + p], at)));
+      store(c.id + 16 * (q + p), load<ints>(id + most_chosen * p));
+      store(c.logit + 16 * (q + p), closed_if_nan(load<floats>(chosen + most_chosen * p)));
     }
   }
 }
