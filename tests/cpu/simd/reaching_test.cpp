@@ -38,3 +38,14 @@ TEST_CASE("simd reaching: bits and the first 16 places of the keys at or above a
   }
   CHECK(full > 100);
 }
+
+TEST_CASE("simd reaching: lanes whose bits are set move together, in order") {
+  std::int32_t from[16], got[16];
+  for (int i = 0; i < 16; ++i) from[i] = 100 + i;
+  for (unsigned bits = 0; bits < 1u << 16; bits += 7) {
+    simd::store(got, simd::together(simd::load<simd::ints>(from), bits));
+    int n = 0;
+    for (int i = 0; i < 16; ++i)
+      if ((bits >> i & 1) != 0) CHECK(got[n++] == 100 + i);
+  }
+}

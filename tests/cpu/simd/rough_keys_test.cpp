@@ -92,19 +92,6 @@ auto grouped(row_view<float const> bias, index_t k, index_t groups) {
 
 #if defined(MOEROUTE_SIMD)
 
-TEST_CASE("rough keys: the rough sigmoid keeps its stated error on vectors") {
-  double worst = 0;
-  for (std::uint64_t i = 0; i < std::uint64_t{1} << 32; i += 16 * 6007) {
-    float x[16], error[16];
-    for (std::uint64_t j = 0; j < 16; ++j) x[j] = math::as<float>(static_cast<std::uint32_t>(i + j * 6007));
-    auto const z = simd::closed_if_nan(simd::load<simd::floats>(x));
-    simd::store(error, math::rough_sigmoid(z) - math::sigmoid(z));
-    for (float e : error)
-      if (!(std::fabs(double{e}) <= worst)) worst = std::fabs(double{e});
-  }
-  CHECK(worst < math::rough_sigmoid_error);
-}
-
 TEST_CASE("promise P7 rough keys: ids and weights have the bits of the plain path, near keys, ties, NaN, infinities") {
   static_assert(simd::has_rough_keys<decltype(grouped<sigmoid>({}, 8, 8))>);
   static_assert(!simd::has_rough_keys<router<>> && !simd::has_rough_keys<decltype(grouped<sqrt_softplus>({}, 8, 8))>);

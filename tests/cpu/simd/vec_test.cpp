@@ -26,6 +26,16 @@ void check_lanes() {
   each(simd::blend<2>(x, y), [&](int i) { return (i & 2) != 0 ? b[i] : a[i]; });
   each(simd::join(simd::even<0>(x), simd::even<1>(x)),
        [&](int i) { return i < N / 2 ? a[2 * i] : a[2 * (i - N / 2) + 1]; });
+  if constexpr (N >= 8)  // runs of 2
+    each(simd::join(simd::even<0, 2>(x), simd::even<1, 2>(x)), [&](int i) {
+      int const j = i % (N / 2);
+      return a[2 * (j - j % 2) + j % 2 + (i < N / 2 ? 0 : 2)];
+    });
+  if constexpr (N >= 16)  // and of 8
+    each(simd::join(simd::even<0, 8>(x), simd::even<1, 8>(x)), [&](int i) {
+      int const j = i % (N / 2);
+      return a[2 * (j - j % 8) + j % 8 + (i < N / 2 ? 0 : 8)];
+    });
   each(simd::join(simd::high(x), simd::low(x)), [&](int i) { return a[(i + N / 2) % N]; });
   each(simd::convert<float>(simd::convert<std::int64_t>(x)), [&](int i) { return a[i]; });
   each(simd::bits_as<float>(simd::bits_as<std::int32_t>(x)), [&](int i) { return a[i]; });
