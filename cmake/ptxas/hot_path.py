@@ -91,6 +91,11 @@ def successors(blocks, labels):
     return following
 
 
+def trips_of(frames, trips):
+    """How often the loop that ends here runs: by the innermost of its lines that `trips` knows."""
+    return next((n for frame in frames for text, n in trips.items() if text in line_of(frame)), 1)
+
+
 def count(section, words=(), trips=None):
     """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
     blocks, labels = blocks_of(section)
@@ -119,12 +124,10 @@ def count(section, words=(), trips=None):
     times = dict.fromkeys(reached, 1)
     for i in reached:
         for back in (t for t in following[i] if t <= i):
-            lines = " ".join(line_of(f) for f in blocks[i][-1][1])
-            for text, n in (trips or {}).items():
-                if text in lines:
-                    for j in range(back, i + 1):
-                        if j in times:
-                            times[j] *= n
+            n = trips_of(blocks[i][-1][1], trips or {})
+            for j in range(back, i + 1):
+                if j in times:
+                    times[j] *= n
     by_class, network = collections.Counter(), 0
     for i in reached:
         for op, frames in blocks[i]:
