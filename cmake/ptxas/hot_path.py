@@ -96,8 +96,8 @@ def trips_of(frames, trips):
     return next((n for frame in frames for text, n in trips.items() if text in line_of(frame)), 1)
 
 
-def count(section, words=(), trips=None):
-    """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
+def usual(section, words, trips):
+    """The blocks of a kernel, how often each runs (0: seldom, or not led to), and its loops: (first, last, frames)."""
     blocks, labels = blocks_of(section)
     following = successors(blocks, labels)
 
@@ -121,19 +121,35 @@ def count(section, words=(), trips=None):
             if t not in reached and not work(blocks[t]) and not seldom(blocks[t]):
                 reached.add(t)
                 todo.append(t)
-    times = dict.fromkeys(reached, 1)
-    for i in reached:
-        for back in (t for t in following[i] if t <= i):
-            n = trips_of(blocks[i][-1][1], trips or {})
-            for j in range(back, i + 1):
-                if j in times:
-                    times[j] *= n
+    loops = [(back, i, blocks[i][-1][1]) for i in sorted(reached) for back in following[i] if back <= i]
+    times = [int(i in reached) for i in range(len(blocks))]
+    for back, i, frames in loops:
+        for j in range(back, i + 1):
+            times[j] *= trips_of(frames, trips)
+    return blocks, times, loops
+
+
+def count(section, words=(), trips=None):
+    """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
+    blocks, times, _ = usual(section, words, trips or {})
     by_class, network = collections.Counter(), 0
-    for i in reached:
-        for op, frames in blocks[i]:
-            by_class[next(name for name, pattern in classes if re.match(pattern, bare(op)))] += times[i]
-            network += times[i] * any(f[0].endswith("core/key_network.hpp") and not re.search(r"\bat\(|b\[j\]", line_of(f)) for f in frames)
+    for block, n in zip(blocks, times):
+        for op, frames in block if n else ():
+            by_class[next(name for name, pattern in classes if re.match(pattern, bare(op)))] += n
+            network += n * any(f[0].endswith("core/key_network.hpp") and not re.search(r"\bat\(|b\[j\]", line_of(f)) for f in frames)
     return by_class, network
+
+
+def count_loop(section, text, words=(), trips=None, each=None):
+    """Instructions of one turn of the largest loop whose line has `text`; of a loop that is unrolled, divided by the
+    instructions of the pattern `each` in it, of which a turn has one."""
+    blocks, times, loops = usual(section, words, trips or {})
+    found = [(back, i) for back, i, frames in loops if frames and text in line_of(frames[0])]
+    if not found:
+        return None
+    back, last = max(found, key=lambda loop: sum(len(blocks[j]) for j in range(loop[0], loop[1] + 1)))
+    inside = [(op, times[j] / times[last]) for j in range(back, last + 1) if times[j] for op, _ in blocks[j]]
+    return sum(n for _, n in inside) / (sum(n for op, n in inside if re.match(each, bare(op))) if each else 1)
 
 
 def sections(disassembly):
