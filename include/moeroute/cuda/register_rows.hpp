@@ -48,12 +48,14 @@ struct route_in_registers {
   // The bits of a key that are not code, and how a number gets above the code. Known at compile time more often than
   // not, but an instruction takes one immediate, and that is the code of the place.
   key number_bits = 0, shift = 0;
+  bool wait = false;  // for the winners, with the summary
 
   static route_in_registers of(route_row<R, T, H, Id, W> const& row) {
     route_in_registers b{row, layout::of(static_cast<index_t>(row.in.logits.cols), detail::groups_of(row.r.select))};
     b.place.vectors_ = b.in_vectors();
     b.number_bits = exact_keys ? 0xffff0000u : ~b.place.mask();
     b.shift = exact_keys ? 1u << 16 : b.place.mask() + 1;
+    b.wait = may_wait && row.ratios_suffice();
     return b;
   }
   bool serves() const {
@@ -96,9 +98,9 @@ struct route_in_registers {
       if (known && g.rank() < tile)
         weights[g.rank()] = static_cast<W>(bad ? not_a_number<V> : network::at(w, g.rank()));
     } else {
-      repair().weigh(g, chosen);  // seldom: k is another
-      for (index_t j = g.rank(); known && j < static_cast<index_t>(chosen.size); j += Lanes)
-        weights[j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);  // seldom
+      repair().weigh(g, chosen);                                                              // seldom: k is another
+      for (index_t j = g.rank(); known && j < static_cast<index_t>(chosen.size); j += Lanes)  // seldom
+        weights[j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);                       // seldom
     }
     if (live && !known) {
       repair().nobody(g, t);  // seldom
@@ -128,9 +130,8 @@ struct route_in_registers {
     row_context const c = detail::context_of(plain.in, t, known);
     vector_row<T, layout> const row = logits(t);
     using summary = decltype(plain.summary(g, mapped_row{row, detail::nan_to_closed{}}));
-    bool const wait = may_wait && plain.ratios_suffice();
     summary m{};
-    if (!wait) {
+    if (!may_wait || !wait) {
       m = plain.summary(g, mapped_row{row, detail::nan_to_closed{}});  // seldom if renormalized
     }
 
@@ -138,15 +139,14 @@ struct route_in_registers {
     key own[std::size_t{tile}];  // this lane's list
     standing n;
     if constexpr (layout::known) {
-      pass(g, t, c, m, wait, row, known, chosen, 0, own, n);
+      pass(g, t, c, m, row, known, chosen, 0, own, n);
       mine_score = n.score;
       MOEROUTE_UNROLL_BY(1)
-      for (index_t base = tile; base < k; base += tile)
-        pass(g, t, c, m, wait, row, known, chosen, base, own, n);  // seldom
+      for (index_t base = tile; base < k; base += tile) pass(g, t, c, m, row, known, chosen, base, own, n);  // seldom
     } else {
       MOEROUTE_UNROLL_BY(1)
       for (index_t base = 0; base < k; base += tile) {
-        pass(g, t, c, m, wait, row, known, chosen, base, own, n);
+        pass(g, t, c, m, row, known, chosen, base, own, n);
         if (base == 0) mine_score = n.score;
       }
     }
@@ -171,7 +171,7 @@ struct route_in_registers {
   };
   // Winners base, ..., base + 7; in later passes, of the keys below the last winner's.
   template <class G, class M>
-  MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m, bool wait,
+  MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m,
                                         vector_row<T, layout> const& row, bool known, row_view<V> chosen, index_t base,
                                         key (&own)[std::size_t{tile}], standing& n) const {
     index_t const k = static_cast<index_t>(chosen.size), me = g.rank();
@@ -299,7 +299,7 @@ struct route_in_registers {
   MOEROUTE_HD key floor_of(std::int32_t exact) const {
     if constexpr (in_fixed_point)
       return fixed()(from_order_key<V>(exact) - fixed_point::margin(rough_on_device<Score>::error)) * shift;
-    else return ordered(exact) & number_bits;
+    else return floor_of_ordered(exact) & number_bits;
   }
 
   // Whether this lane's group is among the best, by the exact keys of the heads of its list.
