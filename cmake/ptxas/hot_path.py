@@ -4,7 +4,7 @@ The basic blocks that a kernel's entry leads to are counted, without those that 
   - blocks whose instructions come, most of them, from a line marked `// seldom` (inlined calls on such a line count
     as that line), or from a file in `seldom_files`; `// seldom if WORD` holds for kernels that name the word
   - calls, which are the slow branches of divisions, and what runs after `BRA.DIV`, for warps that have come apart
-A block in a loop counts as often as the loop's line says: `trips` maps a piece of source text to a number.
+A block in a loop counts as often as the loop's line says: `trips` maps a piece of source text to a number of turns.
 Both sides of every other branch are counted.
 """
 import collections
@@ -91,9 +91,14 @@ def successors(blocks, labels):
     return following
 
 
-def trips_of(frames, trips):
-    """How often the loop that ends here runs: by the innermost of its lines that `trips` knows."""
-    return next((n for frame in frames for text, n in trips.items() if text in line_of(frame)), 1)
+def trips_of(frames, trips, inside):
+    """How often the loop that ends here runs, by the innermost of its lines that `trips` knows: a number, or of a loop
+    that may be unrolled the instructions of a pattern that all its turns have together."""
+    n = next((n for frame in frames for text, n in trips.items() if text in line_of(frame)), 1)
+    if not isinstance(n, tuple):
+        return n
+    in_a_turn = sum(bool(re.match(n[1], bare(op))) for block in inside for op, _ in block)
+    return n[0] / max(in_a_turn, 1)
 
 
 def usual(section, words, trips):
@@ -105,7 +110,10 @@ def usual(section, words, trips):
         return [f for op, f in block if not re.match(r"BSYNC|BSSY|NOP|BRA|WARPSYNC", bare(op))]
 
     def seldom(block):
-        return 2 * sum(is_seldom(f, words) for f in work(block)) > len(work(block)) or "CALL" in block[-1][0]
+        marked = [is_seldom(f, words) for f in work(block)]
+        moves = [is_seldom(f, words) for op, f in block if re.match(r"LD[GSL.]|ST[GSL.]", bare(op))]
+        # Addresses may have been computed for other blocks too, so that four loads or stores speak for a block.
+        return 2 * sum(marked) > len(marked) or (len(moves) >= 4 and all(moves)) or "CALL" in block[-1][0]
 
     led_to, todo = set(), [0] if blocks else []
     while todo:
@@ -124,8 +132,9 @@ def usual(section, words, trips):
     loops = [(back, i, blocks[i][-1][1]) for i in sorted(reached) for back in following[i] if back <= i]
     times = [int(i in reached) for i in range(len(blocks))]
     for back, i, frames in loops:
+        n = trips_of(frames, trips, blocks[back:i + 1])
         for j in range(back, i + 1):
-            times[j] *= trips_of(frames, trips)
+            times[j] *= n
     return blocks, times, loops
 
 

@@ -231,7 +231,7 @@ struct route_in_registers {
                                                 vector_row<T, layout> const& row, bool again, key ceiling,
                                                 key (&own)[std::size_t{tile}]) const {
     key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
-    lane_walk at{row.data + place.id(g.rank(), 0), biases(c), place.place_code(0)};
+    lane_walk at{row.data + place.id(g.rank(), 0), biases(c), place.place_code(0) + (exact_keys ? real_half : 0u)};
     if constexpr (in_fixed_point) at.bias += place.id(g.rank(), 0);
     auto const read = [&](index_t n, key(&part)[std::size_t{tile}]) {
       if (place.whole(n)) {
@@ -290,8 +290,8 @@ struct route_in_registers {
       MOEROUTE_UNROLL
       for (index_t j = 0; j < vec; j += 2) {
         std::uint32_t const two = ordered_halves<format>(w.w[j / 2]);
-        keys[j] = two * shift + (real_half + code(j));
-        keys[j + 1] = (two & number_bits) | (real_half + code(j + 1));
+        keys[j] = two * shift + code(j);
+        keys[j + 1] = (two & number_bits) | code(j + 1);
       }
     } else if constexpr (in_fixed_point) {
       neighbours<parameter, vec> b;
