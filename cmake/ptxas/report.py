@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Registers, spills, local memory, shared memory and instructions of the kernels in kernels.cu.
 
-usage: report.py [--arch 90] [--only WORD] [--write docs/cuda.md]     (or: ./dev ptxas)
+usage: report.py [--arch 90] [--kernels FILE] [--only WORD] [--write docs/cuda.md]     (or: ./dev ptxas)
 
 ptxas counts registers and spills; instructions are counted in the disassembly where nvdisasm is found (on
 PATH, in $NVDISASM, or in the pip package nvidia-cuda-nvdisasm), and left out where it is not. The last
@@ -42,8 +42,7 @@ def find_nvdisasm():
     return next((str(p) for p in tools.rglob("nvdisasm") if os.access(p, os.X_OK)), None) if tools.exists() else None
 
 
-def compile_kernels(arch, only, folder):
-    text = (root / "cmake/ptxas/kernels.cu").read_text()
+def compile_kernels(text, arch, only, folder):
     unit = folder / "kernels.cu"
     unit.write_text("\n".join(line for line in text.split("\n")
                               if not only or only in line or not re.match(kernel_line, line)))
@@ -177,12 +176,13 @@ def hot_table(sections):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--arch", default="90")
+    parser.add_argument("--kernels", default=root / "cmake/ptxas/kernels.cu", help="the file that instantiates them")
     parser.add_argument("--only", help="kernels whose line has this word")
     parser.add_argument("--write", help="replace the table between the marks of this page")
     arguments = parser.parse_args()
-    nvdisasm = find_nvdisasm()
+    kernels, nvdisasm = pathlib.Path(arguments.kernels).read_text(), find_nvdisasm()
     with tempfile.TemporaryDirectory() as folder:
-        cubin, log, seconds = compile_kernels(arguments.arch, arguments.only, pathlib.Path(folder))
+        cubin, log, seconds = compile_kernels(kernels, arguments.arch, arguments.only, pathlib.Path(folder))
         disassembly = disassemble(nvdisasm, cubin) if nvdisasm else {}
     lines = ["| kernel | lanes a row | registers | spills (B) | local (B) | static shared (B) | instructions | of these local |",
              "|---|---|--:|--:|--:|--:|--:|--:|"]
@@ -195,7 +195,7 @@ def main():
             spilling.append(name)
         if k["registers"] <= few_registers or (disassembly and n < few_instructions):
             empty.append(f"{name} ({k['registers']} registers, {n} instructions)")
-    order = re.findall(kernel_line + r"(\w+)", (root / "cmake/ptxas/kernels.cu").read_text(), re.M)
+    order = re.findall(kernel_line + r"(\w+)", kernels, re.M)
     rows.sort(key=lambda r: order.index(r[0]) if r[0] in order else len(order))
     lines += [r[1] for r in rows]
     if disassembly:
