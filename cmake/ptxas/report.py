@@ -93,7 +93,7 @@ def disassemble(nvdisasm, cubin):
 class Gate:
     def __init__(self, lanes, table, prototype, words=("renormalized",), chunks=1):
         self.lanes, self.table, self.prototype, self.words = lanes, table, prototype, words
-        self.trips = {"n < place.chunks()": chunks - 1}  # the first one stands before the loop
+        self.trips = {"n < filled": chunks - 1}  # the first one stands before the loop
 
 
 gates = {

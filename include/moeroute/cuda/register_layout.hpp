@@ -37,6 +37,7 @@ struct register_layout {
 
   // Numbers of a layout that is not known; the others return constants.
   index_t experts_ = Experts, width_ = 0, per_group_bits_ = 0, run_ = 0, run_bits_ = 0, bits_ = 0;
+  index_t whole_ = 0;
   bool vectors_ = true;  // pieces may be read as vectors; always, if the layout is known
 
   MOEROUTE_HD static constexpr register_layout of(index_t experts, index_t groups) {
@@ -48,8 +49,11 @@ struct register_layout {
     l.run_bits_ = detail::bits_below(l.run_);
     index_t const places = experts > Lanes * Vec ? experts : Lanes * Vec;
     l.bits_ = Runs ? detail::bits_below(Lanes) + l.run_bits_ : detail::bits_below(places);
+    l.whole_ = l.filled();
     return l;
   }
+  // Rows do not lie on vectors: pieces are read one by one.
+  constexpr void without_vectors() { vectors_ = false, whole_ = 0; }
   MOEROUTE_HD constexpr index_t experts() const { return known ? Experts : experts_; }
   // Lanes of a group: a power of two, or this layout serves nobody.
   MOEROUTE_HD constexpr index_t per_group_bits() const {
@@ -77,13 +81,8 @@ struct register_layout {
   // Place i of chunk n lies n * step + within(i) experts from the lane's first place.
   static constexpr index_t step = Runs ? chunk : Lanes * chunk;
   MOEROUTE_HD static constexpr index_t within(index_t i) { return Runs ? i : i / Vec * Lanes * Vec + i % Vec; }
-  // Every lane has an expert at every place of chunk n, and may read them as vectors.
-  MOEROUTE_HD constexpr bool whole(index_t n) const {
-    if constexpr (full) return true;
-    else if (!known && !vectors_) return false;
-    else if constexpr (Runs) return (n + 1) * chunk <= run() && run() * per_group() == width();
-    else return (n + 1) * step <= experts();
-  }
+  // Chunks, from the first on, in which every lane has an expert at every place.
+  MOEROUTE_HD constexpr index_t whole_chunks() const { return known ? filled() : whole_; }
   template <class T>
   static constexpr std::size_t vector_bytes = std::size_t{Vec} * sizeof(T) < 16 ? std::size_t{Vec} * sizeof(T) : 16;
   // Whether every lane's vectors lie well in an array that starts here.
@@ -111,6 +110,10 @@ struct register_layout {
   }
 
  private:
+  MOEROUTE_HD constexpr index_t filled() const {
+    if constexpr (!Runs) return experts() / step;
+    else return run() * per_group() == width() ? run() / chunk : 0;
+  }
   MOEROUTE_HD constexpr index_t lane_in_group(index_t rank) const { return rank & (per_group() - 1); }
   MOEROUTE_HD constexpr index_t lane_shift() const { return Runs ? run_bits() : detail::bits_below(Vec); }
 };

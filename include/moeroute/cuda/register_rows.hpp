@@ -53,7 +53,7 @@ struct route_in_registers {
 
   static route_in_registers of(route_row<R, T, H, Id, W> const& row) {
     route_in_registers b{row, layout::of(static_cast<index_t>(row.in.logits.cols), detail::groups_of(row.r.select))};
-    b.place.vectors_ = b.in_vectors();
+    if (!b.in_vectors()) b.place.without_vectors();
     b.number_bits = exact_keys ? 0xffff0000u : ~b.place.mask();
     b.shift = exact_keys ? 1u << 16 : b.place.mask() + 1;
     b.wait = may_wait && row.ratios_suffice();
@@ -140,18 +140,10 @@ struct route_in_registers {
     index_t const k = static_cast<index_t>(chosen.size);
     key own[std::size_t{tile}];  // this lane's list
     standing n;
-    if constexpr (layout::known) {
-      pass(g, t, c, m, row, known, chosen, 0, own, n);
-      mine_score = n.score;
-      MOEROUTE_UNROLL_BY(1)
-      for (index_t base = tile; base < k; base += tile) pass(g, t, c, m, row, known, chosen, base, own, n);  // seldom
-    } else {
-      MOEROUTE_UNROLL_BY(1)
-      for (index_t base = 0; base < k; base += tile) {
-        pass(g, t, c, m, row, known, chosen, base, own, n);
-        if (base == 0) mine_score = n.score;
-      }
-    }
+    pass(g, t, c, m, row, known, chosen, 0, own, n);
+    mine_score = n.score;
+    MOEROUTE_UNROLL_BY(1)
+    for (index_t base = tile; base < k; base += tile) pass(g, t, c, m, row, known, chosen, base, own, n);  // seldom
     if constexpr (exact_keys) {
       return false;
     } else {
@@ -233,30 +225,38 @@ struct route_in_registers {
     key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
     lane_walk at{row.data + place.id(g.rank(), 0), biases(c), place.place_code(0) + (exact_keys ? real_half : 0u)};
     if constexpr (in_fixed_point) at.bias += place.id(g.rank(), 0);
-    auto const read = [&](index_t n, key(&part)[std::size_t{tile}]) {
-      if (place.whole(n)) {
-        MOEROUTE_UNROLL
-        for (index_t i = 0; i < tile; i += vec) keys_of<true>(g, c, m, n * tile, i, at, &part[i]);
-      } else {
-        MOEROUTE_UNROLL
-        for (index_t i = 0; i < tile; i += vec) keys_of<false>(g, c, m, n * tile, i, at, &part[i]);  // seldom
-      }
+    auto const read = [&](auto whole, index_t n, key(&part)[std::size_t{tile}]) {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; i += vec) keys_of<decltype(whole)::value>(g, c, m, n * tile, i, at, &part[i]);
       at.next();
       if (again) {
         MOEROUTE_UNROLL
         for (index_t i = 0; i < tile; ++i) part[i] = part[i] < below ? part[i] : 0u;  // seldom
       }
     };
-    read(0, own);
+    auto const take = [&](auto whole, index_t n) {
+      key part[std::size_t{tile}];
+      read(whole, n, part);
+      network::take_in(own, part);
+    };
+    index_t const filled = place.whole_chunks();
+    if (filled > 0) {
+      read(std::true_type{}, 0, own);
+    } else {
+      read(std::false_type{}, 0, own);  // seldom
+    }
     network::sort(own);
     MOEROUTE_UNROLL_BY(layout::known ? 64 : 1)
-    for (index_t n = 1; n < place.chunks(); ++n) {
-      key part[std::size_t{tile}];
-      read(n, part);
-      network::take_in(own, part);
+    for (index_t n = 1; n < filled; ++n) take(std::true_type{}, n);
+    MOEROUTE_UNROLL_BY(layout::known ? 64 : 1)
+    for (index_t n = filled > 1 ? filled : 1; n < place.chunks(); ++n) take(std::false_type{}, n);  // seldom
+    if (filled == place.chunks()) {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; ++i) own[i] += lane;
+    } else {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; ++i) own[i] += own[i] != 0 ? lane : 0u;  // seldom
     }
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < tile; ++i) own[i] += layout::full || own[i] != 0 ? lane : 0u;
   }
   struct words {
     std::uint32_t w[std::size_t{vec / 2}];
