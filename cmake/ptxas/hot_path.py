@@ -4,7 +4,7 @@ The basic blocks that a kernel's entry leads to are counted, without those that 
   - blocks whose instructions come, most of them, from a line marked `// seldom` (inlined calls on such a line count
     as that line), or from a file in `seldom_files`; `// seldom if WORD` holds for kernels that name the word
   - calls, which are the slow branches of divisions, and what runs after `BRA.DIV`, for warps that have come apart
-A block in a loop counts as often as the loop's line says: `trips` maps a piece of source text to a number.
+A block in a loop counts as often as the loop's line says: `trips` maps a piece of source text to a number of turns.
 Both sides of every other branch are counted.
 """
 import collections
@@ -91,8 +91,18 @@ def successors(blocks, labels):
     return following
 
 
-def count(section, words=(), trips=None):
-    """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
+def trips_of(frames, trips, inside):
+    """How often the loop that ends here runs, by the innermost of its lines that `trips` knows: a number, or of a loop
+    that may be unrolled the instructions of a pattern that all its turns have together."""
+    n = next((n for frame in frames for text, n in trips.items() if text in line_of(frame)), 1)
+    if not isinstance(n, tuple):
+        return n
+    in_a_turn = sum(bool(re.match(n[1], bare(op))) for block in inside for op, _ in block)
+    return n[0] / max(in_a_turn, 1)
+
+
+def usual(section, words, trips):
+    """The blocks of a kernel, how often each runs (0: seldom, or not led to), and its loops: (first, last, frames)."""
     blocks, labels = blocks_of(section)
     following = successors(blocks, labels)
 
@@ -100,7 +110,10 @@ def count(section, words=(), trips=None):
         return [f for op, f in block if not re.match(r"BSYNC|BSSY|NOP|BRA|WARPSYNC", bare(op))]
 
     def seldom(block):
-        return 2 * sum(is_seldom(f, words) for f in work(block)) > len(work(block)) or "CALL" in block[-1][0]
+        marked = [is_seldom(f, words) for f in work(block)]
+        moves = [is_seldom(f, words) for op, f in block if re.match(r"LD[GSL.]|ST[GSL.]", bare(op))]
+        # Addresses may have been computed for other blocks too, so that four loads or stores speak for a block.
+        return 2 * sum(marked) > len(marked) or (len(moves) >= 4 and all(moves)) or "CALL" in block[-1][0]
 
     led_to, todo = set(), [0] if blocks else []
     while todo:
@@ -116,21 +129,36 @@ def count(section, words=(), trips=None):
             if t not in reached and not work(blocks[t]) and not seldom(blocks[t]):
                 reached.add(t)
                 todo.append(t)
-    times = dict.fromkeys(reached, 1)
-    for i in reached:
-        for back in (t for t in following[i] if t <= i):
-            lines = " ".join(line_of(f) for f in blocks[i][-1][1])
-            for text, n in (trips or {}).items():
-                if text in lines:
-                    for j in range(back, i + 1):
-                        if j in times:
-                            times[j] *= n
+    loops = [(back, i, blocks[i][-1][1]) for i in sorted(reached) for back in following[i] if back <= i]
+    times = [int(i in reached) for i in range(len(blocks))]
+    for back, i, frames in loops:
+        n = trips_of(frames, trips, blocks[back:i + 1])
+        for j in range(back, i + 1):
+            times[j] *= n
+    return blocks, times, loops
+
+
+def count(section, words=(), trips=None):
+    """Instructions by class, and those of core/key_network.hpp; all of them without the padding at the end."""
+    blocks, times, _ = usual(section, words, trips or {})
     by_class, network = collections.Counter(), 0
-    for i in reached:
-        for op, frames in blocks[i]:
-            by_class[next(name for name, pattern in classes if re.match(pattern, bare(op)))] += times[i]
-            network += times[i] * any(f[0].endswith("core/key_network.hpp") and not re.search(r"\bat\(|b\[j\]", line_of(f)) for f in frames)
+    for block, n in zip(blocks, times):
+        for op, frames in block if n else ():
+            by_class[next(name for name, pattern in classes if re.match(pattern, bare(op)))] += n
+            network += n * any(f[0].endswith("core/key_network.hpp") and not re.search(r"\bat\(|b\[j\]", line_of(f)) for f in frames)
     return by_class, network
+
+
+def count_loop(section, text, words=(), trips=None, each=None):
+    """Instructions of one turn of the largest loop whose line has `text`; of a loop that is unrolled, divided by the
+    instructions of the pattern `each` in it, of which a turn has one."""
+    blocks, times, loops = usual(section, words, trips or {})
+    found = [(back, i) for back, i, frames in loops if frames and text in line_of(frames[0])]
+    if not found:
+        return None
+    back, last = max(found, key=lambda loop: sum(len(blocks[j]) for j in range(loop[0], loop[1] + 1)))
+    inside = [(op, times[j] / times[last]) for j in range(back, last + 1) if times[j] for op, _ in blocks[j]]
+    return sum(n for _, n in inside) / (sum(n for op, n in inside if re.match(each, bare(op))) if each else 1)
 
 
 def sections(disassembly):

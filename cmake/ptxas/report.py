@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Registers, spills, local memory, shared memory and instructions of the kernels in kernels.cu.
 
-usage: report.py [--arch 90] [--only WORD] [--write docs/cuda.md]     (or: ./dev ptxas)
+usage: report.py [--arch 90] [--kernels FILE] [--only WORD] [--write docs/cuda.md]     (or: ./dev ptxas)
 
 ptxas counts registers and spills; instructions are counted in the disassembly where nvdisasm is found (on
 PATH, in $NVDISASM, or in the pip package nvidia-cuda-nvdisasm), and left out where it is not. The last
 instructions of a kernel, padding after its final branch, are not counted. For kernels with a prediction a second
 table sets the instructions a row usually runs through (hot_path.py) beside it. Exit 1 if any kernel spills or has
-a stack frame. --only keeps the kernels whose name has the word.
+a stack frame, or compiled to nothing: nvcc makes an empty body, without a word, of one that calls a function for the
+host alone under MOEROUTE_EXEC_CHECK_DISABLE. --only keeps the kernels whose name has the word.
 """
 import argparse
 import importlib.metadata
@@ -23,6 +24,7 @@ import time
 import hot_path
 
 root = pathlib.Path(__file__).resolve().parents[2]
+kernel_line = r"^(?:WARP|BLOCK|BLOCK_BOTH|PART|WIDE|BULK|MOEROUTE_KERNEL)\((?:part_a_row, )?"
 begin, end = "<!-- ptxas: begin -->", "<!-- ptxas: end -->"
 
 
@@ -40,11 +42,10 @@ def find_nvdisasm():
     return next((str(p) for p in tools.rglob("nvdisasm") if os.access(p, os.X_OK)), None) if tools.exists() else None
 
 
-def compile_kernels(arch, only, folder):
-    text = (root / "cmake/ptxas/kernels.cu").read_text()
+def compile_kernels(text, arch, only, folder):
     unit = folder / "kernels.cu"
     unit.write_text("\n".join(line for line in text.split("\n")
-                              if not only or only in line or not re.match(r"(WARP|BLOCK|PART|WIDE)\(", line)))
+                              if not only or only in line or not re.match(kernel_line, line)))
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     cubin = folder / "kernels.cubin"
     start = time.time()
@@ -92,7 +93,7 @@ def disassemble(nvdisasm, cubin):
 class Gate:
     def __init__(self, lanes, table, prototype, words=("renormalized",), chunks=1):
         self.lanes, self.table, self.prototype, self.words = lanes, table, prototype, words
-        self.trips = {"n < place.chunks()": chunks - 1}  # the first one stands before the loop
+        self.trips = {"n < filled": chunks - 1}  # the first one stands before the loop
 
 
 gates = {
@@ -108,10 +109,39 @@ gates = {
     "registers_deepseek_v3_bf16_few": Gate(32, None, 900),
     "registers_deepseek_v3_bf16_few_any": Gate(32, None, 900),
 }
-# Static counts, loops once: nothing is predicted of them but the size of the prototype.
-others = {"plan_count": 547, "plan_place": 881, "permute_bf16": 418, "permute_backward_bf16": 368, "combine_bf16": 398,
-          "combine_backward_bf16": 1024, "group_advantages": 1348}
+# Other kernels: the instructions of a warp for a unit of work, and of the usual path with loops once; beside them those
+# of the prototype's kernel, counted by the same functions with the same turns of the same loops.
+a_token = {"p += Together * step": 7, "for (offset_t j =": 8, "i < count; i += 32": (2 * 224, "LDG")}
+choices, counts = 4096 // 32, 8 * 132  # turns of all warps of a block; 8 warps hold the 256 experts
+
+
+def for_a_token(section):
+    return sum(hot_path.count(section, (), a_token)[0].values())
+
+
+def for_counting(section):
+    return choices * (hot_path.count_loop(section, "base < end", (), {"bits -= 4": 2})
+                      + hot_path.count_loop(section, "c < end; c += lanes"))
+
+
+def for_placing(section):
+    return (choices * hot_path.count_loop(section, "walk.c < last")
+            + counts * hot_path.count_loop(section, "how_many", each="LDG"))
+
+
+token, share = "a token: 7168 bf16 numbers, k = 8", "loops over a share: 4096 choices, 256 experts, 132 shares"
+others = {
+    "plan_count": (share, for_counting, 21888, 470),
+    "plan_place": (share, for_placing, 11398, 828),
+    "permute_bf16": (token, for_a_token, 2069, 347),
+    "permute_backward_bf16": (token, for_a_token, 7934, 347),
+    "combine_bf16": (token, for_a_token, 7991, 377),
+    "combine_backward_bf16": (token, for_a_token, 22185, 990),
+    "group_advantages": ("", None, None, 2120),
+}
 allowed = 1.3
+# The walk over the rows alone, without a body, has fewer than these.
+few_registers, few_instructions = 16, 100
 
 
 def against(measured, predicted):
@@ -133,33 +163,39 @@ def hot_table(sections):
             lines.append(f"| {kernel} | {total:.0f} | {network / rows:.0f} | "
                          + " | ".join(f"{by_class[name] / rows:.0f}" for name in names)
                          + f" | {against(total, gate.table)} | {against(total, gate.prototype)} |")
-    lines += ["", "| other kernel | usual path, loops once | prototype, static (ratio) |", "|---|--:|--:|"]
-    for kernel, predicted in others.items():
+    lines += ["", "| other kernel | unit of work | instructions of warps | prototype (ratio) | usual path, loops once | prototype (ratio) |",
+              "|---|---|--:|--:|--:|--:|"]
+    for kernel, (unit, work, predicted, predicted_once) in others.items():
         if kernel in sections:
-            total = sum(hot_path.count(sections[kernel])[0].values())
-            lines.append(f"| {kernel} | {total} | {against(total, predicted)} |")
+            once = sum(hot_path.count(sections[kernel])[0].values())
+            total = f"{work(sections[kernel]):.0f}" if work else "-"
+            lines.append(f"| {kernel} | {unit} | {total} | {against(float(total), predicted) if work else '-'} | {once} | {against(once, predicted_once)} |")
     return lines
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--arch", default="90")
+    parser.add_argument("--kernels", default=root / "cmake/ptxas/kernels.cu", help="the file that instantiates them")
     parser.add_argument("--only", help="kernels whose line has this word")
     parser.add_argument("--write", help="replace the table between the marks of this page")
     arguments = parser.parse_args()
-    nvdisasm = find_nvdisasm()
+    kernels, nvdisasm = pathlib.Path(arguments.kernels).read_text(), find_nvdisasm()
     with tempfile.TemporaryDirectory() as folder:
-        cubin, log, seconds = compile_kernels(arguments.arch, arguments.only, pathlib.Path(folder))
+        cubin, log, seconds = compile_kernels(kernels, arguments.arch, arguments.only, pathlib.Path(folder))
         disassembly = disassemble(nvdisasm, cubin) if nvdisasm else {}
     lines = ["| kernel | lanes a row | registers | spills (B) | local (B) | static shared (B) | instructions | of these local |",
              "|---|---|--:|--:|--:|--:|--:|--:|"]
-    rows, sections, bad = [], {}, False
+    rows, sections, spilling, empty = [], {}, [], []
     for mangled, k in parse_ptxas(log):
         name, lanes = short(mangled)
         sections[name], n, local = disassembly.get(mangled, ("", "-", "-"))
         rows.append((name, f"| {name} | {lanes} | {k['registers']} | {k['spill']} | {k['stack']} | {k['shared']} | {n} | {local} |"))
-        bad = bad or k["spill"] or k["stack"]
-    order = re.findall(r"^(?:WARP|BLOCK|PART|WIDE)\((\w+)", (root / "cmake/ptxas/kernels.cu").read_text(), re.M)
+        if k["spill"] or k["stack"]:
+            spilling.append(name)
+        if k["registers"] <= few_registers or (disassembly and n < few_instructions):
+            empty.append(f"{name} ({k['registers']} registers, {n} instructions)")
+    order = re.findall(kernel_line + r"(\w+)", kernels, re.M)
     rows.sort(key=lambda r: order.index(r[0]) if r[0] in order else len(order))
     lines += [r[1] for r in rows]
     if disassembly:
@@ -177,8 +213,15 @@ def main():
         text = page.read_text()
         before, rest = text.split(begin)
         page.write_text(before + begin + "\n" + table + "\n" + end + rest.split(end)[1])
-    if bad or not rows:
-        sys.exit("a kernel spills or has a stack frame" if rows else "no kernel found in the report")
+    if not rows:
+        sys.exit("no kernel found in the report")
+    if spilling:
+        print("spills or has a stack frame: " + ", ".join(spilling), file=sys.stderr)
+    if empty:
+        print("compiled to (nearly) nothing: " + ", ".join(empty) + "\nA body that calls a function for the host alone does, "
+              "without a warning: look for a missing MOEROUTE_HD.", file=sys.stderr)
+    if spilling or empty:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

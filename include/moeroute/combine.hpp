@@ -55,12 +55,17 @@ struct combine_reader {
   MOEROUTE_HD V identity_weight(offset_t j) const { return math::mul(weight(j), static_cast<V>(in.identity_scale)); }
   MOEROUTE_HD V gate() const {
     if (in.gate.data == nullptr) return V(1);
-    V const z = widen<V>(in.gate[t]);
-    return in.gated_by == gate_kind::sigmoid ? math::sigmoid(z) : z;
+    V const z = widen<V>(in.gate[t]);                                 // seldom
+    return in.gated_by == gate_kind::sigmoid ? math::sigmoid(z) : z;  // seldom
   }
   // Some choice was dropped, and none has a row or is an identity expert.
   MOEROUTE_HD bool passes() const {
     if (in.when_full == overflow::drop) return false;
+    return none_fitted();  // seldom
+  }
+
+ private:
+  MOEROUTE_HD bool none_fitted() const {
     bool dropped = false;
     for (offset_t j = 0; j < n; ++j) {
       offset_t const s = slot(j);
@@ -121,13 +126,14 @@ struct combine_row {
     MOEROUTE_EXEC_CHECK_DISABLE
     template <class Visit>
     MOEROUTE_HD void operator()(Visit&& visit) const {
+      MOEROUTE_UNROLL_BY(1)
       for (offset_t j = 0; j < r.n; ++j) {
         offset_t const slot = r.slot(j);
         if (slot >= 0) visit(r.in.rows[slot].data, r.weight(j));
-        else if (slot == identity_slot) visit(r.in.x[r.t].data, r.identity_weight(j));
+        else if (slot == identity_slot) visit(r.in.x[r.t].data, r.identity_weight(j));  // seldom
       }
-      if (passes) visit(r.in.x[r.t].data, V(1));
-      if (r.in.shared.data != nullptr) visit(r.in.shared[r.t].data, gate);
+      if (passes) visit(r.in.x[r.t].data, V(1));                            // seldom
+      if (r.in.shared.data != nullptr) visit(r.in.shared[r.t].data, gate);  // seldom
     }
   };
 };
@@ -149,29 +155,57 @@ struct combine_row_backward {
     O const* const d = d_y[t].data;
     offset_t const width = d_y.cols;
     V const gate = r.gate();
-    for (offset_t j = 0; j < r.n; ++j) {
+    if (out.rows.data != nullptr)
+      detail::spread_row<V, T>(
+          g, d, width, detail::rows_on_bytes<16>(d_y) && detail::rows_on_bytes<16>(out.rows),
+          [&](auto&& visit) {
+            MOEROUTE_UNROLL_BY(1)
+            for (offset_t j = 0; j < r.n; ++j)
+              if (offset_t const slot = r.slot(j); slot >= 0) visit(out.rows[slot].data, r.weight(j));
+          },
+          detail::scaled_into<V, T>{});
+    MOEROUTE_UNROLL_BY(1)
+    for (offset_t j = 0; out.weights.data != nullptr && j < r.n; ++j) {
       offset_t const slot = r.slot(j);
-      if (slot >= 0 && out.rows.data != nullptr) detail::scale_row(g, r.weight(j), d, out.rows[slot].data, width);
-      if (out.weights.data == nullptr) continue;
       V sum = 0;
       if (slot >= 0) sum = detail::dot<V>(g, d, in.rows[slot].data, width);
-      else if (slot == identity_slot)
-        sum = static_cast<V>(in.identity_scale) * detail::dot<V>(g, d, in.x[t].data, width);
+      else if (slot == identity_slot) {
+        sum = static_cast<V>(in.identity_scale) * detail::dot<V>(g, d, in.x[t].data, width);  // seldom
+      }
       if (g.rank() == 0) values_of(out.weights, plan.choices, t)[j] = store<D>(sum);
     }
     if (out.x.data != nullptr) {
-      V through = r.passes() ? V(1) : V(0);
-      for (offset_t j = 0; j < r.n; ++j)
-        if (r.slot(j) == identity_slot) through += r.identity_weight(j);
-      detail::scale_row(g, through, d, out.x[t].data, width);
+      to_x(g, r, d);  // seldom
     }
-    if (out.shared.data != nullptr) detail::scale_row(g, gate, d, out.shared[t].data, width);
+    if (out.shared.data != nullptr) {
+      to_one(g, gate, d, out.shared[t].data, detail::rows_on_bytes<16>(out.shared));  // seldom
+    }
     if (out.gate.data != nullptr) {
-      V const sum = detail::dot<V>(g, d, in.shared[t].data, width);
-      V const slope = in.gated_by == gate_kind::sigmoid ? gate * (V(1) - gate) : V(1);
-      if (g.rank() == 0) out.gate[t] = store<D>(slope * sum);
+      to_gate(g, t, gate, d);  // seldom
     }
     g.sync();
+  }
+
+ private:
+  // The token's own row: its identity experts, and all of it if it passed through.
+  template <class G>
+  MOEROUTE_HD void to_x(G const& g, detail::combine_reader<V, T, W, Slot> const& r, O const* d) const {
+    V through = r.passes() ? V(1) : V(0);
+    for (offset_t j = 0; j < r.n; ++j)
+      if (r.slot(j) == identity_slot) through += r.identity_weight(j);
+    to_one(g, through, d, out.x[r.t].data, detail::rows_on_bytes<16>(out.x));
+  }
+  template <class G>
+  MOEROUTE_HD void to_gate(G const& g, offset_t t, V gate, O const* d) const {
+    V const sum = detail::dot<V>(g, d, in.shared[t].data, d_y.cols);
+    V const slope = in.gated_by == gate_kind::sigmoid ? gate * (V(1) - gate) : V(1);
+    if (g.rank() == 0) out.gate[t] = store<D>(slope * sum);
+  }
+  template <class G>
+  MOEROUTE_HD void to_one(G const& g, V w, O const* d, T* to, bool aligned) const {
+    detail::spread_row<V, T>(
+        g, d, d_y.cols, aligned && detail::rows_on_bytes<16>(d_y), [&](auto&& visit) { visit(to, w); },
+        detail::scaled_into<V, T>{});
   }
 };
 

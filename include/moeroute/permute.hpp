@@ -32,14 +32,16 @@ struct permute_row {
         stream_row(t, t);
         return detail::stream_fence();
       }
-    for (offset_t j = 0; j < n; ++j) {
-      offset_t const slot = plan.slot_of_choice[first + j];
-      if (slot < 0) continue;
-      if (weights.data == nullptr) detail::copy_row<V>(g, x[t].data, grouped[slot].data, x.cols);
-      else
-        detail::scale_row(g, detail::widen<V>(values_of(weights, plan.choices, t)[j]), x[t].data, grouped[slot].data,
-                          x.cols);
-    }
+    bool const weighed = weights.data != nullptr;
+    auto const slots = [&](auto&& visit) {
+      MOEROUTE_UNROLL_BY(1)
+      for (offset_t j = 0; j < n; ++j)
+        if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
+          visit(grouped[slot].data, weighed ? detail::widen<V>(values_of(weights, plan.choices, t)[j]) : V(1));
+    };
+    bool const aligned = detail::rows_on_bytes<16>(x) && detail::rows_on_bytes<16>(grouped);
+    if (!weighed) detail::spread_row<V, O>(g, x[t].data, x.cols, aligned, slots, detail::copied_into<V, O>{});
+    else detail::spread_row<V, O>(g, x[t].data, x.cols, aligned, slots, detail::scaled_into<V, O>{});  // seldom
     g.sync();
   }
 
@@ -105,18 +107,27 @@ struct permute_row_backward {
       detail::sum_rows<V, O>(
           g, d_x[t].data, d_x.cols, detail::rows_on_bytes<16>(d_x) && detail::rows_on_bytes<16>(d_grouped),
           [&](auto&& visit) {
+            MOEROUTE_UNROLL_BY(1)
             for (offset_t j = 0; j < n; ++j)
               if (offset_t const slot = plan.slot_of_choice[first + j]; slot >= 0)
                 visit(d_grouped[slot].data,
                       weights.data == nullptr ? V(1) : detail::widen<V>(values_of(weights, plan.choices, t)[j]));
           });
-    if (d_weights.data != nullptr)
-      for (offset_t j = 0; j < n; ++j) {
-        offset_t const slot = plan.slot_of_choice[first + j];
-        V const d = slot < 0 ? V(0) : detail::dot<V>(g, x[t].data, d_grouped[slot].data, x.cols);
-        if (g.rank() == 0) values_of(d_weights, plan.choices, t)[j] = store<D>(d);
-      }
+    if (d_weights.data != nullptr) {
+      to_weights(g, t);  // seldom
+    }
     g.sync();
+  }
+
+ private:
+  template <class G>
+  MOEROUTE_HD void to_weights(G const& g, offset_t t) const {
+    offset_t const first = plan.choices.first(t), n = plan.choices.last(t) - first;
+    for (offset_t j = 0; j < n; ++j) {
+      offset_t const slot = plan.slot_of_choice[first + j];
+      V const d = slot < 0 ? V(0) : detail::dot<V>(g, x[t].data, d_grouped[slot].data, x.cols);
+      if (g.rank() == 0) values_of(d_weights, plan.choices, t)[j] = store<D>(d);
+    }
   }
 };
 

@@ -5,6 +5,8 @@
 
 #include <Eigen/Core>
 
+#include <cmath>
+
 using namespace moeroute;
 
 namespace {
@@ -37,11 +39,19 @@ TEST_CASE("16-bit numbers, two at a time, order as their order keys do: all of t
   check_halves<Eigen::half, half_format::fp16>();
 }
 
-TEST_CASE("an ordered number is the order key") {
-  for (offset_t i = 0; i < 1000; ++i) {
-    float const x = math::as<float>(static_cast<std::int32_t>(draws{.seed = 1}.bits(i, 0)));
-    CHECK(ordered_number(x) == ordered(order_key(x)));
+TEST_CASE("an ordered number is the order key, but for -0 and NaN; none lies below the floor of one no larger") {
+  float const infinite = infinity<float>;
+  std::vector<float> numbers{0.f, -0.f, 1e-45f, -1e-45f, infinite, -infinite, not_a_number<float>};
+  for (offset_t i = 0; i < 400; ++i)
+    numbers.push_back(math::as<float>(static_cast<std::int32_t>(draws{.seed = 1}.bits(i, 0))));
+  int wrong = 0;
+  for (float const x : numbers) {
+    if (!is_nan(x)) CHECK(ordered_number(x) == ordered(order_key(x)) - (x == 0 && std::signbit(x)));
+    for (float const y : numbers)
+      wrong += order_key(x) >= order_key(y) && (!is_nan(x) || is_nan(y)) &&
+               ordered_number(x) < floor_of_ordered(order_key(y));
   }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("no fixed-point key of a rough score lies below the floor of an exact score that is no larger") {

@@ -44,7 +44,7 @@ void check(R const& r, index_t experts, index_t groups) {
   using warp = lockstep_lanes::marching_warp<Lanes, 2>;
   doubtful_row<plain, layout> body{{r, in, {{found.data(), tokens, k}, {computed.data(), tokens, k}}},
                                    layout::of(experts, groups)};
-  body.place.vectors_ = false;  // the rows lie anywhere
+  body.place.without_vectors();  // the rows lie anywhere
   REQUIRE(warp{}.run(tokens, body, workspace(memory)).ok());
   CHECK(found == ids);
   CHECK(computed == weights);

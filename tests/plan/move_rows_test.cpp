@@ -1,4 +1,4 @@
-// Decides whether rows are summed and multiplied with the same bits for every lane group.
+// Decides whether dot products have the same bits for every lane group, and padding rows become zeros.
 #include <doctest/doctest.h>
 
 #include <Eigen/Core>
@@ -22,45 +22,7 @@ struct dot_row {
     if (g.rank() == 0) *out = d;
   }
 };
-template <class T, class O>
-struct move_row {
-  T const *a, *b;
-  offset_t width;
-  O *scaled, *sum;
-  offset_t scratch_bytes() const { return 0; }
-  void operator()(lane_group auto const& g, offset_t, scratch) const {
-    detail::scale_row(g, .75f, a, scaled, width);
-    bool const aligned = detail::on_16_bytes(a) && detail::on_16_bytes(b) && detail::on_16_bytes(sum);
-    detail::sum_rows<float, T>(g, sum, width, aligned, [&](auto&& visit) { visit(a, .5f), visit(b, -2.f); });
-    g.sync();
-  }
-};
 }  // namespace
-
-TEST_CASE_TEMPLATE("promise P7: rows moved in pieces of 16 bytes, or one by one where they do not lie on 16", T, float,
-                   Eigen::half) {
-  using O = std::conditional_t<std::same_as<T, float>, Eigen::half, float>;
-  for (offset_t const width : {0, 3, 8, 37, 100})
-    for (std::size_t const shift : {std::size_t{0}, std::size_t{1}}) {
-      auto const a = as<T>(drawn(width + 1, 1)), b = as<T>(drawn(width + 1, 2));
-      auto const run = [&](auto const& x) {
-        std::vector<O> scaled(static_cast<std::size_t>(width) + 2, O(9)), sum(scaled);
-        REQUIRE(
-            x.run(1,
-                  move_row<T, O>{a.data() + shift, b.data() + shift, width, scaled.data() + shift, sum.data() + shift},
-                  {})
-                .ok());
-        scaled.insert(scaled.end(), sum.begin(), sum.end());
-        return scaled;
-      };
-      auto const want = run(serial{});
-      CHECK(static_cast<float>(want[static_cast<std::size_t>(width) + shift]) == 9.f);  // nothing beyond the row
-      for (index_t const lanes : {2, 3, 8}) CHECK(run(lockstep{lanes}) == want);
-      if (width > 0)
-        CHECK(static_cast<double>(static_cast<float>(want[shift])) ==
-              doctest::Approx(.75 * static_cast<double>(static_cast<float>(a[shift]))).epsilon(1e-3));
-    }
-}
 
 TEST_CASE_TEMPLATE("promise P7: a dot product has the same bits for 1, 2, 3, 4, 32 and 33 lanes", T, float,
                    Eigen::half) {

@@ -84,13 +84,17 @@ struct butterfly_group {
     }
     return upto - x;
   }
-  // Bit l: lane l holds the same low `bits` bits as this lane.
+  // Bit l: lane l holds the same x as this lane, for numbers below 2^bits. Bits are compared by fours.
   MOEROUTE_HD std::uint32_t match(std::uint32_t x, index_t bits) const {
     std::uint32_t same = ~std::uint32_t{0} >> (32 - static_lanes);
-    for (index_t i = 0; i < bits; ++i) {
-      bool const one = (x >> i & 1u) != 0;
-      std::uint32_t const ones = p.ballot(one);
-      same &= one ? ones : ~ones;
+    MOEROUTE_UNROLL_BY(1)
+    for (; bits > 0; bits -= 4, x >>= 4) {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < 4; ++i) {
+        bool const one = (x >> i & 1u) != 0;
+        std::uint32_t const ones = p.ballot(one);
+        same &= one ? ones : ~ones;
+      }
     }
     return same;
   }

@@ -6,6 +6,37 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
+namespace detail {
+
+// Choices c, c + step, ... of tokens with k each, whose ids lie one after another: the token is divided for once and
+// counted on from there.
+template <std::integral Id>
+struct walk_in_rows {
+  choice_shares<Id> const& share;
+  index_t c, step;
+  index_t k = static_cast<index_t>(share.in.ids.cols);
+  index_t token = c / k, rest = c % k, tokens_on = step / k, rest_on = step % k;
+
+  MOEROUTE_HD Id id() const { return share.plain[c]; }
+  MOEROUTE_HD index_t token_of_choice() const { return token; }
+  MOEROUTE_HD void next() {
+    c += step, token += tokens_on, rest += rest_on;
+    if (rest >= k) rest -= k, ++token;
+  }
+};
+// Any others: looked up one by one.
+template <std::integral Id>
+struct walk_looked_up {
+  choice_shares<Id> const& share;
+  index_t c, step;
+
+  MOEROUTE_HD Id id() const { return share.id(c); }
+  MOEROUTE_HD offset_t token_of_choice() const { return share.token_of(c); }
+  MOEROUTE_HD void next() { c += step; }
+};
+
+}  // namespace detail
+
 template <std::integral Id, std::signed_integral Slot>
 struct place_block {
   static constexpr bool long_rows = true;
@@ -18,6 +49,8 @@ struct place_block {
   offset_t* odd_choice;                   // one number or null: the first choice with an id that nobody knows, or -1
   offset_t capacity = largest<offset_t>;  // choices of an expert that get a row: the first of its queue
   bool fixed_rows = false;                // every expert has rows for its capacity
+  // The capacity as a rank is compared with it; no rank comes near the largest.
+  std::uint32_t most = capacity < largest<index_t> ? static_cast<std::uint32_t>(capacity) : largest<std::uint32_t>;
 
   offset_t scratch_bytes() const {
     offset_t const experts = share.ids.experts;
@@ -31,25 +64,36 @@ struct place_block {
     auto* const total = memory.take<std::uint32_t>(experts);   // choices of an expert
     auto* const before = memory.take<std::uint32_t>(experts);  // of these, in earlier shares
     auto* const start = memory.take<offset_t>(experts + 1);    // its first slot
+    MOEROUTE_UNROLL_BY(1)
     for (offset_t e = g.rank(); e < experts; e += g.size()) {
-      std::uint32_t all = 0, earlier = 0;
-      for (offset_t q = 0; q < shares; ++q) {
-        std::uint32_t const c = counts[q * experts + e];
-        all += c;
-        earlier += q < s ? c : 0u;
-      }
+      std::uint32_t all = 0;
+      std::uint32_t const* from = counts + e;
+      auto const add = [&](offset_t how_many) {
+        MOEROUTE_UNROLL_BY(8)
+        for (auto n = static_cast<index_t>(how_many); n > 0; --n, from += experts) all += *from;
+      };
+      add(s);
+      std::uint32_t const earlier = all;
+      add(shares - s);
       total[e] = all;
       before[e] = earlier;
     }
     g.sync();
     if (g.index == 0) scan(g.part, experts, total, start);
     g.sync();
-    if (s == 0) summary(g, experts, total, start);
+    if (s == 0) {
+      summary(g, experts, total, start);  // seldom
+    }
+    MOEROUTE_UNROLL_BY(1)
     for (offset_t e = s; e < experts; e += shares) clear(g, start[e] + kept(total[e]), start[e + 1]);
     clear_beyond(g, s, start[experts]);
 
-    offset_t const first = share.first(s), last = first + share.count(s);
-    for (offset_t c = first + g.rank(); c < last; c += g.size()) place(c, before, start);
+    auto const first = static_cast<index_t>(share.first(s)), last = first + static_cast<index_t>(share.count(s));
+    if (share.plain != nullptr && share.in.offsets.size == 0) {
+      place(detail::walk_in_rows<Id>{share, first + g.rank(), g.size()}, last, before, start);
+    } else {
+      place(detail::walk_looked_up<Id>{share, first + g.rank(), g.size()}, last, before, start);  // seldom
+    }
     g.sync();
   }
 
@@ -63,11 +107,14 @@ struct place_block {
     offset_t const from = warp.rank() * run < experts ? warp.rank() * run : experts;
     offset_t const to = from + run < experts ? from + run : experts;
     offset_t own = 0;
-    for (offset_t e = from; e < to; ++e) own += rows(total[e]);
+    MOEROUTE_UNROLL_BY(1)
+    for (offset_t e = from; e < to; ++e) own += start[e] = rows(total[e]);
     offset_t at = warp.sum_before(own);
+    MOEROUTE_UNROLL_BY(1)
     for (offset_t e = from; e < to; ++e) {
+      offset_t const rows_of_expert = start[e];
       start[e] = at;
-      at += rows(total[e]);
+      at += rows_of_expert;
     }
     if (warp.rank() == W::static_lanes - 1) start[experts] = at;
   }
@@ -98,21 +145,32 @@ struct place_block {
     for (offset_t slot = first; slot < plan.token_of_slot.size; slot += step) plan.token_of_slot[slot] = Slot(-1);
     for (offset_t slot = first; slot < plan.choice_of_slot.size; slot += step) plan.choice_of_slot[slot] = Slot(-1);
   }
-  MOEROUTE_HD void place(offset_t c, std::uint32_t const* before, offset_t const* start) const {
-    Id const id = share.id(c);
-    std::uint32_t const e = share.expert(id);
-    if (e == static_cast<std::uint32_t>(share.ids.experts)) {
-      plan.slot_of_choice[c] = static_cast<Slot>(share.ids.special_slot(id));
-      if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = Slot(-1);
-      return;
+  template <class Walk>
+  MOEROUTE_HD void place(Walk walk, index_t last, std::uint32_t const* before, offset_t const* start) const {
+    MOEROUTE_UNROLL_BY(1)
+    for (; walk.c < last; walk.next()) {
+      Id const id = walk.id();
+      Slot& slot = plan.slot_of_choice[walk.c];
+      if (!share.ids.is_expert(id)) {
+        no_place(walk.c, id, slot);  // seldom
+        continue;
+      }
+      auto const e = static_cast<std::uint32_t>(id);
+      std::uint32_t const rank = before[e] + static_cast<std::uint32_t>(slot);
+      auto const at = static_cast<Slot>(start[e] + rank);
+      if (!plan.rank_of_choice.empty()) plan.rank_of_choice[walk.c] = static_cast<Slot>(rank);
+      if (rank >= most) {
+        slot = static_cast<Slot>(dropped_slot);  // seldom
+        continue;
+      }
+      slot = at;
+      if (!plan.token_of_slot.empty()) plan.token_of_slot[at] = static_cast<Slot>(walk.token_of_choice());
+      if (!plan.choice_of_slot.empty()) plan.choice_of_slot[at] = static_cast<Slot>(walk.c);
     }
-    offset_t const rank = static_cast<offset_t>(before[e]) + plan.slot_of_choice[c], slot = start[e] + rank;
-    bool const fits = rank < capacity;
-    plan.slot_of_choice[c] = static_cast<Slot>(fits ? slot : dropped_slot);
-    if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = static_cast<Slot>(rank);
-    if (!fits) return;
-    if (!plan.token_of_slot.empty()) plan.token_of_slot[slot] = static_cast<Slot>(share.token_of(c));
-    if (!plan.choice_of_slot.empty()) plan.choice_of_slot[slot] = static_cast<Slot>(c);
+  }
+  MOEROUTE_HD void no_place(index_t c, Id id, Slot& slot) const {
+    slot = static_cast<Slot>(share.ids.special_slot(id));
+    if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = Slot(-1);  // seldom
   }
 };
 

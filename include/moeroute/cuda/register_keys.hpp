@@ -57,15 +57,14 @@ inline constexpr std::uint32_t real_half = 0x8000u;
 // ---- ordered ----------------------------------------------------------------------------------------------
 
 MOEROUTE_HD inline std::uint32_t ordered(std::int32_t order) { return static_cast<std::uint32_t>(order) ^ 0x80000000u; }
-// ordered(order_key(x)) in three steps; 0 is NaN.
+// ordered(order_key(x)) in two steps, but for -0, which comes just below 0, and NaN, which is at either end.
 MOEROUTE_HD inline std::uint32_t ordered_number(float x) {
-#if defined(__CUDA_ARCH__)
-  std::int32_t const y = __float_as_int(__fadd_rn(-x, 0.f));  // NaN is 0x7fffffff, zero has no sign
-  return ~(static_cast<std::uint32_t>(y) ^ (static_cast<std::uint32_t>(y >> 31) | 0x80000000u));
-#else
-  return ordered(order_key(x));
-#endif
+  auto const bits = math::as<std::int32_t>(x);
+  return static_cast<std::uint32_t>(bits) ^ (static_cast<std::uint32_t>(bits >> 31) | 0x80000000u);
 }
+// No ordered_number of a number at least as large lies below. NaN ranks last, so that one among the winners lets
+// every key reach this.
+MOEROUTE_HD inline std::uint32_t floor_of_ordered(std::int32_t order) { return ordered(order == 0 ? -1 : order); }
 
 // ---- fixed ------------------------------------------------------------------------------------------------
 

@@ -36,22 +36,30 @@ struct register_layout {
   static constexpr bool full = known && Experts % (Lanes * chunk) == 0;  // every place has an expert
 
   // Numbers of a layout that is not known; the others return constants.
-  index_t experts_ = Experts, width_ = 0, per_group_ = 1, run_ = 0, run_bits_ = 0, bits_ = 0;
+  index_t experts_ = Experts, width_ = 0, per_group_bits_ = 0, run_ = 0, run_bits_ = 0, bits_ = 0;
+  index_t whole_ = 0;
   bool vectors_ = true;  // pieces may be read as vectors; always, if the layout is known
 
   MOEROUTE_HD static constexpr register_layout of(index_t experts, index_t groups) {
     register_layout l;
     l.experts_ = experts;
     l.width_ = experts / groups;
-    l.per_group_ = groups < Lanes ? Lanes / groups : 1;
-    l.run_ = (l.width_ + l.per_group_ - 1) / l.per_group_;
+    l.per_group_bits_ = detail::bits_below(groups < Lanes ? Lanes / groups : 1);
+    l.run_ = (l.width_ + (1 << l.per_group_bits_) - 1) >> l.per_group_bits_;
     l.run_bits_ = detail::bits_below(l.run_);
     index_t const places = experts > Lanes * Vec ? experts : Lanes * Vec;
     l.bits_ = Runs ? detail::bits_below(Lanes) + l.run_bits_ : detail::bits_below(places);
+    l.whole_ = l.filled();
     return l;
   }
+  // Rows do not lie on vectors: pieces are read one by one.
+  constexpr void without_vectors() { vectors_ = false, whole_ = 0; }
   MOEROUTE_HD constexpr index_t experts() const { return known ? Experts : experts_; }
-  MOEROUTE_HD constexpr index_t per_group() const { return known ? static_per_group : per_group_; }  // lanes
+  // Lanes of a group: a power of two, or this layout serves nobody.
+  MOEROUTE_HD constexpr index_t per_group_bits() const {
+    return known ? detail::bits_below(static_per_group) : per_group_bits_;
+  }
+  MOEROUTE_HD constexpr index_t per_group() const { return 1 << per_group_bits(); }
   MOEROUTE_HD constexpr index_t width() const { return known ? static_width : width_; }
   MOEROUTE_HD constexpr index_t run() const { return known ? static_run : run_; }
   MOEROUTE_HD constexpr index_t run_bits() const { return known ? detail::bits_below(static_run) : run_bits_; }
@@ -63,13 +71,18 @@ struct register_layout {
   // The expert at place i of a lane, and whether there is one.
   MOEROUTE_HD constexpr index_t id(index_t rank, index_t i) const {
     if constexpr (!Runs) return (i / Vec * Lanes + rank) * Vec + i % Vec;
-    else return rank / per_group() * width() + rank % per_group() * run() + i;
+    else return (rank >> per_group_bits()) * width() + lane_in_group(rank) * run() + i;
   }
   MOEROUTE_HD constexpr bool holds(index_t rank, index_t i) const {
     if constexpr (full) return true;
     else if constexpr (!Runs) return id(rank, i) < experts();
-    else return i < run() && rank % per_group() * run() + i < width();
+    else return i < run() && lane_in_group(rank) * run() + i < width();
   }
+  // Place i of chunk n lies n * step + within(i) experts from the lane's first place.
+  static constexpr index_t step = Runs ? chunk : Lanes * chunk;
+  MOEROUTE_HD static constexpr index_t within(index_t i) { return Runs ? i : i / Vec * Lanes * Vec + i % Vec; }
+  // Chunks, from the first on, in which every lane has an expert at every place.
+  MOEROUTE_HD constexpr index_t whole_chunks() const { return known ? filled() : whole_; }
   template <class T>
   static constexpr std::size_t vector_bytes = std::size_t{Vec} * sizeof(T) < 16 ? std::size_t{Vec} * sizeof(T) : 16;
   // Whether every lane's vectors lie well in an array that starts here.
@@ -82,7 +95,7 @@ struct register_layout {
   // The inverted code of place i, the lane's bits left out.
   MOEROUTE_HD constexpr std::uint32_t place_code(index_t i) const {
     std::uint32_t const lane_bits = static_cast<std::uint32_t>(Lanes - 1) << lane_shift();
-    return (mask() ^ lane_bits) - static_cast<std::uint32_t>(Runs ? i : i / Vec * Lanes * Vec + i % Vec);
+    return (mask() ^ lane_bits) - static_cast<std::uint32_t>(within(i));
   }
   MOEROUTE_HD constexpr std::uint32_t lane_code(index_t rank) const {
     return static_cast<std::uint32_t>(Lanes - 1 - rank) << lane_shift();
@@ -97,6 +110,11 @@ struct register_layout {
   }
 
  private:
+  MOEROUTE_HD constexpr index_t filled() const {
+    if constexpr (!Runs) return experts() / step;
+    else return run() * per_group() == width() ? run() / chunk : 0;
+  }
+  MOEROUTE_HD constexpr index_t lane_in_group(index_t rank) const { return rank & (per_group() - 1); }
   MOEROUTE_HD constexpr index_t lane_shift() const { return Runs ? run_bits() : detail::bits_below(Vec); }
 };
 
@@ -104,6 +122,23 @@ template <class T, index_t N>
 struct neighbours {
   T x[std::size_t{N}];
 };
+template <class Layout, class T>
+MOEROUTE_HD neighbours<T, Layout::vec> vector_at(T const* p) {
+  neighbours<T, Layout::vec> v;
+  __builtin_memcpy(&v, __builtin_assume_aligned(p, Layout::template vector_bytes<T>), sizeof v);
+  return v;
+}
+// The logits of experts e, e + 1, ... from p on, as many as there are.
+template <class Layout, class T>
+MOEROUTE_HD neighbours<T, Layout::vec> piece_at(Layout const& layout, T const* p, index_t e) {
+  if (Layout::full || ((Layout::known || layout.vectors_) && e + Layout::vec <= layout.experts()))
+    return vector_at<Layout>(p);
+  neighbours<T, Layout::vec> some{};
+  MOEROUTE_UNROLL
+  for (index_t j = 0; j < Layout::vec; ++j)
+    if (e + j < layout.experts()) some.x[j] = p[j];  // seldom
+  return some;
+}
 
 // A row in memory in that layout: read by vectors, every lane its own places.
 template <class T, class Layout>
@@ -131,15 +166,7 @@ struct vector_row {
   // Places i, ..., i + vec - 1 of a lane.
   MOEROUTE_HD neighbours<T, Layout::vec> piece(index_t rank, index_t i) const {
     index_t const e = layout.id(rank, i);
-    neighbours<T, Layout::vec> p{};
-    if (Layout::full || ((Layout::known || layout.vectors_) && e + Layout::vec <= layout.experts())) {
-      __builtin_memcpy(&p, __builtin_assume_aligned(data + e, Layout::template vector_bytes<T>), sizeof p);
-    } else {
-      MOEROUTE_UNROLL
-      for (index_t j = 0; j < Layout::vec; ++j)
-        if (e + j < layout.experts()) p.x[j] = data[e + j];  // seldom
-    }
-    return p;
+    return piece_at(layout, data + e, e);
   }
 };
 template <class T, class Layout>

@@ -48,12 +48,16 @@ struct route_in_registers {
   // The bits of a key that are not code, and how a number gets above the code. Known at compile time more often than
   // not, but an instruction takes one immediate, and that is the code of the place.
   key number_bits = 0, shift = 0;
+  bool wait = false;  // for the winners, with the summary
+  fixed_point scale = fixed_point::of(1);
 
   static route_in_registers of(route_row<R, T, H, Id, W> const& row) {
     route_in_registers b{row, layout::of(static_cast<index_t>(row.in.logits.cols), detail::groups_of(row.r.select))};
-    b.place.vectors_ = b.in_vectors();
+    if (!b.in_vectors()) b.place.without_vectors();
     b.number_bits = exact_keys ? 0xffff0000u : ~b.place.mask();
     b.shift = exact_keys ? 1u << 16 : b.place.mask() + 1;
+    b.wait = may_wait && row.ratios_suffice();
+    b.scale = fixed_point::of(b.place.bits());
     return b;
   }
   bool serves() const {
@@ -96,9 +100,9 @@ struct route_in_registers {
       if (known && g.rank() < tile)
         weights[g.rank()] = static_cast<W>(bad ? not_a_number<V> : network::at(w, g.rank()));
     } else {
-      repair().weigh(g, chosen);  // seldom: k is another
-      for (index_t j = g.rank(); known && j < static_cast<index_t>(chosen.size); j += Lanes)
-        weights[j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);  // seldom
+      repair().weigh(g, chosen);                                                              // seldom: k is another
+      for (index_t j = g.rank(); known && j < static_cast<index_t>(chosen.size); j += Lanes)  // seldom
+        weights[j] = static_cast<W>(bad ? not_a_number<V> : chosen[j]);                       // seldom
     }
     if (live && !known) {
       repair().nobody(g, t);  // seldom
@@ -128,28 +132,18 @@ struct route_in_registers {
     row_context const c = detail::context_of(plain.in, t, known);
     vector_row<T, layout> const row = logits(t);
     using summary = decltype(plain.summary(g, mapped_row{row, detail::nan_to_closed{}}));
-    bool const wait = may_wait && plain.ratios_suffice();
     summary m{};
-    if (!wait) {
+    if (!may_wait || !wait) {
       m = plain.summary(g, mapped_row{row, detail::nan_to_closed{}});  // seldom if renormalized
     }
 
     index_t const k = static_cast<index_t>(chosen.size);
     key own[std::size_t{tile}];  // this lane's list
     standing n;
-    if constexpr (layout::known) {
-      pass(g, t, c, m, wait, row, known, chosen, 0, own, n);
-      mine_score = n.score;
-      MOEROUTE_UNROLL_BY(1)
-      for (index_t base = tile; base < k; base += tile)
-        pass(g, t, c, m, wait, row, known, chosen, base, own, n);  // seldom
-    } else {
-      MOEROUTE_UNROLL_BY(1)
-      for (index_t base = 0; base < k; base += tile) {
-        pass(g, t, c, m, wait, row, known, chosen, base, own, n);
-        if (base == 0) mine_score = n.score;
-      }
-    }
+    pass(g, t, c, m, row, known, chosen, 0, own, n);
+    mine_score = n.score;
+    MOEROUTE_UNROLL_BY(1)
+    for (index_t base = tile; base < k; base += tile) pass(g, t, c, m, row, known, chosen, base, own, n);  // seldom
     if constexpr (exact_keys) {
       return false;
     } else {
@@ -171,7 +165,7 @@ struct route_in_registers {
   };
   // Winners base, ..., base + 7; in later passes, of the keys below the last winner's.
   template <class G, class M>
-  MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m, bool wait,
+  MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m,
                                         vector_row<T, layout> const& row, bool known, row_view<V> chosen, index_t base,
                                         key (&own)[std::size_t{tile}], standing& n) const {
     index_t const k = static_cast<index_t>(chosen.size), me = g.rank();
@@ -229,77 +223,115 @@ struct route_in_registers {
                                                 vector_row<T, layout> const& row, bool again, key ceiling,
                                                 key (&own)[std::size_t{tile}]) const {
     key const lane = place.lane_code(g.rank()), below = ceiling > lane ? ceiling - lane : 0u;
-    auto const read = [&](index_t n, key(&part)[std::size_t{tile}]) {
+    lane_walk at{row.data + place.id(g.rank(), 0), biases(c), place.place_code(0) + (exact_keys ? real_half : 0u)};
+    if constexpr (in_fixed_point) at.bias += place.id(g.rank(), 0);
+    auto const read = [&](auto whole, index_t n, key(&part)[std::size_t{tile}]) {
       MOEROUTE_UNROLL
-      for (index_t i = 0; i < tile; i += vec)
-        keys_of(g, c, m, n * tile + i, row.piece(g.rank(), n * tile + i), &part[i]);
+      for (index_t i = 0; i < tile; i += vec) keys_of<decltype(whole)::value>(g, c, m, n * tile, i, at, &part[i]);
+      at.next();
       if (again) {
         MOEROUTE_UNROLL
         for (index_t i = 0; i < tile; ++i) part[i] = part[i] < below ? part[i] : 0u;  // seldom
       }
     };
-    read(0, own);
+    auto const take = [&](auto whole, index_t n) {
+      key part[std::size_t{tile}];
+      read(whole, n, part);
+      network::take_in(own, part);
+    };
+    index_t const filled = place.whole_chunks();
+    if (filled > 0) {
+      read(std::true_type{}, 0, own);
+    } else {
+      read(std::false_type{}, 0, own);  // seldom
+    }
     network::sort(own);
     MOEROUTE_UNROLL_BY(layout::known ? 64 : 1)
-    for (index_t n = 1; n < place.chunks(); ++n) {
-      key part[std::size_t{tile}];
-      read(n, part);
-      network::take_in(own, part);
+    for (index_t n = 1; n < filled; ++n) take(std::true_type{}, n);
+    MOEROUTE_UNROLL_BY(layout::known ? 64 : 1)
+    for (index_t n = filled > 1 ? filled : 1; n < place.chunks(); ++n) take(std::false_type{}, n);  // seldom
+    if (filled == place.chunks()) {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; ++i) own[i] += lane;
+    } else {
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; ++i) own[i] += own[i] != 0 ? lane : 0u;  // seldom
     }
-    MOEROUTE_UNROLL
-    for (index_t i = 0; i < tile; ++i) own[i] += layout::full || own[i] != 0 ? lane : 0u;
   }
   struct words {
     std::uint32_t w[std::size_t{vec / 2}];
   };
-  // Keys of a piece of neighbours, the lane's part of the code left out; 0 where no expert is.
-  template <class G, class M>
-  MOEROUTE_HD MOEROUTE_INLINE void keys_of(G const& g, row_context const& c, M const& m, index_t first,
-                                           neighbours<T, vec> const& p, key* keys) const {
+  MOEROUTE_HD static auto biases_of(R const& r, row_context const& c) {
+    if constexpr (in_fixed_point) return r.bias.parameters(c).data;
+    else return static_cast<V const*>(nullptr);
+  }
+  MOEROUTE_HD auto biases(row_context const& c) const { return biases_of(plain.r, c); }
+  // Where a lane stands: the logit and the bias of its first place in a chunk, and the code of that place.
+  using parameter = std::remove_cvref_t<decltype(*biases_of(std::declval<R const&>(), row_context{}))>;
+  struct lane_walk {
+    T const* logit;
+    parameter const* bias;
+    key code;
+    MOEROUTE_HD void next() {
+      logit += layout::step, code -= static_cast<key>(layout::step);
+      if constexpr (in_fixed_point) bias += layout::step;
+    }
+  };
+  // Keys of places first + i, ..., the lane's part of the code left out; 0 where no expert is. Whole: none is missing.
+  template <bool Whole, class G, class M>
+  MOEROUTE_HD MOEROUTE_INLINE void keys_of(G const& g, row_context const& c, M const& m, index_t first, index_t i,
+                                           lane_walk const& at, key* keys) const {
+    neighbours<T, vec> p;
+    if constexpr (Whole) p = vector_at<layout>(at.logit + layout::within(i));
+    else p = piece_at(place, at.logit + layout::within(i), place.id(g.rank(), first + i));
+    auto const code = [&](index_t j) { return at.code - static_cast<key>(layout::within(i + j)); };
     if constexpr (exact_keys) {
       auto const w = __builtin_bit_cast(words, p);
       MOEROUTE_UNROLL
       for (index_t j = 0; j < vec; j += 2) {
         std::uint32_t const two = ordered_halves<format>(w.w[j / 2]);
-        keys[j] = two * shift + (real_half + place.place_code(first + j));
-        keys[j + 1] = (two & number_bits) | (real_half + place.place_code(first + j + 1));
+        keys[j] = two * shift + code(j);
+        keys[j + 1] = (two & number_bits) | code(j + 1);
       }
     } else if constexpr (in_fixed_point) {
-      auto const b = biases(g, c, first);
+      neighbours<parameter, vec> b;
+      if constexpr (Whole) b = vector_at<layout>(at.bias + layout::within(i));
+      else b = piece_at(place, at.bias + layout::within(i), place.id(g.rank(), first + i));
       MOEROUTE_UNROLL
       for (index_t j = 0; j < vec; ++j) {
         float const rough = rough_on_device<Score>::of(plain.r.score, load(p.x[j]));
-        keys[j] = fixed()(plain.r.bias(rough, static_cast<V>(b.x[j]))) * shift + place.place_code(first + j);
+        keys[j] = fixed()(plain.r.bias(rough, static_cast<V>(b.x[j]))) * shift + code(j);
       }
     } else {
       MOEROUTE_UNROLL
       for (index_t j = 0; j < vec; ++j) {
         V x = load(p.x[j]);
         if constexpr (!ranks_logits<R>) {
-          index_t const e = place.id(g.rank(), first + j);
-          x = layout::full || place.holds(g.rank(), first + j)
+          index_t const e = place.id(g.rank(), first + i + j);
+          x = Whole || place.holds(g.rank(), first + i + j)
                   ? key_of(c, e, x, score_of(plain.r.score, m, detail::closed_if_nan(x)))
                   : x;
         }
-        keys[j] = (ordered_number(x) & number_bits) | place.place_code(first + j);
+        keys[j] = (ordered_number(x) & number_bits) | code(j);
       }
     }
-    MOEROUTE_UNROLL
-    for (index_t j = 0; j < vec; ++j) keys[j] = place.holds(g.rank(), first + j) ? keys[j] : 0u;
-  }
-  template <class G>
-  MOEROUTE_HD auto biases(G const& g, row_context const& c, index_t first) const {
-    return vector_row{plain.r.bias.parameters(c).data, place}.piece(g.rank(), first);
+    if constexpr (!Whole) {
+      MOEROUTE_UNROLL
+      for (index_t j = 0; j < vec; ++j) keys[j] = place.holds(g.rank(), first + i + j) ? keys[j] : 0u;
+    }
   }
   MOEROUTE_HD V key_of(row_context const& c, index_t e, V z, V score) const {
     return detail::key_of(plain.r, c, e, z, score);
   }
-  MOEROUTE_HD fixed_point fixed() const { return fixed_point::of(place.bits()); }
+  MOEROUTE_HD fixed_point fixed() const {
+    if constexpr (layout::known) return fixed_point::of(place.bits());
+    else return scale;
+  }
   // No filter key of a number at least as large lies below.
   MOEROUTE_HD key floor_of(std::int32_t exact) const {
     if constexpr (in_fixed_point)
       return fixed()(from_order_key<V>(exact) - fixed_point::margin(rough_on_device<Score>::error)) * shift;
-    else return ordered(exact) & number_bits;
+    else return floor_of_ordered(exact) & number_bits;
   }
 
   // Whether this lane's group is among the best, by the exact keys of the heads of its list.
@@ -327,7 +359,7 @@ struct route_in_registers {
       doubt = doubt || (two ? head[2] : head[1]) >= floor_of(order_key<V>(least_head));
     }
     std::int32_t const mine = order_key<V>(two ? x[0] + x[1] : x[0]);
-    index_t const group = g.rank() / place.per_group();
+    index_t const group = g.rank() >> place.per_group_bits();
     index_t better = 0;
     MOEROUTE_UNROLL
     for (index_t q = 0; q < (layout::known ? Groups : select.groups); ++q) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <moeroute/core/tree_sum.hpp>
+#include <moeroute/plan/move_pieces.hpp>
 #include <moeroute/plan/stream.hpp>
 #include <moeroute/plan/view.hpp>
 #if defined(MOEROUTE_SIMD)
@@ -14,67 +15,11 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 namespace detail {
 
-template <class... T>
-using widest_t = std::conditional_t<(std::same_as<std::remove_const_t<T>, double> || ...), double, float>;
-
-// A number of type T, widened to the type sums are made in.
-MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, element T>
-MOEROUTE_HD constexpr V widen(T x) {
-  return static_cast<V>(load(x));
-}
-
 // sum_i a[i] b[i], the same bits for every lane group.
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, lane_group G, class A, class B>
 MOEROUTE_HD V dot(G const& g, A const* a, B const* b, offset_t width) {
   return tree_fold<V>(g, width, [&](V sum, offset_t i) { return math::fma(widen<V>(a[i]), widen<V>(b[i]), sum); });
-}
-
-// Neighbours of a row that one lane moves at once, where rows lie on 16 bytes: full lines on a GPU.
-template <class T, index_t N>
-struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) piece {
-  T x[std::size_t{N}];
-};
-MOEROUTE_HD inline bool on_16_bytes(void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
-template <offset_t N, class T>
-MOEROUTE_HD bool rows_on_bytes(matrix_view<T> const& m) {
-  return reinterpret_cast<std::uintptr_t>(m.data) % N == 0 && m.stride * static_cast<offset_t>(sizeof(T)) % N == 0;
-}
-
-// to[d] = f(from[d]) for all d of a row.
-MOEROUTE_EXEC_CHECK_DISABLE
-template <class O, class T, class G, class F>
-MOEROUTE_HD void map_row(G const& g, T const* from, O* to, offset_t width, F const& f) {
-  offset_t d = g.rank();
-  if constexpr (!is_serial<G>) {
-    constexpr index_t n = 16 / static_cast<index_t>(sizeof(T) > sizeof(O) ? sizeof(T) : sizeof(O));
-    if (on_16_bytes(from) && on_16_bytes(to)) {
-      auto const* const in = reinterpret_cast<piece<T, n> const*>(from);
-      auto* const out = reinterpret_cast<piece<O, n>*>(to);
-      offset_t const pieces = width / n;
-      for (offset_t i = g.rank(); i < pieces; i += g.size()) {
-        piece<T, n> const a = in[i];
-        piece<O, n> b;
-        for (index_t j = 0; j < n; ++j) b.x[j] = f(a.x[j]);
-        out[i] = b;
-      }
-      d += pieces * n;
-    }
-  }
-  for (; d < width; d += g.size()) to[d] = f(from[d]);
-}
-// to[d] = w * from[d]; a copy where nothing is weighed.
-MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, class O, class T, class G>
-MOEROUTE_HD void copy_row(G const& g, T const* from, O* to, offset_t width) {
-  if constexpr (std::same_as<T, O>) map_row(g, from, to, width, [](T x) { return x; });
-  else map_row(g, from, to, width, [](T x) { return store<O>(widen<V>(x)); });
-}
-MOEROUTE_EXEC_CHECK_DISABLE
-template <class V, class O, class T, class G>
-MOEROUTE_HD void scale_row(G const& g, V w, T const* from, O* to, offset_t width) {
-  map_row(g, from, to, width, [w](T x) { return store<O>(w * widen<V>(x)); });
 }
 
 inline constexpr index_t tile_width = 64;  // columns of a sum that stay in registers, one lane
@@ -162,6 +107,16 @@ MOEROUTE_HD offset_t sum_tiles(O* to, offset_t width, term_list<V, T> const& ter
   }
   return d;
 }
+// Columns first, first + g.size(), ..., one by one.
+MOEROUTE_EXEC_CHECK_DISABLE
+template <class V, class T, class O, class G, class Terms>
+MOEROUTE_HD void sum_each(G const& g, O* to, offset_t first, offset_t width, Terms const& terms) {
+  for (offset_t d = first; d < width; d += g.size()) {
+    V sum = 0;
+    terms([&](T const* row, V w) { sum = math::fma(w, widen<V>(row[d]), sum); });
+    to[d] = store<O>(sum);
+  }
+}
 // to[d] = sum over the terms of w * row[d]; terms(visit) calls visit(row of T, w) for each, in order. `aligned`:
 // `to` and all rows lie on 16 bytes.
 MOEROUTE_EXEC_CHECK_DISABLE
@@ -176,24 +131,10 @@ MOEROUTE_HD void sum_rows(G const& g, O* to, offset_t width, bool aligned, Terms
     else
       for (; d + tile_width <= width; d += tile_width) sum_tile<V>(to + d, d, terms);
   } else if (aligned) {
-    constexpr index_t n = 16 / static_cast<index_t>(sizeof(O));
-    offset_t const pieces = width / n;
-    for (offset_t p = g.rank(); p < pieces; p += g.size()) {
-      V sum[std::size_t{n}] = {};
-      terms([&](T const* row, V w) {
-        piece<T, n> const a = reinterpret_cast<piece<T, n> const*>(row)[p];
-        for (index_t i = 0; i < n; ++i) sum[i] = math::fma(w, widen<V>(a.x[i]), sum[i]);
-      });
-      piece<O, n> out;
-      for (index_t i = 0; i < n; ++i) out.x[i] = store<O>(sum[i]);
-      reinterpret_cast<piece<O, n>*>(to)[p] = out;
-    }
-    d += pieces * n;
+    d += sum_pieces<V, T>(g, to, width, terms);
   }
-  for (; d < width; d += g.size()) {
-    V sum = 0;
-    terms([&](T const* row, V w) { sum = math::fma(w, widen<V>(row[d]), sum); });
-    to[d] = store<O>(sum);
+  if (d < width) {
+    sum_each<V, T>(g, to, d, width, terms);  // seldom
   }
 }
 

@@ -42,7 +42,7 @@ concept vector_bias = is_none<B> || requires(B const& b, floats x) {
 template <class Body>
 int rows_together(Body const& b, offset_t t, int most) {
   if (b.in.valid.empty() && is_none<decltype(b.r.bias)>) return most;
-  if (!b.in.is_valid(t)) return 0;
+  if (!knows_row(b.r, b.in, t)) return 0;
   int n = 1;
   if constexpr (is_none<decltype(b.r.bias)>) {
     while (n < most && b.in.is_valid(t + n)) ++n;
