@@ -100,7 +100,6 @@ inline void rank_ids(float const* key, std::int32_t const* id, index_t n, row_vi
 }  // namespace detail
 
 // The best of `count` keys, as moeroute::take_many; -1 where too many keys are alike, and the plain way is needed.
-MOEROUTE_ON_DEMAND
 inline offset_t take_many(float const* keys, index_t count, row_view<offset_t> out, pick_order order) {
   if (out.size > detail::most_reaching / 2) return -1;
   auto const wanted = static_cast<index_t>(out.size);
