@@ -79,7 +79,7 @@ struct block_candidates {
   unsigned unserved = 0;  // rows with fewer than k keys above -inf, a bit each
 };
 
-// Of selection by itself.
+// Where selection chooses rows in a way of its own.
 template <class Body>
 MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float const* const* logit, index_t size,
                                        float* space, block_candidates& c) {
@@ -97,7 +97,7 @@ MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float cons
   }
 }
 
-// The largest of each row, too.
+// The k best of all experts, and the largest logit of each row.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void best_of_block(float const* const* logit, index_t size, index_t k, std::int32_t* list,
                                             float* top, block_candidates& c) {

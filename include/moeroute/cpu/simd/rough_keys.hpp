@@ -7,8 +7,6 @@
 //   keys of at least B - margin, margin > 2 slack; two keys are added in a group's score
 #pragma once
 
-#include <cmath>
-
 #include <moeroute/cpu/simd/filter.hpp>
 #include <moeroute/cpu/simd/groups.hpp>
 #include <moeroute/cpu/simd/keys.hpp>
@@ -174,7 +172,7 @@ template <class Body>
   for (int q = 0; q < rows; ++q) {
     reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
     count[q] = c.count;
-    if (c.count > 16 || !(std::fabs(number[q][0]) <= largest_key)) doubt |= 1u << q;
+    if (c.count > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
     store(at[q], c.at);
   }
   // A row alone tries the order of its rough keys, found beside the exact ones; AVX2 gains nothing by it.

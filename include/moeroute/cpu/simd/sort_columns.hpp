@@ -48,7 +48,7 @@ MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) 
   transpose(column);
 }
 
-// Of each of 16 rows of `width` numbers (16 or 32), one after the other: the k-th largest, k <= width / 2, and the largest.
+// Of each of 16 rows of `width` numbers (16 or 32), one after the other: the k-th largest, k <= 16, and the largest.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void kth_of_rows(float const* row, int width, int k, float* kth, float* largest) {
   alignas(64) float sorted[2][16 * 16];
