@@ -8,6 +8,12 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
+#if defined(MOEROUTE_EXACT_KEYS)  // a switch, to compare
+inline constexpr bool may_be_rough = false;
+#else
+inline constexpr bool may_be_rough = true;
+#endif
+
 // The logits of token t in the layout, after the prior; NaN kept.
 template <class Body>
 MOEROUTE_SIMD_INLINE float const* logits_of(Body const& b, offset_t t, key_layout const& l, scratch& s) {
@@ -99,17 +105,18 @@ template <int R, class Body, class M>
 MOEROUTE_SIMD_INLINE void write_rows(Body const& b, M const& m, int rows, float const* const* logit, float const* bias,
                                      index_t size, float* const* score, float* const* key) {
   constexpr bool alone = elementwise_score<decltype(b.r.score)>;
+  constexpr int ahead = may_be_rough && rough_score<decltype(b.r.score)> ? 1 : R;  // few rows are left: less to compile
   for (int row = 0; row < (alone ? rows : 1); ++row) {
     float const *from[std::size_t{R}], *beside[std::size_t{R}] = {};
     float *to_score[std::size_t{R}], *to_key[std::size_t{R}];
-    for (int q = 0; q < R; ++q) {
-      int const from_row = alone ? row : q, ahead = alone ? 16 * q : 0;
-      from[q] = logit[from_row] + ahead;
-      if constexpr (!is_none<decltype(b.r.bias)>) beside[q] = bias + ahead;
-      to_score[q] = score[from_row] + ahead;
-      to_key[q] = key[from_row] + ahead;
+    for (int q = 0; q < ahead; ++q) {
+      int const from_row = alone ? row : q, skip = alone ? 16 * q : 0;
+      from[q] = logit[from_row] + skip;
+      if constexpr (!is_none<decltype(b.r.bias)>) beside[q] = bias + skip;
+      to_score[q] = score[from_row] + skip;
+      to_key[q] = key[from_row] + skip;
     }
-    write_keys<R>(b, m, from, beside, size, alone ? 16 * R : 16, to_score, to_key);
+    write_keys<ahead>(b, m, from, beside, size, alone ? 16 * ahead : 16, to_score, to_key);
   }
 }
 

@@ -15,18 +15,13 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-#if defined(MOEROUTE_EXACT_KEYS)  // a switch, to compare
-template <class>
-inline constexpr bool has_rough_keys = false;
-#else
 template <class R>
 inline constexpr bool has_rough_keys =
-    rough_score<decltype(R::score)> && !ranks_logits<R> && takes_best<decltype(R::select)> &&
+    may_be_rough && rough_score<decltype(R::score)> && !ranks_logits<R> && takes_best<decltype(R::select)> &&
     !chooses_rows<decltype(R::select)> && (is_none<decltype(R::bias)> || adds_parameter<decltype(R::bias)>) &&
     requires(R const& r, floats x) {
       { r.score.approx(x) } -> std::same_as<floats>;
     };
-#endif
 
 // Keys whose rough forms lie further apart have their order, as long as those that decide are no larger.
 inline constexpr float largest_key = 64;
