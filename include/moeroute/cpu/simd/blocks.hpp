@@ -4,25 +4,30 @@
 
 #include <moeroute/core/prefetch.hpp>
 #include <moeroute/cpu/simd/across_experts.hpp>
+#include <moeroute/cpu/simd/rough_keys.hpp>
 #include <moeroute/cpu/simd/sort_columns.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr int block_rows = 16;
-inline constexpr index_t most_block_experts = 1024;  // the rows of a block stay in the first cache
+// The rows of a block stay near: their logits, or scores and keys too.
+inline constexpr index_t most_ranked_by_logits = 1024, most_ranked_by_keys = 256;
+template <class R>
+inline constexpr index_t most_block_experts = ranks_logits<R> ? most_ranked_by_logits : most_ranked_by_keys;
 inline constexpr int rows_summed = rows_at_once > 1 ? rows_at_once / 2 : 1;  // so many keep their sums in registers
 
-// Routers whose selection sees the logits of all experts.
+// Routers whose selection sees all experts.
 template <class R>
-inline constexpr bool routes_blocks = ranks_logits<R> && !limits_groups<decltype(R::select)>;
+inline constexpr bool routes_blocks = !limits_groups<decltype(R::select)> && !has_rough_keys<R>;
 
-// Logits of the rows in flight, what selection needs.
+// Logits, scores and keys of the rows in flight, the bias, what selection needs.
 template <class Select>
 offset_t block_bytes(Select const& select, index_t experts) {
-  if (experts > most_block_experts) return 0;
+  if (experts > most_ranked_by_logits) return 0;
   index_t const size = layout_of(select, experts).size;
-  return (block_rows + 2 * rows_at_once) * aligned_bytes<float>(size);
+  int const rows = experts > most_ranked_by_keys ? block_rows : 3 * block_rows + 1;
+  return (rows + 2 * rows_at_once) * aligned_bytes<float>(size);
 }
 
 // The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
@@ -133,24 +138,11 @@ MOEROUTE_SIMD_INLINE void weigh_rows(Weigh const& weigh, floats (&row)[block_row
   }
 }
 
-// Tokens first .. first + 15, all valid.
+// What the candidates' logits are worth.
 template <class Body>
-[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
-  using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
-  using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
+MOEROUTE_SIMD_INLINE void score_block(Body const& b, offset_t first, float const* const* logit, float const* top,
+                                      key_layout const& l, block_candidates const& c, float* score) {
   constexpr int S = rows_summed;
-  constexpr bool by_itself = chooses_rows<std::remove_cvref_t<decltype(b.r.select)>>;
-  auto const& r = b.r;
-  index_t const k = r.select.experts_per_token();
-  key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
-  scratch const start = s;
-  float const* logit[std::size_t{block_rows}];
-  for (int q = 0; q < block_rows; ++q) logit[q] = logits_of(b, first + q, l, s);
-  block_candidates c;
-  alignas(64) float top[block_rows], score[16 * block_rows];
-  if constexpr (by_itself) choose_block(b, first, logit, l.size, s.template take<float>(2 * rows_at_once * l.size), c);
-  else best_of_block(logit, l.size, k, s.template take<std::int32_t>(l.size), top, c);
-
   // The next block's logits come while this one computes, where both fit the first cache.
   offset_t const row_bytes = b.in.logits.cols * static_cast<offset_t>(sizeof(b.in.logits.data[0]));
   bool const ahead = row_bytes <= 1024 && first + 2 * block_rows <= b.in.logits.rows;
@@ -159,7 +151,7 @@ template <class Body>
       for (int p = q; p < q + S; ++p)
         moeroute::detail::fetch_ahead(b.in.logits[first + block_rows + p].data, row_bytes);
     auto const z = [&] {
-      if constexpr (by_itself) return vector_row<S>{logit + q, l.size};
+      if constexpr (chooses_rows<std::remove_cvref_t<decltype(b.r.select)>>) return vector_row<S>{logit + q, l.size};
       else return ranked_row<S>{{logit + q, l.size}, top + q};
     }();
     auto const m = summary_and_scores(b, vector_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
@@ -167,7 +159,50 @@ template <class Body>
       for (int p = 0; p < S; ++p) token[p] = first + q + p;
       write_scores(b, token, l, z, all);
     });
-    store(score + 16 * q, score_of(r.score, m, load<vec<float, 16 * S>>(c.logit + 16 * q)));
+    store(score + 16 * q, score_of(b.r.score, m, load<vec<float, 16 * S>>(c.logit + 16 * q)));
+  }
+}
+
+// Scores and keys of all experts, where selection ranks more than logits.
+template <class Body>
+MOEROUTE_SIMD_INLINE void write_block_keys(Body const& b, offset_t first, float const* const* logit, float const* bias,
+                                           key_layout const& l, float* const* value, float* const* key) {
+  constexpr int R = rows_at_once;
+  for (int q = 0; q < block_rows; q += R) {
+    vector_row<R> const z{logit + q, l.size};
+    auto const m = summary_and_scores(b, vector_group{}, z, [](auto const&) {});
+    write_rows<R>(b, m, R, logit + q, bias, l.size, value + q, key + q);
+  }
+  if (!b.out.scores.empty())
+    for (int q = 0; q < block_rows; ++q) copy_scores(value[q], l, b.out.scores[first + q]);
+}
+
+// Tokens first .. first + 15, all valid, with the same bias.
+template <class Body>
+[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
+  using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
+  using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
+  constexpr bool by_logits = ranks_logits<std::remove_cvref_t<decltype(b.r)>>;
+  auto const& r = b.r;
+  index_t const k = r.select.experts_per_token();
+  key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
+  scratch const start = s;
+  float const* logit[std::size_t{block_rows}];
+  for (int q = 0; q < block_rows; ++q) logit[q] = logits_of(b, first + q, l, s);
+  block_candidates c;
+  alignas(64) float top[block_rows], score[16 * block_rows];
+  if constexpr (by_logits) {
+    if constexpr (chooses_rows<std::remove_cvref_t<decltype(r.select)>>)
+      choose_block(b, first, logit, l.size, s.template take<float>(2 * rows_at_once * l.size), c);
+    else best_of_block(logit, l.size, k, s.template take<std::int32_t>(l.size), top, c);
+    score_block(b, first, logit, top, l, c, score);
+  } else {
+    float *value[std::size_t{block_rows}], *key[std::size_t{block_rows}];
+    for (int q = 0; q < block_rows; ++q)
+      value[q] = s.template take<float>(l.size), key[q] = s.template take<float>(l.size);
+    write_block_keys(b, first, logit, bias_of(b, first, l, s), l, value, key);
+    best_of_block(key, l.size, k, s.template take<std::int32_t>(l.size), top, c);
+    for (int q = 0; q < block_rows; ++q) store(score + 16 * q, gather(value[q], load<ints>(c.id + 16 * q)));
   }
 
   floats weight[std::size_t{block_rows}];

@@ -45,7 +45,7 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
   if constexpr (!limits_groups<Select> && !chooses_rows<Select>) few = b.in.logits.cols <= few_experts;
   bool blocks = false;
   if constexpr (routes_blocks<decltype(b.r)>)
-    blocks = !few && b.r.select.experts_per_token() <= 16 && b.in.logits.cols <= most_block_experts;
+    blocks = !few && b.r.select.experts_per_token() <= 16 && b.in.logits.cols <= most_block_experts<decltype(b.r)>;
   [[maybe_unused]] rough_rows<Body> rough;
   while (t < last) {
     offset_t const wanted = few ? tokens_at_once : blocks && last - t >= block_rows ? block_rows : rows_at_once;
