@@ -19,47 +19,45 @@ struct every_lane {
 inline constexpr every_lane all_lanes{}, all_eight{};
 
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> const& a, vec<float, N> const& b, vec<float, N> const& c) {
-  vec<float, N> r;
-  if constexpr (!one_register<float, N>) {
-    r.lo = simd_fma(a.lo, b.lo, c.lo);
-    r.hi = simd_fma(a.hi, b.hi, c.hi);
-    return r;
-  } else {
+MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
+  return each(
+      [](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(r) == 64) return r.v = __builtin_ia32_vfmaddps512_mask(a.v, b.v, c.v, all_lanes, 4), r;
+        if constexpr (sizeof(x.v) == 64)
+          return decltype(x)(__builtin_ia32_vfmaddps512_mask(x.v, y.v, z.v, all_lanes, 4), 0);
 #endif
 #if defined(__aarch64__)
-    return r.v = neon::fused(a.v, b.v, c.v), r;
+        return decltype(x)(neon::fused(x.v, y.v, z.v), 0);
 #endif
 #if defined(__FMA__)
-    if constexpr (sizeof(r) == 32) return r.v = __builtin_ia32_vfmaddps256(a.v, b.v, c.v), r;
-    if constexpr (sizeof(r) == 16) return r.v = __builtin_ia32_vfmaddps(a.v, b.v, c.v), r;
+        if constexpr (sizeof(x.v) == 32) return decltype(x)(__builtin_ia32_vfmaddps256(x.v, y.v, z.v), 0);
+        if constexpr (sizeof(x.v) == 16) return decltype(x)(__builtin_ia32_vfmaddps(x.v, y.v, z.v), 0);
 #endif
-    for (int i = 0; i < N; ++i) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
-    return r;
-  }
+        auto r = x;
+        for (int i = 0; i < int{sizeof(x.v) / sizeof(float)}; ++i) r.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
+        return r;
+      },
+      a, b, c);
 }
 // Rounded by itself: the barrier keeps the compiler from fusing it into a sum.
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> const& a, vec<float, N> const& b) {
+MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> a, vec<float, N> b) {
+  return each(
+      [](auto x, auto y) MOEROUTE_SIMD_LAMBDA {
 #if defined(__clang__)
 #pragma clang fp contract(off)
-#endif
-  vec<float, N> r;
-  if constexpr (!one_register<float, N>) {
-    r.lo = simd_mul(a.lo, b.lo);
-    r.hi = simd_mul(a.hi, b.hi);
-  } else {
-    r.v = a.v * b.v;
-#if defined(__clang__)
-#elif defined(__x86_64__)
-    __asm__("" : "+v"(r.v));
+        return decltype(x)(x.v * y.v, 0);
 #else
-    __asm__("" : "+w"(r.v));
+        auto p = x.v * y.v;
+#if defined(__x86_64__)
+        __asm__("" : "+v"(p));
+#else
+        __asm__("" : "+w"(p));
 #endif
-  }
-  return r;
+        return decltype(x)(p, 0);
+#endif
+      },
+      a, b);
 }
 template <class T, int N>
 MOEROUTE_SIMD_INLINE vec<T, N> simd_max(vec<T, N> const& a, vec<T, N> const& b) {

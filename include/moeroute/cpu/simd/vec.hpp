@@ -11,48 +11,35 @@ template <int N>
 inline constexpr std::integral_constant<int, N> constant{};
 
 // shuffle<M>(a, b, pick): lane i is lane pick(i) of the registers a and b laid end to end.
-namespace detail {
-template <class T, int N, class Pick, int... I>
-MOEROUTE_SIMD_INLINE vec<T, int{sizeof...(I)}> shuffled(vec<T, N> const& a, vec<T, N> const& b, Pick,
-                                                        std::integer_sequence<int, I...>) {
-  vec<T, int{sizeof...(I)}> r;
-  r.v = __builtin_shufflevector(a.v, b.v, Pick{}(I)...);
-  return r;
-}
-}  // namespace detail
 template <int M, class T, int N, class Pick>
-MOEROUTE_SIMD_INLINE vec<T, M> shuffle(vec<T, N> const& a, vec<T, N> const& b, Pick pick) {
-  return detail::shuffled(a, b, pick, std::make_integer_sequence<int, M>{});
+MOEROUTE_SIMD_INLINE vec<T, M> shuffle(vec<T, N> a, vec<T, N> b, Pick) {
+  return [&]<int... I>(std::integer_sequence<int, I...>) MOEROUTE_SIMD_LAMBDA {
+    return vec<T, M>(__builtin_shufflevector(a.v, b.v, Pick{}(I)...), 0);
+  }(std::make_integer_sequence<int, M>{});
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N / 2> low(vec<T, N> const& a) {
+MOEROUTE_SIMD_INLINE vec<T, N / 2> low(vec<T, N> a) {
   if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i; });
   else return a.lo;
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N / 2> high(vec<T, N> const& a) {
+MOEROUTE_SIMD_INLINE vec<T, N / 2> high(vec<T, N> a) {
   if constexpr (one_register<T, N>) return shuffle<N / 2>(a, a, [](int i) { return i + N / 2; });
   else return a.hi;
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, 2 * N> join(vec<T, N> const& a, vec<T, N> const& b) {
-  if constexpr (one_register<T, 2 * N>) {
-    return shuffle<2 * N>(a, b, [](int i) { return i; });
-  } else {
-    vec<T, 2 * N> r;
-    r.lo = a;
-    r.hi = b;
-    return r;
-  }
+MOEROUTE_SIMD_INLINE vec<T, 2 * N> join(vec<T, N> a, vec<T, N> b) {
+  if constexpr (one_register<T, 2 * N>) return shuffle<2 * N>(a, b, [](int i) { return i; });
+  else return vec<T, 2 * N>(a, b);
 }
 // each(f, a, b, ...): f on every register of its arguments.
 template <class F, class T, int N, class... V>
-MOEROUTE_SIMD_INLINE auto each(F const& f, vec<T, N> const& a, V const&... more) {
+MOEROUTE_SIMD_INLINE auto each(F f, vec<T, N> a, V... more) {
   if constexpr (one_register<T, N>) return f(a, more...);
   else return join(each(f, a.lo, more.lo...), each(f, a.hi, more.hi...));
 }
 template <class U, class T, int N>
-MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> const& a) {
+MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> a) {
 #if defined(__aarch64__)
   if constexpr (N == 2 && neon::converts_pairs<T, U>)
     return vec<U, N>(neon::converted_pair<T, U, typename vec<U, N>::raw>(a.v), 0);
@@ -64,18 +51,17 @@ MOEROUTE_SIMD_INLINE vec<U, N> convert(vec<T, N> const& a) {
 }
 // The same bits as another element type, register by register (a struct of two would go through memory).
 template <class U, class T, int N>
-MOEROUTE_SIMD_INLINE vec<U, N* int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> const& a) {
-  vec<U, N* int{sizeof(T)} / int{sizeof(U)}> r;
-  if constexpr (one_register<T, N>) r.v = __builtin_bit_cast(decltype(r.v), a.v);
-  else r.lo = bits_as<U>(a.lo), r.hi = bits_as<U>(a.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<U, N* int{sizeof(T)} / int{sizeof(U)}> bits_as(vec<T, N> a) {
+  return each(
+      [](auto x) MOEROUTE_SIMD_LAMBDA {
+        using R = vec<U, int{sizeof(x.v) / sizeof(U)}>;
+        return R(__builtin_bit_cast(typename R::raw, x.v), 0);
+      },
+      a);
 }
 template <class M, class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> const& m, vec<T, N> const& a, vec<T, N> const& b) {
-  vec<T, N> r;
-  if constexpr (one_register<T, N>) r.v = m.v ? a.v : b.v;
-  else r.lo = select(m.lo, a.lo, b.lo), r.hi = select(m.hi, a.hi, b.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<T, N> select(vec<M, N> m, vec<T, N> a, vec<T, N> b) {
+  return each([](auto k, auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(k.v ? x.v : y.v, 0); }, m, a, b);
 }
 // larger, smaller: the second operand where one is NaN. g++ makes two instructions of a comparison with a
 // constant, so it is told the one it should take.
@@ -108,23 +94,17 @@ MOEROUTE_SIMD_PICK(doubles_512, __builtin_ia32_maxpd512_mask(a, b, a, 0xff, 4),
 #endif
 }  // namespace detail
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> const& a, vec<T, N> const& b) {
-  vec<T, N> r;
-  if constexpr (one_register<T, N>) r.v = detail::larger(a.v, b.v);
-  else r.lo = max(a.lo, b.lo), r.hi = max(a.hi, b.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<T, N> max(vec<T, N> a, vec<T, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::larger(x.v, y.v), 0); }, a, b);
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> const& a, vec<T, N> const& b) {
-  vec<T, N> r;
-  if constexpr (one_register<T, N>) r.v = detail::smaller(a.v, b.v);
-  else r.lo = min(a.lo, b.lo), r.hi = min(a.hi, b.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<T, N> min(vec<T, N> a, vec<T, N> b) {
+  return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(detail::smaller(x.v, y.v), 0); }, a, b);
 }
 
 // The same of numbers alone, where it does not matter which zero is the larger: what sorting takes.
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> max_of_numbers(vec<T, N> const& a, vec<T, N> const& b) {
+MOEROUTE_SIMD_INLINE vec<T, N> max_of_numbers(vec<T, N> a, vec<T, N> b) {
 #if defined(__aarch64__)
   if constexpr (std::is_floating_point_v<T>)
     return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::larger_number(x.v, y.v), 0); }, a,
@@ -134,7 +114,7 @@ MOEROUTE_SIMD_INLINE vec<T, N> max_of_numbers(vec<T, N> const& a, vec<T, N> cons
     return max(a, b);
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> min_of_numbers(vec<T, N> const& a, vec<T, N> const& b) {
+MOEROUTE_SIMD_INLINE vec<T, N> min_of_numbers(vec<T, N> a, vec<T, N> b) {
 #if defined(__aarch64__)
   if constexpr (std::is_floating_point_v<T>)
     return each([](auto x, auto y) MOEROUTE_SIMD_LAMBDA { return decltype(x)(neon::smaller_number(x.v, y.v), 0); }, a,
@@ -146,21 +126,16 @@ MOEROUTE_SIMD_INLINE vec<T, N> min_of_numbers(vec<T, N> const& a, vec<T, N> cons
 
 // Lanes in segments of a power of two: swap<X> exchanges i with i ^ X, blend<B> takes b where i & B.
 template <int X, class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> swap(vec<T, N> const& a) {
-  vec<T, N> r;
-  if constexpr (one_register<T, N>) r = shuffle<N>(a, a, [](int i) { return i ^ X; });
-  else if constexpr (X == N / 2) r.lo = a.hi, r.hi = a.lo;
-  else if constexpr ((X & (N / 2)) != 0) r.lo = swap<X - N / 2>(a.hi), r.hi = swap<X - N / 2>(a.lo);
-  else r.lo = swap<X>(a.lo), r.hi = swap<X>(a.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<T, N> swap(vec<T, N> a) {
+  if constexpr (one_register<T, N>) return shuffle<N>(a, a, [](int i) { return i ^ X; });
+  else if constexpr ((X & (N / 2)) != 0) return vec<T, N>(swap<X - N / 2>(a.hi), swap<X - N / 2>(a.lo));
+  else return vec<T, N>(swap<X>(a.lo), swap<X>(a.hi));
 }
 template <int B, class T, int N>
-MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> const& a, vec<T, N> const& b) {
-  vec<T, N> r;
-  if constexpr (one_register<T, N>) r = shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
-  else if constexpr ((B & (N / 2)) != 0) r.lo = a.lo, r.hi = b.hi;
-  else r.lo = blend<B>(a.lo, b.lo), r.hi = blend<B>(a.hi, b.hi);
-  return r;
+MOEROUTE_SIMD_INLINE vec<T, N> blend(vec<T, N> a, vec<T, N> b) {
+  if constexpr (one_register<T, N>) return shuffle<N>(a, b, [](int i) { return (i & B) != 0 ? i + N : i; });
+  else if constexpr ((B & (N / 2)) != 0) return vec<T, N>(a.lo, b.hi);
+  else return vec<T, N>(blend<B>(a.lo, b.lo), blend<B>(a.hi, b.hi));
 }
 // even<0> / even<1>: lanes 0, 2, 4 ... / 1, 3, 5 ...; of runs of S lanes those runs.
 template <int Odd, int S = 1, class T, int N>
@@ -186,19 +161,14 @@ template <class V, class T>
 MOEROUTE_SIMD_INLINE V load(T const* p) {
   if constexpr (requires(V x) { x.lo; }) {
     using half = typename V::half;
-    V r;
-    r.lo = load<half>(p);
-    r.hi = load<half>(p + sizeof(half) / sizeof(T));
-    return r;
+    return V(load<half>(p), load<half>(p + sizeof(half) / sizeof(T)));
   } else {
     typedef T unaligned __attribute__((vector_size(sizeof(V)), aligned(alignof(T)), may_alias));
-    V r;
-    r.v = __builtin_bit_cast(typename V::raw, *reinterpret_cast<unaligned const*>(p));
-    return r;
+    return V(__builtin_bit_cast(typename V::raw, *reinterpret_cast<unaligned const*>(p)), 0);
   }
 }
 template <class T, int N>
-MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> const& v) {
+MOEROUTE_SIMD_INLINE void store(std::type_identity_t<T>* p, vec<T, N> v) {
   if constexpr (one_register<T, N>) {
     typedef T unaligned __attribute__((vector_size(sizeof(v)), aligned(alignof(T)), may_alias));
     *reinterpret_cast<unaligned*>(p) = __builtin_bit_cast(unaligned, v.v);
@@ -224,17 +194,17 @@ MOEROUTE_SIMD_INLINE ints lane_id() {
 
 // R rows side by side are one longer vector: interleaving costs no code.
 template <int R, int Q = 0, class F>
-MOEROUTE_SIMD_INLINE auto side_by_side(F const& f) {
+MOEROUTE_SIMD_INLINE auto side_by_side(F f) {
   if constexpr (R == 1) return f(Q);
   else return join(side_by_side<R / 2, Q>(f), side_by_side<R / 2, Q + R / 2>(f));
 }
 template <int R, class V>
-MOEROUTE_SIMD_INLINE auto part_of(V const& v, int q) {
+MOEROUTE_SIMD_INLINE auto part_of(V v, int q) {
   if constexpr (R == 1) return v;
   else return q < R / 2 ? part_of<R / 2>(low(v), q) : part_of<R / 2>(high(v), q - R / 2);
 }
 template <int R, int Q = 0, class V, class F>
-MOEROUTE_SIMD_INLINE void for_each_part(V const& v, F const& f) {
+MOEROUTE_SIMD_INLINE void for_each_part(V v, F f) {
   if constexpr (R == 1) f(Q, v);
   else for_each_part<R / 2, Q>(low(v), f), for_each_part<R / 2, Q + R / 2>(high(v), f);
 }

@@ -54,123 +54,76 @@ struct wrapping<T> {
 #define MOEROUTE_SIMD_PLAIN(F) F(/) F(&) F(|) F(^)
 #define MOEROUTE_SIMD_OPERATORS(F) MOEROUTE_SIMD_WRAPPING(F) MOEROUTE_SIMD_PLAIN(F)
 #define MOEROUTE_SIMD_COMPARISONS(F) F(<) F(>) F(<=) F(==)
-#define MOEROUTE_SIMD_SHIFTS(F) F(<<) F(>>)
 
-// Vectors come by reference, and results are filled in place: every copy and every constructor on the way is code that
-// the compiler first inlines and then removes again.
 template <class T, int N>
 struct vec<T, N, true> {
   typedef T raw __attribute__((vector_size(N * sizeof(T))));
   typedef typename wrapping<T>::type wrap __attribute__((vector_size(N * sizeof(T))));
-  using mask = vec<lane_mask<T>, N>;
   raw v;
 
   vec() = default;
   MOEROUTE_SIMD_INLINE explicit vec(T x) : v(x - raw{}) {}
   MOEROUTE_SIMD_INLINE explicit vec(raw x, int) : v(x) {}
-#define F(op)                                                                                \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a, vec const& b) {                  \
-    vec r;                                                                                   \
-    r.v = reinterpret_cast<raw>(reinterpret_cast<wrap>(a.v) op reinterpret_cast<wrap>(b.v)); \
-    return r;                                                                                \
+#define F(op)                                                                                         \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) {                                         \
+    return vec(reinterpret_cast<raw>(reinterpret_cast<wrap>(a.v) op reinterpret_cast<wrap>(b.v)), 0); \
   }
   MOEROUTE_SIMD_WRAPPING(F)
 #undef F
-#define F(op)                                                               \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a, vec const& b) { \
-    vec r;                                                                  \
-    r.v = a.v op b.v;                                                       \
-    return r;                                                               \
-  }
+#define F(op) \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.v op b.v, 0); }
   MOEROUTE_SIMD_PLAIN(F)
-  MOEROUTE_SIMD_SHIFTS(F)
 #undef F
-#define F(op)                                                                \
-  friend MOEROUTE_SIMD_INLINE mask operator op(vec const& a, vec const& b) { \
-    mask r;                                                                  \
-    r.v = a.v op b.v;                                                        \
-    return r;                                                                \
+#define F(op)                                                                  \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) { \
+    return vec<lane_mask<T>, N>(a.v op b.v, 0);                                \
   }
   MOEROUTE_SIMD_COMPARISONS(F)
 #undef F
-#define F(op)                                                        \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a, int n) { \
-    vec r;                                                           \
-    r.v = a.v op n;                                                  \
-    return r;                                                        \
+  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) {
+    return vec(reinterpret_cast<raw>(-reinterpret_cast<wrap>(a.v)), 0);
   }
-  MOEROUTE_SIMD_SHIFTS(F)
-#undef F
-  friend MOEROUTE_SIMD_INLINE vec operator-(vec const& a) {
-    vec r;
-    r.v = reinterpret_cast<raw>(-reinterpret_cast<wrap>(a.v));
-    return r;
-  }
-  friend MOEROUTE_SIMD_INLINE vec operator~(vec const& a) {
-    vec r;
-    r.v = ~a.v;
-    return r;
-  }
-  friend MOEROUTE_SIMD_INLINE vec operator+(vec const& a, T b) { return a + vec(b); }
-  MOEROUTE_SIMD_INLINE vec& operator+=(vec const& b) { return *this = *this + b; }
-  MOEROUTE_SIMD_INLINE vec& operator*=(vec const& b) { return *this = *this * b; }
+  friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.v << n, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.v >> n, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, vec n) { return vec(a.v << n.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.v >> n.v, 0); }
+  friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
+  MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+  MOEROUTE_SIMD_INLINE vec& operator*=(vec b) { return *this = *this * b; }
 };
 template <class T, int N>
 struct vec<T, N, false> {
   using half = vec<T, N / 2>;
-  using mask = vec<lane_mask<T>, N>;
   half lo, hi;
 
   vec() = default;
-  MOEROUTE_SIMD_INLINE explicit vec(T x) : lo(x), hi(lo) {}
-  MOEROUTE_SIMD_INLINE explicit vec(half const& a, half const& b) : lo(a), hi(b) {}
-#define F(op)                                                               \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a, vec const& b) { \
-    vec r;                                                                  \
-    r.lo = a.lo op b.lo;                                                    \
-    r.hi = a.hi op b.hi;                                                    \
-    return r;                                                               \
-  }
+  MOEROUTE_SIMD_INLINE explicit vec(T x) : lo(x), hi(x) {}
+  MOEROUTE_SIMD_INLINE explicit vec(half a, half b) : lo(a), hi(b) {}
+#define F(op) \
+  friend MOEROUTE_SIMD_INLINE vec operator op(vec a, vec b) { return vec(a.lo op b.lo, a.hi op b.hi); }
   MOEROUTE_SIMD_OPERATORS(F)
-  MOEROUTE_SIMD_SHIFTS(F)
 #undef F
-#define F(op)                                                                \
-  friend MOEROUTE_SIMD_INLINE mask operator op(vec const& a, vec const& b) { \
-    mask r;                                                                  \
-    r.lo = a.lo op b.lo;                                                     \
-    r.hi = a.hi op b.hi;                                                     \
-    return r;                                                                \
+#define F(op)                                                                  \
+  friend MOEROUTE_SIMD_INLINE vec<lane_mask<T>, N> operator op(vec a, vec b) { \
+    return vec<lane_mask<T>, N>(a.lo op b.lo, a.hi op b.hi);                   \
   }
   MOEROUTE_SIMD_COMPARISONS(F)
 #undef F
-#define F(op)                                                        \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a, int n) { \
-    vec r;                                                           \
-    r.lo = a.lo op n;                                                \
-    r.hi = a.hi op n;                                                \
-    return r;                                                        \
-  }
-  MOEROUTE_SIMD_SHIFTS(F)
-#undef F
-#define F(op)                                                 \
-  friend MOEROUTE_SIMD_INLINE vec operator op(vec const& a) { \
-    vec r;                                                    \
-    r.lo = op a.lo;                                           \
-    r.hi = op a.hi;                                           \
-    return r;                                                 \
-  }
-  F(-)
-  F(~)
-#undef F
-  friend MOEROUTE_SIMD_INLINE vec operator+(vec const& a, T b) { return a + vec(b); }
-  MOEROUTE_SIMD_INLINE vec& operator*=(vec const& b) { return *this = *this * b; }
-  MOEROUTE_SIMD_INLINE vec& operator+=(vec const& b) { return *this = *this + b; }
+  friend MOEROUTE_SIMD_INLINE vec operator-(vec a) { return vec(-a.lo, -a.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator~(vec a) { return vec(~a.lo, ~a.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, int n) { return vec(a.lo << n, a.hi << n); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, int n) { return vec(a.lo >> n, a.hi >> n); }
+  friend MOEROUTE_SIMD_INLINE vec operator<<(vec a, vec n) { return vec(a.lo << n.lo, a.hi << n.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator>>(vec a, vec n) { return vec(a.lo >> n.lo, a.hi >> n.hi); }
+  friend MOEROUTE_SIMD_INLINE vec operator+(vec a, T b) { return a + vec(b); }
+  MOEROUTE_SIMD_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+  MOEROUTE_SIMD_INLINE vec& operator*=(vec b) { return *this = *this * b; }
 };
 #undef MOEROUTE_SIMD_OPERATORS
 #undef MOEROUTE_SIMD_WRAPPING
 #undef MOEROUTE_SIMD_PLAIN
 #undef MOEROUTE_SIMD_COMPARISONS
-#undef MOEROUTE_SIMD_SHIFTS
 
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI
