@@ -122,6 +122,7 @@ template <class Body>
   using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   auto const& r = b.r;
+  if (rows < 1) return 0;  // there always are; g++ would warn of rows of nothing
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
   constexpr float margin = rough_margin<std::remove_cvref_t<decltype(r.score)>>;
