@@ -2,8 +2,6 @@
 // across tokens where experts are few, else across experts, else one row at a time.
 #pragma once
 
-#include <algorithm>
-
 #include <moeroute/cpu/simd/across_tokens.hpp>
 #include <moeroute/cpu/simd/blocks.hpp>
 #include <moeroute/cpu/simd/rough_keys.hpp>
@@ -18,7 +16,10 @@ template <class Select>
 offset_t rows_scratch_bytes(Select const& select, index_t experts) {
   offset_t const rows = across_experts_bytes(select, experts);
   if constexpr (limits_groups<Select>) return rows;
-  else return std::max(rows, block_bytes(select, experts));
+  else {
+    offset_t const block = block_bytes(select, experts);
+    return rows > block ? rows : block;
+  }
 }
 
 // Whether these run-time sizes suit; the types were asked by `fits`.
