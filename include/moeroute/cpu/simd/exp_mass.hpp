@@ -18,7 +18,7 @@ template <class G, class Row, int N>
 MOEROUTE_SIMD_INLINE vec<float, N> exp_mass(G const& g, Row const& z, vec<float, N> top) {
   using V = vec<float, N>;
   unit_sum<V> mass;
-  if (any_lane(top == V(infinity<float>)))
+  if (math::any(top == V(infinity<float>)))
     z.each(g, [&](index_t, V const& x)
                   MOEROUTE_SIMD_LAMBDA { mass.add(math::exp_not_positive(math::min(x - top, V(0.f)))); });
   else each_raw(g, z, [&](index_t, V const& x) MOEROUTE_SIMD_LAMBDA { mass.add_exp(x - top); });

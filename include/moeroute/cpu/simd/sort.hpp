@@ -150,13 +150,9 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int64_t, N> m) {
 }
 
 template <class M, int N>
-MOEROUTE_SIMD_INLINE bool any_lane(vec<M, N> m) {
-  if constexpr (N > 16) return any_lane(low(m)) || any_lane(high(m));
-  else return lane_bits(m) != 0;
-}
-template <class M, int N>
 MOEROUTE_SIMD_INLINE bool simd_any(vec<M, N> m) {
-  return any_lane(m);
+  if constexpr (N > 16) return simd_any(low(m)) || simd_any(high(m));
+  else return lane_bits(m) != 0;
 }
 
 }  // namespace simd

@@ -42,9 +42,9 @@ MOEROUTE_SIMD_INLINE void sort_columns(V (&column)[16]) {
   }
 }
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE void load_columns(float const* rows, floats (&column)[16]) {
+MOEROUTE_SIMD_INLINE void load_columns(float const* rows, int width, floats (&column)[16]) {
 #pragma GCC unroll 16
-  for (int q = 0; q < 16; ++q) column[q] = load<floats>(rows + 16 * q);
+  for (int q = 0; q < 16; ++q) column[q] = load<floats>(rows + width * q);
   transpose(column);
 }
 
@@ -54,9 +54,7 @@ MOEROUTE_ON_DEMAND
   alignas(64) float sorted[2][16 * 16];
   for (int h = 0; h < width; h += 16) {
     floats c[16];
-#pragma GCC unroll 16
-    for (int q = 0; q < 16; ++q) c[q] = load<floats>(row + width * q + h);
-    transpose(c);
+    load_columns(row + h, width, c);
     sort_columns(c);
 #pragma GCC unroll 16
     for (int j = 0; j < 16; ++j) store(sorted[h / 16] + 16 * j, c[j]);
@@ -78,32 +76,28 @@ MOEROUTE_ON_DEMAND
 // all bits.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
-  ints key[16];
-  {
-    floats c[16];
-    load_columns(row, c);
-    ints last(0);
+  ints key[16], last(0), hidden(0);
+  floats c[16];
+  load_columns(row, 16, c);
 #pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) {
-      ints const all = order_keys(c[j]);
-      last = last | all;
-      key[j] = (all & ints(~15)) | ints(15 - j);
-    }
-    sort_columns(key);
-    ints hidden(0);
+  for (int j = 0; j < 16; ++j) {
+    ints const all = order_keys(c[j]);
+    last = last | all;
+    key[j] = (all & ints(~15)) | ints(15 - j);
+  }
+  sort_columns(key);
 #pragma GCC unroll 15
-    for (int j = 0; j < 15; ++j)
-      if (j < k) hidden = hidden | (((key[j] ^ key[j + 1]) & ints(~15)) == ints(0));
-    unsigned doubtful = lane_bits(hidden) & ~lane_bits((last & ints(15)) == ints(0));
+  for (int j = 0; j < 15; ++j)
+    if (j < k) hidden = hidden | (((key[j] ^ key[j + 1]) & ints(~15)) == ints(0));
+  unsigned doubtful = lane_bits(hidden) & ~lane_bits((last & ints(15)) == ints(0));
 #pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) c[j] = bits_as<float>(~key[j] & ints(15));
-    transpose(c);
+  for (int j = 0; j < 16; ++j) c[j] = bits_as<float>(~key[j] & ints(15));
+  transpose(c);
 #pragma GCC unroll 16
-    for (int q = 0; q < 16; ++q) store(order + 16 * q, bits_as<std::int32_t>(c[q]));
-    for (; doubtful != 0; doubtful &= doubtful - 1) {
-      int const q = std::countr_zero(doubtful);
-      order_rows(row + 16 * q, 1, order + 16 * q);
-    }
+  for (int q = 0; q < 16; ++q) store(order + 16 * q, bits_as<std::int32_t>(c[q]));
+  for (; doubtful != 0; doubtful &= doubtful - 1) {
+    int const q = std::countr_zero(doubtful);
+    order_rows(row + 16 * q, 1, order + 16 * q);
   }
 }
 
