@@ -33,7 +33,8 @@ bool is_best(question const& q, index_t group) {
     return best[0] + best[1];
   };
   index_t better = 0;
-  for (index_t g = 0; g < q.select.groups; ++g) better += worth(g) > worth(group) || (worth(g) == worth(group) && g < group);
+  for (index_t g = 0; g < q.select.groups; ++g)
+    better += worth(g) > worth(group) || (worth(g) == worth(group) && g < group);
   return better < q.select.top_groups;
 }
 

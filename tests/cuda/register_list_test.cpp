@@ -81,7 +81,8 @@ void check_all(R const& r) {
     check(r, register_layout<8, 4, false, 60>{}, some_row<T>(60, kind));
     check(r, register_layout<8, vec, true, 256>{}, some_row<T>(256, kind));
     for (index_t groups : {1, 2, 8})
-      for (index_t width : {1, 8, 33}) check(r, register_layout<8, vec, true>::of(groups * width, groups), some_row<T>(groups * width, kind));
+      for (index_t width : {1, 8, 33})
+        check(r, register_layout<8, vec, true>::of(groups * width, groups), some_row<T>(groups * width, kind));
   }
 }
 

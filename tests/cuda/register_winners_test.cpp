@@ -51,7 +51,9 @@ found ask(R const& r, std::vector<float> const& logits, bool wait) {
   using list = register_list<R, float, register_layout<8, 4, false>>;
   found f{std::vector<int>(static_cast<std::size_t>(tokens)), 0};
   trusting_row<plain, list> const body{{r, in, {{ids.data(), tokens, k}, {scores.data(), tokens, k}}},
-                                       list::of(register_layout<8, 4, false>::of(experts, 1)), wait, &f.doubts};
+                                       list::of(register_layout<8, 4, false>::of(experts, 1)),
+                                       wait,
+                                       &f.doubts};
   REQUIRE(lockstep_lanes::marching_warp<8, 2>{}.run(tokens, body, workspace(memory)).ok());
   for (std::size_t t = 0; t < f.doubts.size(); ++t)
     for (std::size_t j = t * k; j < (t + 1) * k && f.doubts[t] == 0; ++j) {
@@ -89,6 +91,11 @@ TEST_CASE("winners beyond doubt are those of route; what a filter may hide is in
   auto const ties = rows(20, [](offset_t t, index_t e) {
     return static_cast<float>(static_cast<int>(3 * draws{.seed = 7}.uniform(t, e)));
   });
+  // The best of all is the ninth of its lane by a filter that cannot tell it from the eight before it, which are in order.
+  auto const ninth = rows(4, [](offset_t, index_t e) {
+    index_t const place = e / 32 * 4 + e % 4;
+    return e / 4 % 8 != 5 ? 0.f : 1.f + static_cast<float>(place == 8 ? 20 : 16 - place) * 0x1p-23f;
+  });
   auto const none = rows(2, [](offset_t, index_t) { return not_a_number<float>; });
   std::vector<float> const bias(experts, .25f);
   auto const check = [&](auto const& r, bool wait) {
@@ -102,6 +109,7 @@ TEST_CASE("winners beyond doubt are those of route; what a filter may hide is in
     }
     CHECK(doubts > 10);
     CHECK(how_many(ask(r, none, wait).doubts) == 2);
+    CHECK(how_many(ask(r, ninth, wait).doubts) == 4);
   };
   check(router{.select = top_k{k}, .weigh = keep_scores{}}, false);
   check(router{.select = top_k{k}, .weigh = renormalize{}}, true);

@@ -53,7 +53,7 @@ template <std::size_t Size>
 MOEROUTE_HD MOEROUTE_INLINE bool any_within(key const (&a)[Size], key from, key to) {
   key most = 0;  // to - 1 is the largest number after the shift
   MOEROUTE_UNROLL
-  for (key x : a) most = x - to > most ? x - to : most;
+  for (std::size_t i = 0; i < Size; ++i) most = a[i] - to > most ? a[i] - to : most;
   return most >= from - to;
 }
 // a[i], the array kept in registers.

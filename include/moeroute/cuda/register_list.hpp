@@ -75,7 +75,8 @@ struct register_list {
       read(std::true_type{}, 0, own);
       network::sort(own);
     } else {
-      for (key& x : own) x = 0;  // seldom
+      MOEROUTE_UNROLL
+      for (index_t i = 0; i < tile; ++i) own[i] = 0;  // seldom
     }
     MOEROUTE_UNROLL_BY(Layout::known ? 64 : 1)
     for (index_t n = 1; n < filled; ++n) take(std::true_type{}, n);
@@ -83,7 +84,7 @@ struct register_list {
     for (index_t n = filled; n < place.chunks(); ++n) take(std::false_type{}, n);  // seldom
     // A place without an expert has a code like any other from here on, and a number below all.
     MOEROUTE_UNROLL
-    for (key& x : own) x += lane;
+    for (index_t i = 0; i < tile; ++i) own[i] += lane;
   }
 
  private:

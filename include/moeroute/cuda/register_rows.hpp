@@ -29,8 +29,7 @@ struct route_in_registers {
   using S = std::remove_cvref_t<decltype(R::select)>;
   static constexpr bool grouped = detail::is_group_limited<S>;
   static constexpr index_t lanes = Lanes;
-  using layout =
-      register_layout<Lanes, detail::vector_of<T>(grouped ? Experts / Lanes : 0), grouped, Experts, Groups>;
+  using layout = register_layout<Lanes, detail::vector_of<T>(grouped ? Experts / Lanes : 0), grouped, Experts, Groups>;
   using lists = register_list<R, T, layout>;
   static constexpr index_t tile = lists::tile;
 
@@ -43,8 +42,8 @@ struct route_in_registers {
   bool wait = false;  // for the first winner, with the summary
 
   static route_in_registers of(route_row<R, T, H, Id, W> const& row) {
-    route_in_registers b{row, lists::of(layout::of(static_cast<index_t>(row.in.logits.cols),
-                                                   detail::groups_of(row.r.select)))};
+    route_in_registers b{
+        row, lists::of(layout::of(static_cast<index_t>(row.in.logits.cols), detail::groups_of(row.r.select)))};
     if (!b.list.on_vectors(row.r, row.in.logits)) b.list.place.without_vectors();
     b.wait = row.ratios_suffice();
     return b;
