@@ -16,8 +16,7 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 
-// A summary up to a common factor (score.hpp), which the largest logit of the
-// row gives, and the score of it.
+// A summary up to a common factor (score.hpp), which the largest logit of the row gives, and the score of it.
 template <class Score>
 concept sums_ratios =
     requires(Score const& s, serial_group g, memory_row<float> z) { s.ratio(s.summarize_ratios(g, z), 0.f); };
@@ -31,17 +30,15 @@ struct register_winners<route_row<R, T, H, Id, W>, List> {
   using Select = std::remove_cvref_t<decltype(R::select)>;
   static constexpr index_t tile = List::tile;
   static constexpr bool grouped = detail::is_group_limited<Select>;
-  // Where a common factor of the scores cancels, the first winner tells as much
-  // as the row.
+  // Where a common factor of the scores cancels, the first winner tells as much as the row.
   static constexpr bool may_wait = !grouped && ranks_logits<R> && sums_ratios<std::remove_cvref_t<decltype(R::score)>>;
 
   route_row<R, T, H, Id, W> const* plain;
   List const* list;
   bool wait;  // for the first winner, with the summary
 
-  // Writes the ids of the winners. Their scores: the first eight in their
-  // lanes, all in `chosen` if k is not 8. True if the filter cannot vouch for
-  // them.
+  // Writes the ids of the winners. Their scores: the first eight in their lanes, all in `chosen` if k is not 8. True if
+  // the filter cannot vouch for them.
   template <class G>
   MOEROUTE_HD bool choose(G const& g, offset_t t, bool known, row_view<V> chosen, V& mine) const {
     row_context const c = detail::context_of(plain->in, t, known);
@@ -80,8 +77,7 @@ struct register_winners<route_row<R, T, H, Id, W>, List> {
     bool doubt = false;
     ranked<std::int32_t> exact{};  // this lane's winner
   };
-  // Winners base, ..., base + 7; in later passes, of the keys below the last
-  // winner's.
+  // Winners base, ..., base + 7; in later passes, of the keys below the last winner's.
   template <class G, class M>
   MOEROUTE_HD MOEROUTE_INLINE void pass(G const& g, offset_t t, row_context const& c, M& m, T const* row, bool known,
                                         row_view<V> chosen, index_t base, typename List::keys& own, standing& n) const {
@@ -128,8 +124,8 @@ struct register_winners<route_row<R, T, H, Id, W>, List> {
     auto const floor_of = [&](std::int32_t x) { return list->floor_of(x); };
     return detail::is_open(g, list->place, plain->r.select, own, number_of, floor_of, doubt);
   }
-  // What this lane's winner of logit z scores; the first pass of a row that
-  // waits makes the summary from the first winner.
+  // What this lane's winner of logit z scores; the first pass of a row that waits makes the summary from the first
+  // winner.
   template <class G, class M>
   MOEROUTE_HD MOEROUTE_INLINE V score(G const& g, M& m, V z, bool again) const {
     bool const waits = may_wait && wait;
