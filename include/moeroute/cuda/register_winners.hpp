@@ -1,14 +1,10 @@
-// Decides who wins a row in registers, and whether that stands: the lanes merge
-// their lists, eight winners a pass, and the check says where a filter key may
-// have hidden somebody.
+// Decides who wins a row in registers, and whether that stands: the lanes merge their lists, eight winners a pass, and
+// the check says where a filter key may have hidden somebody.
 //
 //   exact keys   the winners stand.
-//   filter keys  the winners' exact keys are computed. They are right if no
-//   other key reaches the floor of the last
-//                one, and their order if each beats the next; else the row is
-//                in doubt.
-// k above 8: again, over the keys below the last winner. Groups: lists of
-// closed groups are emptied.
+//   filter keys  the winners' exact keys are computed. They are right if no other key reaches the floor of the last
+//                one, and their order if each beats the next; else the row is in doubt.
+// k above 8: again, over the keys below the last winner. Groups: lists of closed groups are emptied.
 #pragma once
 
 #include <moeroute/cuda/register_groups.hpp>
