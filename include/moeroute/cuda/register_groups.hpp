@@ -32,7 +32,7 @@ MOEROUTE_HD bool is_among_best(G const& g, Layout const& place, S const& select,
   index_t const group = g.rank() >> place.per_group_bits();
   index_t better = 0;
   MOEROUTE_UNROLL
-  for (index_t q = 0; q < (Layout::known ? Layout::groups : select.groups); ++q) {
+  for (index_t q = 0; q < (Layout::known ? Layout::known_groups : select.groups); ++q) {
     std::int32_t const other = g.from_lane(mine, q * place.per_group());
     better += other > mine || (other == mine && q < group);
   }

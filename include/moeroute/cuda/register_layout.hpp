@@ -30,7 +30,7 @@ constexpr index_t vector_of(index_t run) {
 // Experts > 0: the numbers of experts and groups are known at compile time.
 template <index_t Lanes, index_t Vec, bool Runs, index_t Experts = 0, index_t Groups = 8>
 struct register_layout {
-  static constexpr index_t lanes = Lanes, vec = Vec, groups = Groups, chunk = 8;
+  static constexpr index_t lanes = Lanes, vec = Vec, known_groups = Groups, chunk = 8;
   static constexpr bool known = Experts > 0;
   static constexpr bool full = known && Experts % (Lanes * chunk) == 0;  // every place has an expert
 
