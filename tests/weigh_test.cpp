@@ -10,6 +10,7 @@
 
 #include "support/inputs.hpp"
 #include "support/reference.hpp"
+#include "support/weighs.hpp"
 
 using namespace moeroute;
 
@@ -100,14 +101,7 @@ void check_lanes(W const& w) {
 }  // namespace
 
 TEST_CASE("weigh: 16 rows side by side have the bits of one") {
-  check_lanes(keep_scores{.scale = 1.5f});
-  check_lanes(renormalize{.scale = 2.5f});
-  check_lanes(renormalize{.epsilon = 0, .floor = .3f});
-  check_lanes(renormalize{.keep_single = true});
-  check_lanes(p_norm{.p = 1});
-  check_lanes(p_norm{});
-  check_lanes(p_norm{.p = 0});
-  check_lanes(softmax_over_chosen{});
+  every_weigh([](auto const& w) { check_lanes(w); });
   check_lanes(sigmoid_of_chosen{.scale = 2});
 }
 #endif

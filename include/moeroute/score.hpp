@@ -42,6 +42,11 @@ struct softmax {
   MOEROUTE_HD MOEROUTE_INLINE V operator()(summary<V> const& m, V x) const {
     return math::where(m.total == V(0), V(0), numerator(x, m.top) / m.total);
   }
+  // The same of a summary of ratios, whose total is 1 or 0.
+  template <class V>
+  MOEROUTE_HD MOEROUTE_INLINE V ratio(summary<V> const& m, V x) const {
+    return math::where(m.total == V(0), V(0), numerator(x, m.top));
+  }
   template <class V>
   MOEROUTE_HD V pull_back(summary<V> const&, V, V p, V d, V dot) const {
     return math::mul(p, d - dot);

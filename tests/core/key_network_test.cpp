@@ -75,3 +75,29 @@ TEST_CASE("every lane holds the best keys of all lanes, best first") {
   check<16, 5, 1>();
   check<1, 9, 4>();
 }
+
+TEST_CASE("a list that is worth more takes in a chunk") {
+  for (std::uint32_t seed = 0; seed < 50; ++seed) {
+    std::uint32_t const rise = seed % 5 * 1024;
+    std::vector<std::uint32_t> all;
+    network::key top[8], chunk[8];
+    for (std::uint32_t i = 0; i < 8; ++i) {
+      all.push_back((top[i] = some_key(seed, i) >> 1) + rise);
+      all.push_back(chunk[i] = some_key(seed, 8 + i) >> 1);
+    }
+    network::sort(top);
+    network::take_in(top, chunk, rise);
+    std::sort(all.begin(), all.end(), std::greater<>{});
+    CHECK(std::equal(std::begin(top), std::end(top), all.begin()));
+  }
+}
+
+TEST_CASE("a key within a range is found, and none where there is none") {
+  network::key const a[] = {0xffffffffu, 70, 69, 40, 7, 1, 0, 0};
+  for (std::uint32_t to : {1u, 2u, 41u, 69u, 70u, 71u, 0x80000000u, 0xffffffffu})
+    for (std::uint32_t from : {0u, 1u, 8u, 40u, 41u, 68u, 69u, 70u, 0x7fffffffu, 0xfffffffeu}) {
+      if (from >= to) continue;
+      bool const found = std::any_of(std::begin(a), std::end(a), [&](auto x) { return x >= from && x < to; });
+      CHECK(network::any_within(a, from, to) == found);
+    }
+}

@@ -20,7 +20,9 @@ void check(Layout const& l) {
         auto const e = static_cast<std::size_t>(l.id(rank, i));
         REQUIRE(e < seen.size());
         ++seen[e];
-        code[e] = l.place_code(i) + l.lane_code(rank);
+        index_t const n = i / Layout::chunk;
+        auto const later = static_cast<std::uint32_t>(l.chunks() - 1 - n) * Layout::rise;
+        code[e] = l.place_code(n, i % Layout::chunk) + later + l.lane_code(rank);
         CHECK(code[e] <= l.mask());
         CHECK(l.expert(code[e] | ~l.mask()) == static_cast<index_t>(e));
       }

@@ -13,9 +13,8 @@ using key_t = typename math::bits_of<V>::type;
 template <class V>
 MOEROUTE_HD inline key_t<V> order_key(V x) {
   using I = key_t<V>;
-  if (x != x) return least<I>;
-  I const bits = math::as<I>(x + V(0));
-  return bits < 0 ? I(bits ^ largest<I>) : bits;
+  I const bits = math::as<I>(x + V(0)), key = bits ^ (bits >> (8 * sizeof(I) - 1) & largest<I>);
+  return x != x ? least<I> : key;
 }
 // The number an order key stands for; the least key gives NaN back.
 template <class V>

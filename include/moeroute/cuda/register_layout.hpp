@@ -2,8 +2,9 @@
 //
 //   turns   lanes take turns with vectors of Vec neighbours, so that a warp reads whole lines
 //   runs    a lane, or several, hold an expert group: neighbours in order
-// A place has a code that orders as its expert does, the lane's part and the place's part in separate bits. A key
-// carries the code inverted, so that among equals the lower id is larger.
+// A key carries the inverted code of its expert, so that among equals the lower id is larger; the lane's part and the
+// place's part are separate bits. Codes count back from the end of the chunk read last, so that those of a place are
+// the same in every chunk: keys from before rise by a chunk. Where the layout is known, all count back from its end.
 #pragma once
 
 #include <moeroute/core/executor.hpp>
@@ -29,15 +30,13 @@ constexpr index_t vector_of(index_t run) {
 // Experts > 0: the numbers of experts and groups are known at compile time.
 template <index_t Lanes, index_t Vec, bool Runs, index_t Experts = 0, index_t Groups = 8>
 struct register_layout {
-  static constexpr index_t lanes = Lanes, vec = Vec, chunk = 8;
+  static constexpr index_t lanes = Lanes, vec = Vec, known_groups = Groups, chunk = 8;
   static constexpr bool known = Experts > 0;
-  static constexpr index_t static_width = Experts / Groups, static_per_group = Lanes > Groups ? Lanes / Groups : 1;
-  static constexpr index_t static_run = (static_width + static_per_group - 1) / static_per_group;
   static constexpr bool full = known && Experts % (Lanes * chunk) == 0;  // every place has an expert
 
-  // Numbers of a layout that is not known; the others return constants.
-  index_t experts_ = Experts, width_ = 0, per_group_bits_ = 0, run_ = 0, run_bits_ = 0, bits_ = 0;
-  index_t whole_ = 0;
+  // Of a layout that is known the numbers are constants, whatever stands here.
+  index_t experts_ = Experts, width_ = 0, per_group_bits_ = 0, run_ = 0, chunks_ = 0, whole_ = 0;
+  index_t bits_ = 0, mask_ = 0, place_bits_ = 0, spare_ = 0;
   bool vectors_ = true;  // pieces may be read as vectors; always, if the layout is known
 
   MOEROUTE_HD static constexpr register_layout of(index_t experts, index_t groups) {
@@ -45,28 +44,32 @@ struct register_layout {
     l.experts_ = experts;
     l.width_ = experts / groups;
     l.per_group_bits_ = detail::bits_below(groups < Lanes ? Lanes / groups : 1);
-    l.run_ = (l.width_ + (1 << l.per_group_bits_) - 1) >> l.per_group_bits_;
-    l.run_bits_ = detail::bits_below(l.run_);
-    index_t const places = experts > Lanes * Vec ? experts : Lanes * Vec;
-    l.bits_ = Runs ? detail::bits_below(Lanes) + l.run_bits_ : detail::bits_below(places);
-    l.whole_ = l.filled();
+    index_t const lanes_of_group = 1 << l.per_group_bits_;
+    l.run_ = (l.width_ + lanes_of_group - 1) / lanes_of_group;
+    l.chunks_ = ((Runs ? l.run_ : experts) + step - 1) / step;
+    if constexpr (!Runs) l.whole_ = experts / step;
+    else l.whole_ = l.run_ * lanes_of_group == l.width_ ? l.run_ / step : 0;
+    l.place_bits_ = detail::bits_below(l.chunks_ * step);
+    l.bits_ = l.place_bits_ + (Runs ? detail::bits_below(Lanes) : 0);
+    l.mask_ = (1 << l.bits_) - 1;
+    l.spare_ = (1 << l.place_bits_) - l.chunks_ * step;
     return l;
   }
   // Rows do not lie on vectors: pieces are read one by one.
   constexpr void without_vectors() { vectors_ = false, whole_ = 0; }
-  MOEROUTE_HD constexpr index_t experts() const { return known ? Experts : experts_; }
-  // Lanes of a group: a power of two, or this layout serves nobody.
-  MOEROUTE_HD constexpr index_t per_group_bits() const {
-    return known ? detail::bits_below(static_per_group) : per_group_bits_;
-  }
+  MOEROUTE_HD constexpr index_t experts() const { return number(&register_layout::experts_); }
+  // Experts of a group, and of a lane. Lanes of a group: a power of two, or this layout serves nobody.
+  MOEROUTE_HD constexpr index_t width() const { return number(&register_layout::width_); }
+  MOEROUTE_HD constexpr index_t run() const { return number(&register_layout::run_); }
+  MOEROUTE_HD constexpr index_t per_group_bits() const { return number(&register_layout::per_group_bits_); }
   MOEROUTE_HD constexpr index_t per_group() const { return 1 << per_group_bits(); }
-  MOEROUTE_HD constexpr index_t width() const { return known ? static_width : width_; }
-  MOEROUTE_HD constexpr index_t run() const { return known ? static_run : run_; }
-  MOEROUTE_HD constexpr index_t run_bits() const { return known ? detail::bits_below(static_run) : run_bits_; }
-  MOEROUTE_HD constexpr index_t bits() const { return known ? of(Experts, Groups).bits_ : bits_; }
-  MOEROUTE_HD constexpr index_t chunks() const {
-    return Runs ? (run() + chunk - 1) / chunk : (experts() + Lanes * chunk - 1) / (Lanes * chunk);
-  }
+  // Chunks, and those from the first on in which every lane has an expert at every place.
+  MOEROUTE_HD constexpr index_t chunks() const { return number(&register_layout::chunks_); }
+  MOEROUTE_HD constexpr index_t whole_chunks() const { return number(&register_layout::whole_); }
+  // Bits of a code, all of them set, and those of the part that counts places.
+  MOEROUTE_HD constexpr index_t bits() const { return number(&register_layout::bits_); }
+  MOEROUTE_HD constexpr auto mask() const { return static_cast<std::uint32_t>(number(&register_layout::mask_)); }
+  MOEROUTE_HD constexpr index_t place_bits() const { return number(&register_layout::place_bits_); }
 
   // The expert at place i of a lane, and whether there is one.
   MOEROUTE_HD constexpr index_t id(index_t rank, index_t i) const {
@@ -81,8 +84,6 @@ struct register_layout {
   // Place i of chunk n lies n * step + within(i) experts from the lane's first place.
   static constexpr index_t step = Runs ? chunk : Lanes * chunk;
   MOEROUTE_HD static constexpr index_t within(index_t i) { return Runs ? i : i / Vec * Lanes * Vec + i % Vec; }
-  // Chunks, from the first on, in which every lane has an expert at every place.
-  MOEROUTE_HD constexpr index_t whole_chunks() const { return known ? filled() : whole_; }
   template <class T>
   static constexpr std::size_t vector_bytes = std::size_t{Vec} * sizeof(T) < 16 ? std::size_t{Vec} * sizeof(T) : 16;
   // Whether every lane's vectors lie well in an array that starts here.
@@ -91,31 +92,35 @@ struct register_layout {
     bool const start = reinterpret_cast<std::uintptr_t>(p) % vector_bytes<T> == 0;
     return start && (!Runs || static_cast<std::size_t>(run() | width()) * sizeof(T) % vector_bytes<T> == 0);
   }
-  MOEROUTE_HD constexpr std::uint32_t mask() const { return (std::uint32_t{1} << bits()) - 1; }
-  // The inverted code of place i, the lane's bits left out.
-  MOEROUTE_HD constexpr std::uint32_t place_code(index_t i) const {
-    std::uint32_t const lane_bits = static_cast<std::uint32_t>(Lanes - 1) << lane_shift();
-    return (mask() ^ lane_bits) - static_cast<std::uint32_t>(within(i));
+  // The inverted code of place i of chunk n, the lane's part left out, and by how much it rises with the next chunk.
+  static constexpr std::uint32_t rise = known ? 0 : step;
+  MOEROUTE_HD constexpr std::uint32_t place_code(index_t n, index_t i) const {
+    index_t const lane_bits = Runs ? 0 : (Lanes - 1) << lane_shift(), later = known ? chunks() - 1 - n : 0;
+    return static_cast<std::uint32_t>((later + 1) * step - 1 - lane_bits - within(i));
   }
+  // The lane's part, and what the last code is above 0.
   MOEROUTE_HD constexpr std::uint32_t lane_code(index_t rank) const {
-    return static_cast<std::uint32_t>(Lanes - 1 - rank) << lane_shift();
+    return static_cast<std::uint32_t>(((Lanes - 1 - rank) << lane_shift()) + number(&register_layout::spare_));
   }
   // The expert of an inverted code; in range whatever the bits.
   MOEROUTE_HD constexpr index_t expert(std::uint32_t inverted) const {
-    auto const code = static_cast<index_t>(mask() - (inverted & mask()));
-    index_t e = code;
-    if constexpr (Runs) e = id(code >> run_bits(), code & ((1 << run_bits()) - 1));
-    if constexpr (known && (Experts & (Experts - 1)) == 0) return e;
-    else return e < experts() ? e : experts() - 1;
+    auto const code = static_cast<index_t>(~inverted & mask());
+    index_t e = code, last = experts() - 1;
+    if constexpr (Runs) e = id(code >> place_bits(), code & ((1 << place_bits()) - 1));
+    return e < last ? e : last;
   }
 
  private:
-  MOEROUTE_HD constexpr index_t filled() const {
-    if constexpr (!Runs) return experts() / step;
-    else return run() * per_group() == width() ? run() / chunk : 0;
+  MOEROUTE_HD constexpr index_t number(index_t register_layout::* which) const {
+    if constexpr (known) {
+      constexpr register_layout l = of(Experts, Groups);
+      return l.*which;
+    } else {
+      return this->*which;
+    }
   }
   MOEROUTE_HD constexpr index_t lane_in_group(index_t rank) const { return rank & (per_group() - 1); }
-  MOEROUTE_HD constexpr index_t lane_shift() const { return Runs ? run_bits() : detail::bits_below(Vec); }
+  MOEROUTE_HD constexpr index_t lane_shift() const { return Runs ? place_bits() : detail::bits_below(Vec); }
 };
 
 template <class T, index_t N>

@@ -3,29 +3,10 @@
 #pragma once
 
 #include <moeroute/core/best.hpp>
+#include <moeroute/cuda/register_groups.hpp>
 #include <moeroute/cuda/register_keys.hpp>
-#include <moeroute/cuda/register_layout.hpp>
-#include <moeroute/select/group_limited_top_k.hpp>
-#include <moeroute/select/top_k.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
-
-namespace detail {
-template <class S>
-inline constexpr bool is_top_k = false;
-template <class K>
-inline constexpr bool is_top_k<top_k<K>> = true;
-template <class S>
-inline constexpr bool is_group_limited = false;
-template <class Score>
-inline constexpr bool is_group_limited<group_limited_top_k<Score>> = true;
-
-template <class S>
-constexpr index_t groups_of(S const& select) {
-  if constexpr (is_group_limited<S>) return select.groups < 1 ? 1 : select.groups;
-  else return static_cast<void>(select), 1;
-}
-}  // namespace detail
 
 template <class Plain, class Layout>
 struct register_repair;
@@ -61,8 +42,8 @@ struct register_repair<route_row<R, T, H, Id, W>, Layout> {
 
   // For some rows of a warp and not for others: nothing that all must call.
   template <class G>
-  MOEROUTE_HD void nobody(G const& g, offset_t t) const {
-    plain->nobody(apart{g.rank()}, t);
+  MOEROUTE_HD void nobody(G const& g, offset_t t, bool live) const {
+    if (live) plain->nobody(apart{g.rank()}, t);
   }
   template <class G>
   MOEROUTE_HD bool has_nan(G const& g, offset_t t) const {
@@ -93,13 +74,11 @@ struct register_repair<route_row<R, T, H, Id, W>, Layout> {
     MOEROUTE_HD static constexpr index_t size() { return Layout::lanes; }
     MOEROUTE_HD static constexpr void sync() {}
   };
-  // Whether this lane's group is among the best; a group ranks by the sum of its one or two largest keys.
   template <class G, class Row>
   MOEROUTE_HD bool is_open(G const& g, Row const& keys) const {
     if constexpr (!grouped) {
       return true;
     } else {
-      auto const& select = plain->r.select;
       V first = -infinity<V>, second = -infinity<V>;
       keys.each(g, [&](index_t, V z0) {
         V const z = detail::closed_if_nan(z0);
@@ -111,15 +90,7 @@ struct register_repair<route_row<R, T, H, Id, W>, Layout> {
         second = math::max(math::min(first, f), math::max(second, s));
         first = math::max(first, f);
       }
-      bool const two = select.group_score.count(select.k, select.top_groups) == 2;
-      std::int32_t const mine = order_key<V>(two ? first + second : first);
-      index_t const group = g.rank() / place->per_group();
-      index_t better = 0;
-      for (index_t q = 0; q < select.groups; ++q) {
-        std::int32_t const other = g.from_lane(mine, q * place->per_group());
-        better += other > mine || (other == mine && q < group);
-      }
-      return better < select.top_groups;
+      return detail::is_among_best(g, *place, plain->r.select, first, second);
     }
   }
 };

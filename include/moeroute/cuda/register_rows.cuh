@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(part_threads, part_blocks(Lanes))
   for (offset_t first = static_cast<offset_t>(blockIdx.x) * per_block; first < rows;
        first += static_cast<offset_t>(gridDim.x) * per_block) {
     offset_t const r = first + part;
-    body(g, r < rows ? r : rows - 1, mine, r < rows);
+    bool const live = r < rows;
+    body(g, live ? r : rows - 1, mine, live);
   }
 }
 

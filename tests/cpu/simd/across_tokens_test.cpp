@@ -7,6 +7,7 @@
 
 #include "support/inputs.hpp"
 #include "support/run.hpp"
+#include "support/weighs.hpp"
 
 using namespace moeroute;
 
@@ -73,14 +74,7 @@ void check_weights(Weigh const& weigh) {
 
 TEST_CASE(
     "across tokens: weights of all policies and of a user's, side by side and one by one, have the bits of a row") {
-  check_weights(keep_scores{.scale = 1.5f});
-  check_weights(renormalize{.scale = 2.5f});
-  check_weights(renormalize{.epsilon = 0, .floor = .3f});
-  check_weights(renormalize{.keep_single = true});
-  check_weights(p_norm{.p = 1});
-  check_weights(p_norm{});
-  check_weights(p_norm{.p = 0});
-  check_weights(softmax_over_chosen{});
+  every_weigh([](auto const& w) { check_weights(w); });
   check_weights(on_input{sigmoid_of_chosen{.scale = 2}});
   check_weights(constant_weight{});
   check_weights(halved{});

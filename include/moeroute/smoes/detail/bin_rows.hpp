@@ -3,6 +3,7 @@
 #pragma once
 
 #include <moeroute/core/executor.hpp>
+#include <moeroute/core/prefetch.hpp>
 #include <moeroute/smoes/detail/gate_rows.hpp>
 
 #if defined(MOEROUTE_SIMD)
@@ -10,12 +11,6 @@
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
-
-// Asks for the line that many bytes ahead, to read (0) or to write (1); there may be nothing there.
-template <int Write>
-MOEROUTE_SIMD_INLINE void fetch(float const* p, std::uintptr_t bytes) {
-  __builtin_prefetch(reinterpret_cast<void const*>(reinterpret_cast<std::uintptr_t>(p) + bytes), Write);
-}
 
 // Up to a run of valid tokens: their rows, and what two modalities multiply them with, in ticks.
 template <offset_t Run>
@@ -115,7 +110,9 @@ struct pull_tables {
   alignas(64) float base[std::size_t{most}], slope[std::size_t{most}], a[std::size_t{most}];
 };
 MOEROUTE_SIMD_INLINE void fetch_row(float const* p, float const* d, index_t experts) {  // of the tokens to come
-  for (index_t e = 0; e < experts; e += 16) fetch<1>(d + e, 2048), fetch<0>(p + e, 2048);
+  auto const bytes = static_cast<offset_t>(sizeof(float)) * experts;
+  moeroute::detail::fetch_ahead<true>(d + 512, bytes);
+  moeroute::detail::fetch_ahead(p + 512, bytes);
 }
 template <bool Accumulate, int N>
 MOEROUTE_SIMD_INLINE void put(float* d, vec<float, N> x) {
