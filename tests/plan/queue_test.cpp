@@ -27,13 +27,10 @@ struct space {
 std::vector<offset_t> walked(detail::queue_line const& line, choices_view<> const& in, offset_t shares) {
   std::vector<offset_t> out;
   for (offset_t s = 0; s < shares; ++s)
-    line.each(in, detail::share_range_of(line.length(in.shape()), s, shares),
-              [&](offset_t t, offset_t c, index_t const*, offset_t n) {
-                for (; n > 0; --n, ++c) {
-                  CHECK(in.shape().token_of(c) == t);
-                  out.push_back(c);
-                }
-              });
+    line.each(in, s, shares, [&](offset_t t, offset_t c, index_t) {
+      CHECK(in.shape().token_of(c) == t);
+      out.push_back(c);
+    });
   return out;
 }
 }  // namespace

@@ -37,45 +37,45 @@ struct limits {
   offset_t* tokens;    // segments: valid tokens
 };
 
-template <std::signed_integral Slot>
-MOEROUTE_HD void write_maps(plan_view<Slot> const& plan, offset_t slot, offset_t t, offset_t c) {
-  if (!plan.token_of_slot.empty()) plan.token_of_slot[slot] = static_cast<Slot>(t);
-  if (!plan.choice_of_slot.empty()) plan.choice_of_slot[slot] = static_cast<Slot>(c);
-}
-
-// Serves the line: ranks in slot_of_choice become slots, in the order of the line with the maps.
+// Serves the line: rank, slot, and (in the order of the line) the maps.
 template <std::integral Id, std::signed_integral Slot>
 struct serve_choices {
   choices_view<Id> in;
-  index_t experts;
+  id_ranges ids;
   plan_view<Slot> plan;
   queue_line line;
   limits limit;
   offset_t shares;
-  offset_t const* table;  // rank of the first choice of a cell in this share
-  bool in_order;          // slots follow the line; otherwise kept choices are only marked, with 0
+  offset_t* table;  // rank of the next choice of a cell in this share
+  bool in_order;    // slots follow the line; otherwise kept choices are only marked, with 0
 
   offset_t scratch_bytes() const { return 0; }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    offset_t const* const ahead = table + s * line.cells(experts);
-    share_range const mine = share_range_of(line.length(in.shape()), s, shares);
-    line.each(in, mine, [&](offset_t t, offset_t c, Id const* id, offset_t n) {
-      offset_t const cell = line.first_cell(t, experts), capacity = limit.capacity[line.segment_of(t)];
-      for (offset_t const end = c + n; c < end; ++c, ++id) {
-        if (!owns(g, c)) continue;
-        offset_t const here = plan.slot_of_choice[c];
-        offset_t const i = here < 0 ? 0 : cell + static_cast<index_t>(*id), rank = here < 0 ? -1 : ahead[i] + here;
-        if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = static_cast<Slot>(rank);
-        if (rank < 0) continue;
-        bool const fits = rank < capacity;
-        offset_t const slot = !fits ? dropped_slot : in_order ? limit.start[i] + rank : 0;
-        plan.slot_of_choice[c] = static_cast<Slot>(slot);
-        if (fits && in_order) write_maps(plan, slot, t, c);
+    offset_t const cells = line.cells(ids.experts);
+    offset_t* const next = table + s * (cells + 1);
+    line.each(in, s, shares, [&](offset_t t, offset_t c, Id id) {
+      if (!ids.is_expert(id)) {
+        if (!owns(g, cells)) return;
+        plan.slot_of_choice[c] = static_cast<Slot>(ids.special_slot(id));
+        if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = Slot(-1);
+        return;
       }
+      offset_t const i = line.cell(t, static_cast<index_t>(id), ids.experts);
+      if (!owns(g, i)) return;
+      offset_t const rank = next[i]++;
+      if (!plan.rank_of_choice.empty()) plan.rank_of_choice[c] = static_cast<Slot>(rank);
+      bool const fits = rank < limit.capacity[line.segment_of(t)];
+      offset_t const slot = !fits ? dropped_slot : in_order ? limit.start[i] + rank : 0;
+      plan.slot_of_choice[c] = static_cast<Slot>(slot);
+      if (fits && in_order) plan_maps(slot, t, c);
     });
     g.sync();
+  }
+  MOEROUTE_HD void plan_maps(offset_t slot, offset_t t, offset_t c) const {
+    if (!plan.token_of_slot.empty()) plan.token_of_slot[slot] = static_cast<Slot>(t);
+    if (!plan.choice_of_slot.empty()) plan.choice_of_slot[slot] = static_cast<Slot>(c);
   }
 };
 
@@ -83,7 +83,7 @@ struct serve_choices {
 template <std::integral Id, std::signed_integral Slot>
 struct place_marked {
   choices_view<Id> in;
-  index_t experts;
+  id_ranges ids;
   plan_view<Slot> plan;
   queue_line line;  // only its cells are read
   bool by_segment;  // fixed rows: every segment has its own part of an expert's rows
@@ -95,23 +95,21 @@ struct place_marked {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    offset_t const cells = line.cells(experts);
-    offset_t* const next = table + s * cells;
+    offset_t const cells = line.cells(ids.experts);
+    offset_t* const next = table + s * (cells + 1);
     if (!placing)
-      for (offset_t i = g.rank(); i < cells; i += g.size()) next[i] = 0;
+      for (offset_t i = g.rank(); i <= cells; i += g.size()) next[i] = 0;
     g.sync();
-    share_range const mine = share_range_of(in.shape().tokens, s, shares);
-    queue_line{}.each(in, mine, [&](offset_t t, offset_t c, Id const* id, offset_t n) {
-      offset_t const cell = by_segment ? line.first_cell(t, experts) : 0;
-      for (offset_t const end = c + n; c < end; ++c, ++id) {
-        if (!id_ranges{experts}.is_expert(*id)) continue;
-        offset_t const i = cell + static_cast<index_t>(*id);
-        if (!owns(g, i) || plan.slot_of_choice[c] < 0) continue;
-        offset_t const slot = next[i]++;
-        if (!placing) continue;
-        plan.slot_of_choice[c] = static_cast<Slot>(slot);
-        write_maps(plan, slot, t, c);
-      }
+    token_major{}.each(in, s, shares, [&](offset_t t, offset_t c, Id id) {
+      if (!ids.is_expert(id)) return;
+      index_t const e = static_cast<index_t>(id);
+      offset_t const i = by_segment ? line.cell(t, e, ids.experts) : e;
+      if (!owns(g, i) || plan.slot_of_choice[c] < 0) return;
+      offset_t const slot = next[i]++;
+      if (!placing) return;
+      plan.slot_of_choice[c] = static_cast<Slot>(slot);
+      if (!plan.token_of_slot.empty()) plan.token_of_slot[slot] = static_cast<Slot>(t);
+      if (!plan.choice_of_slot.empty()) plan.choice_of_slot[slot] = static_cast<Slot>(c);
     });
     g.sync();
   }
@@ -163,7 +161,7 @@ offset_t limited_plan_workspace_bytes(X const& x, index_t experts, offset_t toke
                                       index_t segments = 1) {
   offset_t const shares = shares_of(x), cells = static_cast<offset_t>(segments) * experts;
   offset_t const sorted = tokens > choices ? tokens : choices;
-  return x.workspace_bytes(0) + workspace_alignment + aligned_bytes<offset_t>(shares * cells) +
+  return x.workspace_bytes(0) + workspace_alignment + aligned_bytes<offset_t>(shares * (cells + 1)) +
          aligned_bytes<offset_t>(2 * shares) + 2 * aligned_bytes<offset_t>(cells) +
          2 * aligned_bytes<offset_t>(segments) + detail::sort_bytes(sorted);
 }
@@ -182,9 +180,9 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
   c.also(workspace_ok(w, limited_plan_workspace_bytes(x, experts, shape.tokens, choices, limit.segments)));
   if (!c.result().ok()) return c.result();
 
-  offset_t const shares = shares_of(x);
+  offset_t const shares = shares_of(x), stride = cells + 1;
   scratch mine = aligned_scratch(w);
-  auto* const table = mine.take<offset_t>(shares * cells);
+  auto* const table = mine.take<offset_t>(shares * stride);
   auto* const odd = mine.take<offset_t>(2 * shares);
   detail::limits const found{mine.take<offset_t>(cells), mine.take<offset_t>(cells),
                              mine.take<offset_t>(limit.segments), mine.take<offset_t>(limit.segments)};
@@ -194,8 +192,8 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
   // Who queues where.
   detail::queue_line line = detail::line_up(in, limit.queue, space);
   line.segment = limit.segment, line.segments = limit.segments;
-  rank_share<Id, Slot, detail::queue_line> const rank{in, ids, shares, table, odd, plan.slot_of_choice.data, line};
-  if (status const s = x.run(shares, rank, rest); !s.ok()) return s;
+  count_share<Id, detail::queue_line> const count{in, ids, shares, table, odd, line};
+  if (status const s = x.run(shares, count, rest); !s.ok()) return s;
   if (status const s = detail::report_odd(odd, shares, ids.known()); !s.ok()) return s;
 
   // How much each cell may take, and where its rows begin.
@@ -210,7 +208,7 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
     capacity_sizes sizes{found.tokens[s], found.capacity[s], experts, 0};
     for (index_t e = 0; e < experts; ++e) {
       offset_t const i = s * experts + e, ahead = limit.before.empty() ? 0 : limit.before[e];
-      found.load[i] = detail::spread_over_shares(table + i, cells, shares, ahead);
+      found.load[i] = detail::spread_over_shares(table + i, stride, shares, ahead);
       if (found.load[i] > sizes.largest_count) sizes.largest_count = found.load[i];
     }
     found.capacity[s] = capacity(limit.rule, sizes);
@@ -241,13 +239,13 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
   for (Slot& entry : plan.choice_of_slot) entry = Slot(-1);
   bool const in_order = limit.slots == slot_order::queue ||
                         (limit.queue.order == queue_order::position && (limit.segments == 1 || fixed_rows));
-  detail::serve_choices<Id, Slot> const serve{in, experts, plan, line, found, shares, table, in_order};
+  detail::serve_choices<Id, Slot> const serve{in, ids, plan, line, found, shares, table, in_order};
   if (status const s = x.run(shares, serve, rest); !s.ok() || in_order) return s;
-  detail::place_marked<Id, Slot> place{in, experts, plan, line, fixed_rows, false, shares, table};
+  detail::place_marked<Id, Slot> place{in, ids, plan, line, fixed_rows, false, shares, table};
   if (status const s = x.run(shares, place, rest); !s.ok()) return s;
   for (offset_t i = 0; i < (fixed_rows ? cells : experts); ++i)
     detail::spread_over_shares(
-        table + i, cells, shares,
+        table + i, stride, shares,
         fixed_rows ? found.start[i] + (limit.before.empty() ? 0 : limit.before[i]) : plan.offsets[i]);
   place.placing = true;
   return x.run(shares, place, rest);

@@ -5,7 +5,7 @@
 //   offsets[e + 1] = offsets[e] + align * ceil(count_e / align)
 #pragma once
 
-#include <moeroute/plan/count.hpp>
+#include <moeroute/plan/rank.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 

@@ -38,35 +38,31 @@ struct queue_line {
 
   MOEROUTE_HD constexpr offset_t cells(index_t experts) const { return static_cast<offset_t>(segments) * experts; }
   MOEROUTE_HD constexpr offset_t segment_of(offset_t t) const { return segment.empty() ? 0 : segment[t]; }
-  MOEROUTE_HD constexpr offset_t first_cell(offset_t t, index_t experts) const { return segment_of(t) * experts; }
-
-  // Of what each() visits a part: tokens, tokens once for each choice they may have, or choices.
-  MOEROUTE_HD constexpr offset_t length(choice_shape const& shape) const {
-    if (order == queue_order::position) return shape.tokens;
-    bool const by_token = order == queue_order::choice_major || order == queue_order::batch_priority;
-    return by_token ? shape.tokens * longest : shape.size();
+  MOEROUTE_HD constexpr offset_t cell(offset_t t, index_t e, index_t experts) const {
+    return segment_of(t) * experts + e;
   }
+
   template <std::integral Id, class F>
-  MOEROUTE_HD void each(choices_view<Id> const& in, share_range mine, F&& visit) const {
+  MOEROUTE_HD void each(choices_view<Id> const& in, offset_t s, offset_t shares, F&& visit) const {
     choice_shape const shape = in.shape();
-    Id const none = no_expert_of<Id>;
     auto const one = [&](offset_t t, offset_t j) {
-      visit(t, shape.first(t) + j, in.is_valid(t) ? values_of(in.ids, shape, t) + j : &none, offset_t{1});
+      visit(t, shape.first(t) + j, in.is_valid(t) ? values_of(in.ids, shape, t)[j] : no_expert_of<Id>);
     };
-    if (order == queue_order::position) {
-      for (offset_t t = mine.first; t < mine.last; ++t) visit_token(in, shape, t, visit);
-    } else if (order == queue_order::choice_major || order == queue_order::batch_priority) {
+    if (order == queue_order::position) return token_major{}.each(in, s, shares, visit);
+    if (order == queue_order::choice_major || order == queue_order::batch_priority) {
+      share_range const mine = share_range_of(shape.tokens * longest, s, shares);
       offset_t j = shape.tokens == 0 ? 0 : mine.first / shape.tokens, i = mine.first - j * shape.tokens;
       for (offset_t q = mine.first; q < mine.last; ++q) {
         offset_t const t = sorted == nullptr ? i : sorted[i];
         if (j < shape.last(t) - shape.first(t)) one(t, j);
         if (++i == shape.tokens) i = 0, ++j;
       }
-    } else {
-      for (offset_t q = mine.first; q < mine.last; ++q) {
-        offset_t const t = shape.token_of(sorted[q]);
-        one(t, sorted[q] - shape.first(t));
-      }
+      return;
+    }
+    share_range const mine = share_range_of(shape.size(), s, shares);
+    for (offset_t q = mine.first; q < mine.last; ++q) {
+      offset_t const t = shape.token_of(sorted[q]);
+      one(t, sorted[q] - shape.first(t));
     }
   }
 };
