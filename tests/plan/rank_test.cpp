@@ -36,7 +36,7 @@ void check(world const& x, offset_t shares, index_t lanes) {
   auto table = poisoned<offset_t>((shares + 1) * 5), odd = poisoned<offset_t>(2 * shares);
   plan_arrays<std::int32_t> got(choices, 5, choices + 30);
   got.view.choices = shape;
-  rank_share<index_t, std::int32_t> const rank{x.in,       {5, 1, 1},  shares,
+  rank_share<index_t, std::int32_t> const rank{x.in,         {5, 1, 1},  shares,
                                                table.data(), odd.data(), got.slot_of_choice.data()};
   REQUIRE(lockstep{lanes}.run(shares, rank, {}).ok());
   std::vector<offset_t> all(5, 0);
@@ -60,7 +60,8 @@ void check(world const& x, offset_t shares, index_t lanes) {
   CHECK(got.counts == all);
   CHECK(got.kept == all);
   for (std::size_t e = 0; e < 5; ++e) CHECK(got.offsets[e + 1] == got.offsets[e] + (all[e] + 3) / 4 * 4);
-  REQUIRE(lockstep{lanes}.run(shares, place_ranked<index_t, std::int32_t>{x.in, got.view, shares, table.data()}, {}).ok());
+  REQUIRE(
+      lockstep{lanes}.run(shares, place_ranked<index_t, std::int32_t>{x.in, got.view, shares, table.data()}, {}).ok());
   auto next = got.offsets;
   std::vector<int> token(got.token_of_slot.size(), -1), choice = token;
   for (offset_t t = 0; t < 20; ++t)
