@@ -40,9 +40,11 @@ struct combine_everything {
           kept = kept || slot >= 0 || slot == moeroute::identity_slot;
           dropped = dropped || slot == moeroute::dropped_slot;
         }
-        if (when_full == moeroute::overflow::pass_through && dropped && !kept) sum += x[static_cast<std::size_t>(t * 37 + d)];
+        if (when_full == moeroute::overflow::pass_through && dropped && !kept)
+          sum += x[static_cast<std::size_t>(t * 37 + d)];
         double const z = gate[static_cast<std::size_t>(t)];
-        sum += (kind == moeroute::gate_kind::sigmoid ? 1 / (1 + std::exp(-z)) : z) * shared[static_cast<std::size_t>(t * 37 + d)];
+        sum += (kind == moeroute::gate_kind::sigmoid ? 1 / (1 + std::exp(-z)) : z) *
+               shared[static_cast<std::size_t>(t * 37 + d)];
         y[static_cast<std::size_t>(t * 37 + d)] = sum;
       }
     return y;

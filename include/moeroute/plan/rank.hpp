@@ -67,10 +67,13 @@ struct rank_share {
     auto const share = detail::share_range_of(in.shape().tokens, s, shares);
     detail::each_run(in, share, [&](offset_t c, Id const* id, offset_t n) {
       if (id == nullptr) return detail::fill_by_fours(g, slot + c, n, [](offset_t) { return Slot(no_slot); });
-      if constexpr (is_serial<G>) return detail::fill_by_fours(g, slot + c, n, [=](offset_t j) { return rank(id[j]); });
-      for (offset_t j = 0; j < n; ++j)
-        if (detail::owns(g, known.is_expert(id[j]) ? static_cast<offset_t>(id[j]) : known.experts))
-          slot[c + j] = rank(id[j]);
+      if constexpr (is_serial<G>) {
+        detail::fill_by_fours(g, slot + c, n, [=](offset_t j) { return rank(id[j]); });
+      } else {
+        for (offset_t j = 0; j < n; ++j)
+          if (detail::owns(g, known.is_expert(id[j]) ? static_cast<offset_t>(id[j]) : known.experts))
+            slot[c + j] = rank(id[j]);
+      }
     });
     g.sync();
   }
@@ -152,8 +155,12 @@ struct place_ranked {
   // -1 in both maps, from slot `first` on.
   template <class G>
   MOEROUTE_HD void mark(G const& g, offset_t first, offset_t last) const {
-    for (row_view<Slot> const map : {plan.token_of_slot, plan.choice_of_slot})
-      for (offset_t slot = first + g.rank(); slot < last && slot < map.size; slot += g.size()) map[slot] = Slot(-1);
+    mark(g, plan.token_of_slot, first, last);
+    mark(g, plan.choice_of_slot, first, last);
+  }
+  template <class G>
+  MOEROUTE_HD static void mark(G const& g, row_view<Slot> map, offset_t first, offset_t last) {
+    for (offset_t slot = first + g.rank(); slot < last && slot < map.size; slot += g.size()) map[slot] = Slot(-1);
   }
 };
 
