@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/plan.hpp>

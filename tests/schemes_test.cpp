@@ -2,7 +2,7 @@
 // SMILE's two stages (S042), ReMoE's controller (S096), BASE in evaluation (S019), MC#'s price of a mask (S167).
 #include <cmath>
 
-#include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/estimate/gumbel_softmax.hpp>
 #include <moeroute/loss/balanced_l1.hpp>
 #include <moeroute/permute.hpp>

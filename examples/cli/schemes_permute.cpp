@@ -1,5 +1,5 @@
 // Decides how grouping by expert is read from a case: golden folder 13.
-#include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/permute.hpp>
 
 #include "cli/planned.hpp"

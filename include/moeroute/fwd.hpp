@@ -65,7 +65,7 @@ template <class W = float> struct expert_routing_view;                          
 template <std::integral Id = index_t> struct choices_view;                      // plan/view.hpp      make_plan reads it
 template <std::signed_integral Slot = offset_t> struct plan_view;               //                    and writes it
 template <element T, element W = float> struct combine_terms;                   // combine.hpp        combine reads it
-template <element T, element D = float> struct combine_gradients;               //                    its backward writes it
+template <element T, element D = float> struct combine_gradients;               // combine_backward   its backward writes it
 
 struct routing;        // routing.hpp: the same with their own memory
 struct dispatch_plan;

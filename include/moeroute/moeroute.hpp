@@ -22,6 +22,7 @@
 #include <moeroute/route_and_plan.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/routing.hpp>
 #include <moeroute/presets.hpp>
 #include <moeroute/gate/linear.hpp>

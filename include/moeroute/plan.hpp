@@ -3,6 +3,7 @@
 
 #include <moeroute/plan/view.hpp>
 #include <moeroute/plan/count.hpp>
+#include <moeroute/plan/rank.hpp>
 #include <moeroute/plan/make.hpp>
 #include <moeroute/plan/capacity.hpp>
 #include <moeroute/plan/queue.hpp>

@@ -12,7 +12,7 @@
 
 #include <vector>
 
-#include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/plan.hpp>
 #include <moeroute/route_backward.hpp>

@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include <moeroute/combine.hpp>
+#include <moeroute/combine_backward.hpp>
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/permute.hpp>
 #include <moeroute/routing.hpp>

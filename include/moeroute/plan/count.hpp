@@ -1,5 +1,5 @@
-// Decides how choices are counted and placed: a table of counts for each share of the tokens, a prefix over
-// the tables, and one pass that hands out slots. Integers only, no atomics: the same plan for any executor.
+// Decides how choices are counted: which ids a plan knows, and a table of counts for each share of a line of choices.
+// Integers only, no atomics: the same plan for any executor.
 //
 // A lane owns the experts e = rank, rank + size, ... and walks all choices of its share.
 #pragma once
@@ -116,104 +116,6 @@ struct count_share {
         });
     }
     g.sync();
-  }
-};
-
-// One row: counts of the shares become first slots, in place; counts, kept and offsets are written.
-template <std::signed_integral Slot>
-struct offsets_of_counts {
-  plan_view<Slot> plan;
-  offset_t align;
-  offset_t shares;
-  offset_t* table;
-
-  offset_t scratch_bytes() const { return 0; }
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t, scratch) const {
-    if (g.rank() == 0) {
-      index_t const experts = plan.experts();
-      offset_t slot = 0;
-      for (index_t e = 0; e < experts; ++e) {
-        offset_t const first = slot;
-        plan.offsets[e] = first;
-        for (offset_t s = 0; s < shares; ++s) {
-          offset_t& entry = table[s * (experts + 1) + e];
-          offset_t const n = entry;
-          entry = slot;
-          slot += n;
-        }
-        if (!plan.counts.empty()) plan.counts[e] = slot - first;
-        if (!plan.kept.empty()) plan.kept[e] = slot - first;
-        slot = first + round_up(slot - first, align);
-      }
-      plan.offsets[experts] = slot;
-    }
-    g.sync();
-  }
-};
-
-// table[s][e]: the slot of the next choice of e in share s; one past the last one afterwards.
-template <std::integral Id, std::signed_integral Slot>
-struct place_choices {
-  choices_view<Id> in;
-  id_ranges ids;
-  plan_view<Slot> plan;
-  offset_t shares;
-  offset_t* table;
-
-  offset_t scratch_bytes() const { return 0; }
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t s, scratch) const {
-    id_ranges const known = ids;
-    index_t const experts = known.experts;
-    offset_t* const next = table + s * (experts + 1);
-    offset_t const* const offsets = plan.offsets.data;
-    Slot* const slot_of_choice = plan.slot_of_choice.data;
-    Slot* const token_of_slot = plan.token_of_slot.data;
-    Slot* const choice_of_slot = plan.choice_of_slot.data;
-    Slot* const rank_of_choice = plan.rank_of_choice.data;
-    detail::token_major{}.each(in, s, shares, [&](offset_t t, offset_t c, Id id) {
-      if (known.is_expert(id)) {
-        index_t const e = static_cast<index_t>(id);
-        if (!detail::owns(g, e)) return;
-        offset_t const slot = next[e]++;
-        slot_of_choice[c] = static_cast<Slot>(slot);
-        if (token_of_slot != nullptr) token_of_slot[slot] = static_cast<Slot>(t);
-        if (choice_of_slot != nullptr) choice_of_slot[slot] = static_cast<Slot>(c);
-        if (rank_of_choice != nullptr) rank_of_choice[c] = static_cast<Slot>(slot - offsets[e]);
-      } else if (detail::owns(g, experts)) {
-        slot_of_choice[c] = static_cast<Slot>(known.special_slot(id));
-        if (rank_of_choice != nullptr) rank_of_choice[c] = Slot(-1);
-      }
-    });
-    g.sync();
-  }
-};
-
-// Row e: the padding of expert e, from its end on; row `experts`: what lies beyond the rows in use.
-template <std::signed_integral Slot>
-struct mark_padding {
-  plan_view<Slot> plan;
-  offset_t const* ends;  // experts: one past the last slot that is filled
-
-  offset_t scratch_bytes() const { return 0; }
-  MOEROUTE_EXEC_CHECK_DISABLE
-  template <lane_group G>
-  MOEROUTE_HD void operator()(G const& g, offset_t e, scratch) const {
-    bool const beyond = e == plan.experts();
-    offset_t const first = beyond ? plan.offsets[e] : ends[e];
-    mark(g, plan.token_of_slot, first, beyond ? plan.token_of_slot.size : plan.offsets[e + 1]);
-    mark(g, plan.choice_of_slot, first, beyond ? plan.choice_of_slot.size : plan.offsets[e + 1]);
-    g.sync();
-  }
-
- private:
-  template <class G>
-  MOEROUTE_HD static void mark(G const& g, row_view<Slot> map, offset_t first, offset_t last) {
-    if (map.empty()) return;
-    for (offset_t slot = first + g.rank(); slot < last; slot += g.size()) map[slot] = Slot(-1);
   }
 };
 

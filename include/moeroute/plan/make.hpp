@@ -5,7 +5,7 @@
 //   offsets[e + 1] = offsets[e] + align * ceil(count_e / align)
 #pragma once
 
-#include <moeroute/plan/count.hpp>
+#include <moeroute/plan/rank.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -73,8 +73,8 @@ inline status report_odd(offset_t const* odd, offset_t shares, offset_t known) {
 template <executor X>
 offset_t plan_workspace_bytes(X const& x, index_t experts) {
   offset_t const shares = shares_of(x);
-  return x.workspace_bytes(0) + workspace_alignment +
-         aligned_bytes<offset_t>(shares * (static_cast<offset_t>(experts) + 1)) + aligned_bytes<offset_t>(2 * shares);
+  return x.workspace_bytes(0) + workspace_alignment + aligned_bytes<offset_t>((shares + 1) * experts) +
+         aligned_bytes<offset_t>(2 * shares);
 }
 
 // Where every choice goes. plan.choices is set; arrays of `plan` are the caller's.
@@ -93,17 +93,15 @@ status try_make_plan(X const& x, choices_view<Id> const& in, index_t experts, pl
 
   offset_t const shares = shares_of(x);
   scratch mine = aligned_scratch(w);
-  auto* const table = mine.take<offset_t>(shares * (static_cast<offset_t>(experts) + 1));
+  auto* const table = mine.take<offset_t>((shares + 1) * experts);
   auto* const odd = mine.take<offset_t>(2 * shares);
   workspace const rest{mine.at, w.data + w.bytes - mine.at};
 
-  if (status const s = x.run(shares, count_share<Id>{in, ids, shares, table, odd}, rest); !s.ok()) return s;
+  rank_share<Id, Slot> const rank{in, ids, shares, table, odd, plan.slot_of_choice.data};
+  if (status const s = x.run(shares, rank, rest); !s.ok()) return s;
   if (status const s = detail::report_odd(odd, shares, ids.known()); !s.ok()) return s;
-  offsets_of_counts<Slot> const prefix{plan, options.align, shares, table};
-  prefix(serial_group{}, 0, scratch{});
-  if (status const s = x.run(shares, place_choices<Id, Slot>{in, ids, plan, shares, table}, rest); !s.ok()) return s;
-  offset_t const* const ends = table + (shares - 1) * (static_cast<offset_t>(experts) + 1);
-  return x.run(static_cast<offset_t>(experts) + 1, mark_padding<Slot>{plan, ends}, rest);
+  offsets_of_counts(plan, options.align, shares, table);
+  return x.run(shares, place_ranked<Id, Slot>{in, plan, shares, table}, rest);
 }
 template <executor X, std::integral Id, std::signed_integral Slot>
   requires runs_on_host<X>
