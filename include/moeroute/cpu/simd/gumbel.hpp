@@ -20,20 +20,25 @@ MOEROUTE_SIMD_INLINE vec<float, N> gumbel_of(vec<std::uint32_t, N> word) {
       (convert<float>(bits_as<std::int32_t>(word >> 9)) + vec<float, N>(.5f)) * vec<float, N>(0x1p-23f);
   return -math::log_of_normal(-math::log_of_normal(u));
 }
-// z + B - bound_constant, for the complement of the word.
+// z + temperature (B - bound_constant), for the complement of the word.
 inline constexpr int bound_scale = MOEROUTE_SIMD_BYTES == 64 ? 32 : 23;
 inline constexpr float ln2 = 0x1.62e43p-1f, bound_constant = ln2 * (127 + bound_scale) + 4e-5f;
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32_t, N> not_word) {
+MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32_t, N> not_word,
+                                                float temperature = 1) {
   using V = vec<float, N>;
   V v;  // 2^bound_scale v', exact
   if constexpr (bound_scale == 32) v = convert<float>(not_word & vec<std::uint32_t, N>(0xFFFFFE00u));
   else v = convert<float>(bits_as<std::int32_t>(not_word >> 9));
-  V const steep = math::fma(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f), z);
-  return math::fma(v, V(bound_scale == 32 ? -0x1p-33f : -0x1p-24f), steep);
+  V const steep = math::fma(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f * temperature), z);
+  return math::fma(v, V((bound_scale == 32 ? -0x1p-33f : -0x1p-24f) * temperature), steep);
 }
-// What the bound reaches where the key reaches `key`: five rounded sums of numbers below |z| + 128 lie between.
-inline float bound_of_key(float key) { return key - bound_constant - 0x1p-21f * ((key < 0 ? -key : key) + 256); }
+// What the bound reaches where z / temperature + G reaches `key`: eight roundings of numbers below |z / temperature| + 128
+// lie between.
+template <class V>
+MOEROUTE_SIMD_INLINE V bound_of_key(V key, V temperature = V(1.f)) {
+  return (key - V(bound_constant) - V(0x1p-21f) * (math::max(key, -key) + V(256.f))) * temperature;
+}
 
 // log(x) of a normal number, by a polynomial whose parts do not wait for each other: relative error 7.5e-6.
 template <int N>
@@ -58,13 +63,9 @@ MOEROUTE_SIMD_INLINE vec<float, N> rough_gumbel(vec<std::uint32_t, N> not_word) 
 // Experts first .. first + 63, first a multiple of 64.
 MOEROUTE_ON_DEMAND
 inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first, float (&out)[64]) {
-  auto const t = static_cast<std::uint64_t>(token);
-  auto const own = from.token(static_cast<std::uint32_t>(t));
-  for (int i = 0; i < 64; i += words_at_once) {
-    auto const words = from.words<1>(from.expert(first + i, static_cast<std::uint32_t>(t >> 32)), &own);
-    for_each_part<words_at_once / 16>(
-        words, [&](int p, auto part) MOEROUTE_SIMD_LAMBDA { store(out + i + 16 * p, gumbel_of(part)); });
-  }
+  std::uint32_t word[64], *const to = word;
+  draw_words(from, &token, 1, first, first + 64, false, &to);
+  for (int i = 0; i < 64; i += 16) store(out + i, gumbel_of(load<vec<std::uint32_t, 16>>(word + i)));
 }
 
 }  // namespace simd
