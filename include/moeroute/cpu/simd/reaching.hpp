@@ -109,20 +109,25 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
 
 }  // namespace detail
 
-// The lanes of v whose bits are set, moved together; behind them any numbers.
-MOEROUTE_SIMD_INLINE ints together(ints v, unsigned bits) {
+// The lanes of v whose bits are set, moved together; behind them those of `rest`.
+template <class T>
+MOEROUTE_SIMD_INLINE vec<T, 16> together(vec<T, 16> v, unsigned bits, vec<T, 16> rest) {
+  static_assert(sizeof(T) == 4);
 #if defined(__AVX512F__)
-  return ints(__builtin_ia32_compresssi512_mask(v.v, v.v, static_cast<unsigned short>(bits)), 0);
+  auto const raw = [](vec<T, 16> x) MOEROUTE_SIMD_LAMBDA { return bits_as<std::int32_t>(x).v; };
+  return bits_as<T>(ints(__builtin_ia32_compresssi512_mask(raw(v), raw(rest), static_cast<unsigned short>(bits)), 0));
 #else
 #if defined(__AVX2__)
-  if (bits < 256)
-    return permute(v, ints(convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits])),
-                           vec<std::int32_t, 8>(0)));
+  if (bits < 256) {
+    auto const at = convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits]));
+    return select(lane_id() < ints(std::popcount(bits)), permute(v, join(at, at)), rest);
+  }
 #endif
-  alignas(64) std::int32_t from[16], to[16] = {};
+  alignas(64) T from[16], to[16];
   store(from, v);
+  store(to, rest);
   for (int n = 0; bits != 0; bits &= bits - 1, ++n) to[n] = from[std::countr_zero(bits)];
-  return load<ints>(to);
+  return load<vec<T, 16>>(to);
 #endif
 }
 }  // namespace simd
