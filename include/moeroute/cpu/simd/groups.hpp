@@ -101,7 +101,10 @@ MOEROUTE_ON_DEMAND
                                          float* open, std::int32_t* place, std::int32_t* expert) {
   alignas(64) float lane[16 + most_parted];
   for (int g = 0; g < groups; g += most_parted)
-    store(lane + g, group_scores(best_of_groups(best_of_parts<false>(key + 16 * vectors * g, groups - g < most_parted ? groups - g : most_parted, 16 * vectors)), sum));
+    store(lane + g,
+          group_scores(best_of_groups(best_of_parts<false>(
+                           key + 16 * vectors * g, groups - g < most_parted ? groups - g : most_parted, 16 * vectors)),
+                       sum));
   floats const score = load<floats>(lane);
   ints const before = ranks(order_keys(select(score == score, score, floats(infinity<float>))), groups);
   unsigned mask = lane_bits(before < ints(top_groups)) & ((1u << groups) - 1);

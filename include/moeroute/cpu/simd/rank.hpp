@@ -58,17 +58,14 @@ MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   using W = vec<std::uint64_t, 8>;
-  using half = vec<std::int32_t, 8>;
-  static constexpr std::uint64_t even_lane[8] = {0, 2, 4, 6, 8, 10, 12, 14}, odd_lane[8] = {1, 3, 5, 7, 9, 11, 13, 15};
-  static constexpr std::int32_t place[8] = {0, 4, 8, 12, 16, 20, 24, 28};
-  W const shift = bits_as<std::uint64_t>(rank << 2);
-  W const part = load<W>(even_lane) << (shift & W(0xffffffffu)) | load<W>(odd_lane) << (shift >> 32);
-  half word = bits_as<std::int32_t>(low(part) | high(part));
+  static constexpr std::uint64_t even[8] = {0, 2, 4, 6, 8, 10, 12, 14}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+  W const shift = bits_as<std::uint64_t>(rank << 2), even_lane = load<W>(even), odd_lane = load<W>(odd);
+  ints word = bits_as<std::int32_t>((even_lane << (shift & W(0xffffffffu))) | (odd_lane << (shift >> 32)));
+  word = word | swap<8>(word);
   word = word | swap<4>(word);
-  word = word | swap<2>(word);
-  auto const lanes = [&](auto of) MOEROUTE_SIMD_LAMBDA { return shuffle<8>(word, word, of); };
-  half const by = load<half>(place);
-  return join(lanes([](int i) { return i & ~1; }) >> by, lanes([](int i) { return i | 1; }) >> by) & ints(15);
+  W const all = bits_as<std::uint64_t>(word | swap<2>(word));
+  auto const nibble = [&](W n) MOEROUTE_SIMD_LAMBDA { return (all >> (n << 2)) & W(std::uint64_t{15}); };
+  return bits_as<std::int32_t>(nibble(even_lane) | (nibble(odd_lane) << 32));
 }
 // A guess of the order of 16 numbers: right but where some differ in their last four bits alone, or are equal.
 MOEROUTE_ON_DEMAND

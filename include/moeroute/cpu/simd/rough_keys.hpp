@@ -124,15 +124,15 @@ MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, 
 #endif
 
 // Numbers at such places of A arrays, whose last register is at `last`.
-template <int A>
-MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], int last, std::int32_t const* place, int slots, ints at,
-                                floats (&x)[A]) {
+template <std::size_t A>
+MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], [[maybe_unused]] int last, std::int32_t const* place,
+                                int slots, ints at, floats (&x)[A]) {
 #if defined(__AVX512F__)  // sooner than a gather
   ints const block = at >> 6, upper = at & ints(32);
   for (int b = 0; b < slots; b += 4) {
     index_t slot[4];
     for (int i = 0; i < 4; ++i) slot[i] = place[b + i] < last ? place[b + i] : last;
-    for (int i = 0; i < A; ++i) {
+    for (std::size_t i = 0; i < A; ++i) {
       auto const in = [&](int j) MOEROUTE_SIMD_LAMBDA { return load<floats>(from[i] + slot[j]); };
       floats const some = select(upper == ints(0), lookup(in(0), in(1), at), lookup(in(2), in(3), at));
       x[i] = select(block == ints(b >> 2), some, x[i]);
@@ -140,7 +140,7 @@ MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], int last, std::in
   }
 #else
   ints const where = lookup(place, slots, at >> 4) + (at & ints(15));
-  for (int i = 0; i < A; ++i) x[i] = gather(from[i], where);
+  for (std::size_t i = 0; i < A; ++i) x[i] = gather(from[i], where);
 #endif
 }
 
