@@ -49,7 +49,7 @@ TEST_CASE("groups: lanes g and g + 8 hold the two best keys of either part of gr
     for (int vectors : {1, 2, 3, 5}) {
       std::vector<float> const key = inputs::normal(static_cast<std::size_t>(16 * groups * vectors), 7);
       alignas(64) float first[16], second[16], best[16], next[16];
-      auto const part = simd::best_of_parts<true>(key.data(), groups, 16 * vectors);
+      auto const part = simd::best_of_parts(key.data(), groups, 16 * vectors);
       auto const whole = simd::best_of_groups(part);
       simd::store(first, part.first), simd::store(second, part.second);
       simd::store(best, whole.first), simd::store(next, whole.second);

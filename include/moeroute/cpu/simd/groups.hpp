@@ -47,9 +47,9 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(vec<float, N> first, vec<float, N> secon
 }
 }  // namespace detail
 
-// `key` holds `groups` (1 to 8) runs of `length` keys, a multiple of 16.
-template <bool Numbers>  // none is NaN
-MOEROUTE_SIMD_INLINE two_best best_of_parts(float const* key, int groups, int length) {
+// `key` holds `groups` (1 to 8) runs of `length` keys, a multiple of 16, none NaN.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline two_best best_of_parts(float const* key, int groups, int length) {
   constexpr int G = detail::groups_at_once, rounds = most_parted / G;
   float const* const last = key + length * (groups - 1);
   vec<float, 2 * G> f[std::size_t{rounds}], g[std::size_t{rounds}];
@@ -57,10 +57,7 @@ MOEROUTE_SIMD_INLINE two_best best_of_parts(float const* key, int groups, int le
     float const* run[std::size_t{G}];
     for (int s = 0; s < G; ++s) run[s] = key, key = key == last ? key : key + length;
     auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
-      return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA {
-        floats const x = load<floats>(run[s] + i);
-        return Numbers ? x : closed_if_nan(x);
-      });
+      return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA { return load<floats>(run[s] + i); });
     };
     auto first = keys(0), second = decltype(first)(lowest);
     int i = 16;
@@ -99,12 +96,13 @@ MOEROUTE_SIMD_INLINE floats group_scores(two_best const& of, bool sum) { return 
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, bool sum,
                                          float* open, std::int32_t* place, std::int32_t* expert) {
+  for (int i = 0; i < 16 * groups * vectors; i += 16) store(open + i, closed_if_nan(load<floats>(key + i)));
   alignas(64) float lane[16 + most_parted];
-  for (int g = 0; g < groups; g += most_parted)
-    store(lane + g,
-          group_scores(best_of_groups(best_of_parts<false>(
-                           key + 16 * vectors * g, groups - g < most_parted ? groups - g : most_parted, 16 * vectors)),
-                       sum));
+  for (int g = 0; g < groups; g += most_parted) {
+    int const here = groups - g < most_parted ? groups - g : most_parted;
+    two_best const part = best_of_parts(open + 16 * vectors * g, here, 16 * vectors);
+    store(lane + g, group_scores(best_of_groups(part), sum));
+  }
   floats const score = load<floats>(lane);
   ints const before = ranks(order_keys(select(score == score, score, floats(infinity<float>))), groups);
   unsigned mask = lane_bits(before < ints(top_groups)) & ((1u << groups) - 1);

@@ -178,7 +178,7 @@ template <class Body>
     unsigned open = 1;
     if constexpr (limits_groups<Select>) {
       index_t const top = r.select.top_groups;
-      two_best const part = best_of_parts<true>(key[q], l.groups, 16 * l.vectors);
+      two_best const part = best_of_parts(key[q], l.groups, 16 * l.vectors);
       open = surely_open(part, l.groups, top, r.select.group_score.count(k, top) > 1, 2 * margin);
       if (open == 0) doubt |= 1u << q, open = ((1u << top) - 1) * 0x101u;
       parts = top <= 4 && 2 * top >= k;
