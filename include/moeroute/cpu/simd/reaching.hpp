@@ -10,24 +10,38 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 namespace detail {
 
-// Bit i is set where key i of 64 reaches the bound; NaN does not.
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+// Rows are functions of a place, a multiple of 16, that say where its 16 keys are. This one lies in one piece.
+struct whole_row {
+  float const* key;
+  MOEROUTE_SIMD_INLINE float const* operator()(int i) const { return key + i; }
+};
+template <class R>
+concept placed_row = requires(R const& row) {
+  { row(0) } -> std::convertible_to<float const*>;
+};
+
+// Bit i is set where key i of 64 from a place on reaches the bound; NaN does not.
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE std::uint64_t reaching(Row const& row, int first, floats bound) {
 #if defined(__aarch64__)
   auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
-    ints const m = bound <= load<floats>(key + i);
+    ints const m = bound <= load<floats>(row(first + i));
     return neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
   };
   return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
 #else
   std::uint64_t word = 0;
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + 16 * i))} << 16 * i;
+  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(row(first + 16 * i)))} << 16 * i;
   return word;
 #endif
 }
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+  return reaching(whole_row{key}, 0, bound);
+}
 
-// places_reaching: how many keys of a row reach the bound, or any number above 16; the places of the first 16, in order.
+// places_reaching: how many of `size` keys of a row (a multiple of 64) reach the bound, or any number above 16; the places of the first 16, in order.
 // Lanes behind the last hold a place or 0.
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 // Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
@@ -49,12 +63,12 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first
   list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
   return list;
 }
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   ints list(0);
   int n = 0;
   for (int b = 0; b < size; b += 64) {
-    std::uint64_t const word = reaching(key + b, bound);
+    std::uint64_t const word = reaching(row, b, bound);
     list = append(list, n, word, b);
     n += std::popcount(word);
   }
@@ -73,8 +87,8 @@ inline constexpr auto set_bits = [] {
   return table;
 }();
 // Branch-free: the positions of every 8 keys are looked up and stored behind the last.
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   using V = vec<float, 8>;
   using W = vec<std::uint16_t, 8>;
   alignas(64) std::uint16_t list[16 + 64 + 8];
@@ -85,8 +99,8 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   for (int b = 0; b < size && n <= 16; b += 64)
 #pragma GCC unroll 8
     for (int i = 0; i < 64; i += 8) {
-      auto const bits =
-          static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(key + b + i)).v));
+      auto const bits = static_cast<unsigned>(
+          __builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(row(b + i / 16 * 16) + i % 16)).v));
       store(list + n, load<W>(set_bits.of[bits]) + first);
       first += step;
       n += std::popcount(bits);
@@ -95,17 +109,21 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   return n;
 }
 #else
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   std::int32_t list[16] = {};
   int n = 0;
   for (int b = 0; b < size; b += 64)
-    for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
+    for (std::uint64_t word = reaching(row, b, bound); word != 0; word &= word - 1, ++n)
       if (n < 16) list[n] = b + std::countr_zero(word);
   places = load<ints>(list);
   return n;
 }
 #endif
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+  return places_reaching(whole_row{key}, size, bound, places);
+}
 
 }  // namespace detail
 

@@ -92,38 +92,14 @@ MOEROUTE_SIMD_INLINE int list_slots(key_layout const& l, unsigned open, group_of
   return (n + 3) / 4 * 4;
 }
 
-// Places of a row's keys, 16 from each of the `slots` (a multiple of 4) that `place` lists: those that reach the bound,
-// in order, as slot * 16 + lane.
-struct reached {
-  ints at;
-  int count;
+// The registers that `place` lists, as a row.
+struct listed_registers {
+  float const* key;
+  std::int32_t const* place;
+  MOEROUTE_SIMD_INLINE float const* operator()(int i) const { return key + place[i / 16]; }
 };
-#if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
-  ints at(0);
-  int n = 0;
-  for (int b = 0; b < slots; b += 4) {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + place[b + i]))} << 16 * i;
-    at = detail::append(at, n, word, 16 * b);
-    n += std::popcount(word);
-  }
-  return {at, n};
-}
-#else
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
-  std::int32_t at[16] = {};
-  int n = 0;
-  for (int b = 0; b < slots; ++b)
-    for (unsigned word = lane_bits(bound <= load<floats>(key + place[b])); word != 0; word &= word - 1, ++n)
-      if (n < 16) at[n] = 16 * b + std::countr_zero(word);
-  return {load<ints>(at), n};
-}
-#endif
 
-// Numbers at such places of A arrays, whose last register is at `last`.
+// Numbers of A arrays at places of such a row, the arrays' last register being at `last`.
 template <std::size_t A>
 MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], [[maybe_unused]] int last, std::int32_t const* place,
                                 int slots, ints at, floats (&x)[A]) {
@@ -201,10 +177,11 @@ template <class Body>
     store(number[q], kth_largest(maxima[q], wide ? 32 : 16, k));
   }
   for (int q = 0; q < rows; ++q) {
-    reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
-    count[q] = c.count;
-    if (c.count > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
-    store(at[q], c.at);
+    ints some;
+    listed_registers const row{key[q], place[q]};
+    count[q] = detail::places_reaching(row, 16 * slots, load<floats>(number[q]) - floats(margin), some);
+    if (count[q] > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
+    store(at[q], some);
   }
   // A row alone tries the order of its rough keys, found beside the exact ones; AVX2 gains nothing by it.
   bool const alone = rows == 1 && register_bytes == 64;
