@@ -42,8 +42,8 @@ struct renormalize {
 
   template <class V>
   MOEROUTE_HD void operator()(row_view<V> w) const {
-    V const factor = V(scale) * inverse(w);
-    if (math::any(factor == V(0))) return share_of_infinite(w, factor);  // seldom
+    V const sum = denominator(w), factor = V(scale) * (V(1) / sum);
+    if (math::any(factor == V(0)) || math::any(math::max(sum, V(0)) == V(0))) return share_of_infinite(w);  // seldom
     for (auto& x : w) x *= factor;
   }
   template <class V>
@@ -69,15 +69,15 @@ struct renormalize {
 
  private:
   template <class V>
-  MOEROUTE_COLD MOEROUTE_HD void share_of_infinite(row_view<V> w, V factor) const {
-    V const infinite(infinity<math::scalar_t<V>>);
+  MOEROUTE_COLD MOEROUTE_HD void share_of_infinite(row_view<V> w) const {
+    V const infinite(infinity<math::scalar_t<V>>), factor = V(scale) * inverse(w);
     V count(0);
     for (auto const& x : w) count += math::where(x == infinite, V(1), V(0));
     for (auto& x : w) x = math::where(factor == V(0), math::where(x == infinite, V(scale) / count, V(0)), x * factor);
   }
   template <class W>
   MOEROUTE_HD auto total(W const& s) const {
-    auto sum = std::remove_cvref_t<decltype(s[0])>(0);
+    auto sum = std::remove_cvref_t<decltype(s[0])>(-0.f);  // no addition, as 0 would be
     for (auto const& x : s) sum += x;
     return sum + static_cast<decltype(sum)>(epsilon);
   }
@@ -86,12 +86,18 @@ struct renormalize {
     return (keep_single && s.size == 1) || (floor > 0 && total(s) <= static_cast<decltype(total(s))>(floor));
   }
   template <class W>
-  MOEROUTE_HD auto inverse(W const& s) const {
+  MOEROUTE_HD auto denominator(W const& s) const {
     auto const sum = total(s);
     using V = std::remove_const_t<decltype(sum)>;
     if (keep_single && s.size == 1) return V(1);
-    V const denominator = floor > 0 ? math::where(sum < V(floor), V(floor), sum) : sum, r = V(1) / denominator;
-    return math::where(denominator > V(0), r, math::where(denominator < V(0), r, V(0)));
+    return floor > 0 ? math::where(sum < V(floor), V(floor), sum) : sum;
+  }
+  template <class W>
+  MOEROUTE_HD auto inverse(W const& s) const {
+    auto const sum = denominator(s);
+    using V = std::remove_const_t<decltype(sum)>;
+    V const r = V(1) / sum;
+    return math::where(sum > V(0), r, math::where(sum < V(0), r, V(0)));
   }
 };
 

@@ -59,3 +59,21 @@ TEST_CASE("promise P2 rank: lanes in the order larger number, lower lane; zeros 
     }
   }
 }
+
+TEST_CASE(
+    "rank: the guessed order is the order of numbers that differ before their last four bits, and always one of 16") {
+  for (auto const& row : rows_without_nan()) {
+    std::vector<std::int32_t> lane(16);
+    simd::store(lane.data(), simd::guessed_order(simd::load<simd::floats>(row.data())));
+    std::vector<std::int32_t> sorted = lane;
+    std::sort(sorted.begin(), sorted.end());
+    for (int i = 0; i < 16; ++i) CHECK(sorted[static_cast<std::size_t>(i)] == i);
+  }
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    std::vector<float> row = inputs::normal(16, seed);
+    for (std::size_t i = 0; i < 16; i += 5) row[i] = simd::lowest;  // equal: by lane
+    std::vector<std::int32_t> lane(16);
+    simd::store(lane.data(), simd::guessed_order(simd::load<simd::floats>(row.data())));
+    CHECK(std::vector<int>(lane.begin(), lane.end()) == reference::order(reference::row(row.begin(), row.end())));
+  }
+}

@@ -39,13 +39,18 @@ TEST_CASE("simd reaching: bits and the first 16 places of the keys at or above a
   CHECK(full > 100);
 }
 
-TEST_CASE("simd reaching: lanes whose bits are set move together, in order") {
-  std::int32_t from[16], got[16];
-  for (int i = 0; i < 16; ++i) from[i] = 100 + i;
+TEST_CASE("simd reaching: lanes whose bits are set move together, in order, before those of another vector") {
+  std::int32_t from[16], rest[16], got[16];
+  float numbers[16];
+  for (int i = 0; i < 16; ++i) from[i] = 100 + i, rest[i] = 200 + i;
+  auto const x = simd::load<simd::ints>(from), behind = simd::load<simd::ints>(rest);
   for (unsigned bits = 0; bits < 1u << 16; bits += 7) {
-    simd::store(got, simd::together(simd::load<simd::ints>(from), bits));
+    simd::store(got, simd::together(x, bits, behind));
+    simd::store(numbers, simd::together(simd::convert<float>(x), bits, simd::convert<float>(behind)));
     int n = 0;
     for (int i = 0; i < 16; ++i)
       if ((bits >> i & 1) != 0) CHECK(got[n++] == 100 + i);
+    for (; n < 16; ++n) CHECK(got[n] == 200 + n);
+    for (n = 0; n < 16; ++n) CHECK(numbers[n] == static_cast<float>(got[n]));
   }
 }

@@ -30,34 +30,23 @@ struct winners {
 
 namespace detail {
 
-#if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
   ints id;
   int const n = places_reaching(key, size, bound, id);
+#if defined(__AVX512F__)  // sooner than a gather
   floats x(lowest);
   for (int b = 0; b < size; b += 64) {
     floats const a = lookup(load<floats>(key + b), load<floats>(key + b + 16), id);
     floats const c = lookup(load<floats>(key + b + 32), load<floats>(key + b + 48), id);
     x = select((id >> 6) == ints(b >> 6), select((id & ints(32)) == ints(0), a, c), x);
   }
+#else
+  floats const x = gather(key, id);
+#endif
   ints const inside = lane_id() < ints(n);
   return {select(inside, x, floats(lowest)), select(inside, id, ints(0)), n};
 }
-#else
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE survivors collect(float const* key, int size, floats bound) {
-  float x[16];
-  std::int32_t id[16];
-  store(x, floats(lowest));
-  store(id, ints(0));
-  int n = 0;
-  for (int b = 0; b < size; b += 64)
-    for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
-      if (n < 16) id[n] = b + std::countr_zero(word), x[n] = key[id[n]];
-  return {load<floats>(x), load<ints>(id), n};
-}
-#endif
 
 }  // namespace detail
 

@@ -7,44 +7,57 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
+// The two best keys of parts of at most 8 groups, lanes g and g + 8 for the two parts of group g; lanes of groups there
+// are not hold those of the last.
 struct two_best {
   floats first, second;
 };
+inline constexpr int most_parted = 8;
+// Of both, lane by lane.
+template <int N>
+MOEROUTE_SIMD_INLINE void keep_two_best(vec<float, N>& first, vec<float, N>& second, vec<float, N> other_first,
+                                        vec<float, N> other_second) {
+  second = max(min(first, other_first), max(second, other_second));
+  first = max(first, other_first);
+}
 namespace detail {
-inline constexpr int groups_at_once = register_bytes == 64 ? 8 : 4, lanes_a_group = 16 / groups_at_once;
-inline constexpr std::int32_t lane_of_group[16] = {
-#define F(g) g % groups_at_once* lanes_a_group + g / groups_at_once
-    F(0), F(1),  F(2),  F(3),  F(4),  F(5),  F(6), F(7), F(8),
-    F(9), F(10), F(11), F(12), F(13), F(14), F(15)
-#undef F
-};
+inline constexpr int groups_at_once = register_bytes == 64 ? 8 : 4;  // pairs of halves of so many fill four registers
 
-// Pairs of groups, each in S lanes of both, are folded until 16 lanes hold a pair of each group, all in the same order.
+// Half of the lanes of groups of four: the first or last two of each, the first ones of all groups in front.
+template <int Odd, int N>
+MOEROUTE_SIMD_INLINE vec<float, N / 2> parted(vec<float, N> a) {
+  if constexpr (one_register<float, N / 2> && !one_register<float, N>) {
+    return shuffle<N / 2>(a.lo, a.hi, [](int i) { return i % (N / 4) * 4 + i / (N / 4) + 2 * Odd; });
+  } else {
+    auto const pairs = even<Odd, 2>(a);
+    return join(even<0>(pairs), even<1>(pairs));
+  }
+}
+// Groups of 2 S lanes are folded until each has two lanes.
 template <int S, int N>
-MOEROUTE_SIMD_INLINE two_best fold_two_best(vec<float, N> first, vec<float, N> second) {
-  auto const merged = [](auto a, auto b, auto c, auto d)
-                          MOEROUTE_SIMD_LAMBDA { return fold_two_best<S / 2>(max(a, c), max(min(a, c), max(b, d))); };
-  if constexpr (N > 16) return merged(even<0, S>(first), even<0, S>(second), even<1, S>(first), even<1, S>(second));
-  else if constexpr (S >= 1) return merged(first, second, swap<S>(first), swap<S>(second));
-  else return {first, second};
+MOEROUTE_SIMD_INLINE auto fold_two_best(vec<float, N> first, vec<float, N> second) {
+  auto const half = [](auto of, auto odd) MOEROUTE_SIMD_LAMBDA {
+    if constexpr (S > 2) return even<odd(), S>(of);
+    else return parted<odd()>(of);
+  };
+  auto a = half(first, constant<0>), b = half(second, constant<0>);
+  keep_two_best(a, b, half(first, constant<1>), half(second, constant<1>));
+  if constexpr (S > 2) return fold_two_best<S / 2>(a, b);
+  else return std::pair(a, b);
 }
 }  // namespace detail
 
-// The two best keys of at most 16 groups, a lane to each; lanes behind them hold those of the last. `key` holds `groups`
-// runs of `length` keys, a multiple of 16.
-template <bool Numbers>  // none is NaN
-MOEROUTE_SIMD_INLINE two_best best_of_groups(float const* key, int groups, int length) {
-  constexpr int G = detail::groups_at_once;
-  two_best all{};
+// `key` holds `groups` (1 to 8) runs of `length` keys, a multiple of 16, none NaN.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline two_best best_of_parts(float const* key, int groups, int length) {
+  constexpr int G = detail::groups_at_once, rounds = most_parted / G;
   float const* const last = key + length * (groups - 1);
-  for (int g = 0; g < groups; g += G) {
+  vec<float, 2 * G> f[std::size_t{rounds}], g[std::size_t{rounds}];
+  for (int round = 0; round < rounds; ++round) {
     float const* run[std::size_t{G}];
     for (int s = 0; s < G; ++s) run[s] = key, key = key == last ? key : key + length;
     auto const keys = [&](int i) MOEROUTE_SIMD_LAMBDA {
-      return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA {
-        floats const x = load<floats>(run[s] + i);
-        return Numbers ? x : closed_if_nan(x);
-      });
+      return side_by_side<G>([&](int s) MOEROUTE_SIMD_LAMBDA { return load<floats>(run[s] + i); });
     };
     auto first = keys(0), second = decltype(first)(lowest);
     int i = 16;
@@ -59,12 +72,19 @@ MOEROUTE_SIMD_INLINE two_best best_of_groups(float const* key, int groups, int l
       second = max(second, min(first, x));
       first = max(first, x);
     }
-    two_best const some = detail::fold_two_best<8>(first, second);
-    ints const here = (lane_id() & ints(detail::lanes_a_group - 1)) == ints(g / G);
-    all = {select(here, some.first, all.first), select(here, some.second, all.second)};
+    auto const some = detail::fold_two_best<8>(first, second);
+    f[round] = some.first, g[round] = some.second;
   }
-  return {permute(all.first, load<ints>(detail::lane_of_group)),
-          permute(all.second, load<ints>(detail::lane_of_group))};
+  auto const joined = [](auto const& v) MOEROUTE_SIMD_LAMBDA {
+    if constexpr (rounds == 1) return v[0];
+    else return join(join(low(v[0]), low(v[1])), join(high(v[0]), high(v[1])));
+  };
+  return {joined(f), joined(g)};
+}
+// The two best of whole groups, in both lanes of each.
+MOEROUTE_SIMD_INLINE two_best best_of_groups(two_best part) {
+  keep_two_best(part.first, part.second, swap<8>(part.first), swap<8>(part.second));
+  return part;
 }
 
 // What groups rank by: the sum of their two best keys, or the best.
@@ -76,7 +96,14 @@ MOEROUTE_SIMD_INLINE floats group_scores(two_best const& of, bool sum) { return 
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline int open_groups(float const* key, int groups, int vectors, int width, int top_groups, bool sum,
                                          float* open, std::int32_t* place, std::int32_t* expert) {
-  floats const score = group_scores(best_of_groups<false>(key, groups, 16 * vectors), sum);
+  for (int i = 0; i < 16 * groups * vectors; i += 16) store(open + i, closed_if_nan(load<floats>(key + i)));
+  alignas(64) float lane[16 + most_parted];
+  for (int g = 0; g < groups; g += most_parted) {
+    int const here = groups - g < most_parted ? groups - g : most_parted;
+    two_best const part = best_of_parts(open + 16 * vectors * g, here, 16 * vectors);
+    store(lane + g, group_scores(best_of_groups(part), sum));
+  }
+  floats const score = load<floats>(lane);
   ints const before = ranks(order_keys(select(score == score, score, floats(infinity<float>))), groups);
   unsigned mask = lane_bits(before < ints(top_groups)) & ((1u << groups) - 1);
   int n = 0;

@@ -54,14 +54,29 @@ MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
     before = detail::one_more_where(key + load<ints>(later + 15 - j) < ints(lane[j]), before);
   return before;
 }
-// Lane r is the lane of rank r: nibble r of a word names it.
+// Lane r is the lane of rank r: nibble r of a word names it. Even and odd lanes are the halves of 64-bit lanes.
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
-  using W = vec<std::uint64_t, 16>;
-  static constexpr std::uint64_t place[16] = {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60};
-  W const part = convert<std::uint64_t>(lane_id()) << convert<std::uint64_t>(rank << 2);
-  auto const word = segment_or<8>(low(part) | high(part));
-  return convert<std::int32_t>(join(word, word) >> load<W>(place)) & ints(15);
+  using W = vec<std::uint64_t, 8>;
+  static constexpr std::uint64_t even[8] = {0, 2, 4, 6, 8, 10, 12, 14}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+  W const shift = bits_as<std::uint64_t>(rank << 2), even_lane = load<W>(even), odd_lane = load<W>(odd);
+  ints word = bits_as<std::int32_t>((even_lane << (shift & W(0xffffffffu))) | (odd_lane << (shift >> 32)));
+  word = word | swap<8>(word);
+  word = word | swap<4>(word);
+  W const all = bits_as<std::uint64_t>(word | swap<2>(word));
+  auto const nibble = [&](W n) MOEROUTE_SIMD_LAMBDA { return (all >> (n << 2)) & W(std::uint64_t{15}); };
+  return bits_as<std::int32_t>(nibble(even_lane) | (nibble(odd_lane) << 32));
+}
+// A guess of the order of 16 numbers: right but where some differ in their last four bits alone, or are equal.
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE ints guessed_order(floats x) {
+  alignas(64) std::int32_t lane[16];
+  ints const key = (order_keys(x) & ints(~15)) | (ints(15) - lane_id());  // no two alike
+  store(lane, key);
+  ints before(0);
+#pragma GCC unroll 4
+  for (int j = 0; j < 16; ++j) before = detail::one_more_where(key < ints(lane[j]), before);
+  return lanes_of(before);
 }
 // The lanes in the order (larger number, lower lane), of each 16 numbers of a few rows; no NaN.
 MOEROUTE_ON_DEMAND

@@ -10,25 +10,39 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 namespace detail {
 
-// Bit i is set where key i of 64 reaches the bound; NaN does not.
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+// Rows are functions of a place, a multiple of 16, that say where its 16 keys are. This one lies in one piece.
+struct whole_row {
+  float const* key;
+  MOEROUTE_SIMD_INLINE float const* operator()(int i) const { return key + i; }
+};
+template <class R>
+concept placed_row = requires(R const& row) {
+  { row(0) } -> std::convertible_to<float const*>;
+};
+
+// Bit i is set where key i of 64 from a place on reaches the bound; NaN does not.
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE std::uint64_t reaching(Row const& row, int first, floats bound) {
 #if defined(__aarch64__)
   auto const bytes = [&](int i) MOEROUTE_SIMD_LAMBDA {
-    ints const m = bound <= load<floats>(key + i);
+    ints const m = bound <= load<floats>(row(first + i));
     return neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
   };
   return neon::bits_of_64(bytes(0), bytes(16), bytes(32), bytes(48));
 #else
   std::uint64_t word = 0;
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + 16 * i))} << 16 * i;
+  for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(row(first + 16 * i)))} << 16 * i;
   return word;
 #endif
 }
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
+  return reaching(whole_row{key}, 0, bound);
+}
 
-// places_reaching: how many keys of a row reach the bound, or any number above 16; the places of the first 16, in order.
-// Lanes behind the last hold a place or 0.
+// places_reaching: how many of `size` keys of a row (a multiple of 64) reach the bound, or any number above 16; the
+// places of the first 16, in order. Lanes behind the last hold a place or 0.
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
 // Branch-free: the positions of the bits of a word are compressed as bytes, and come behind n numbers in a register.
 inline constexpr auto behind = [] {
@@ -56,12 +70,12 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, ints firs
 #endif
   return lookup(list, at, load<ints>(behind.of[n < 16 ? n : 16]));
 }
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   ints list(0), first(0);
   int n = 0;
   for (int b = 0; b < size; b += 64, first += ints(64)) {
-    std::uint64_t const word = reaching(key + b, bound);
+    std::uint64_t const word = reaching(row, b, bound);
     list = append(list, n, word, first);
     n += std::popcount(word);
   }
@@ -80,8 +94,8 @@ inline constexpr auto set_bits = [] {
   return table;
 }();
 // Branch-free: the positions of every 8 keys are looked up and stored behind the last.
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   using V = vec<float, 8>;
   using W = vec<std::uint16_t, 8>;
   alignas(64) std::uint16_t list[16 + 64 + 8];
@@ -92,8 +106,8 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   for (int b = 0; b < size && n <= 16; b += 64)
 #pragma GCC unroll 8
     for (int i = 0; i < 64; i += 8) {
-      auto const bits =
-          static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(key + b + i)).v));
+      auto const bits = static_cast<unsigned>(
+          __builtin_ia32_movmskps256(bits_as<float>(low(bound) <= load<V>(row(b + i / 16 * 16) + i % 16)).v));
       store(list + n, load<W>(set_bits.of[bits]) + first);
       first += step;
       n += std::popcount(bits);
@@ -102,34 +116,43 @@ MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats boun
   return n;
 }
 #else
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+template <placed_row Row>
+MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound, ints& places) {
   std::int32_t list[16] = {};
   int n = 0;
   for (int b = 0; b < size; b += 64)
-    for (std::uint64_t word = reaching(key + b, bound); word != 0; word &= word - 1, ++n)
+    for (std::uint64_t word = reaching(row, b, bound); word != 0; word &= word - 1, ++n)
       if (n < 16) list[n] = b + std::countr_zero(word);
   places = load<ints>(list);
   return n;
 }
 #endif
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
+  return places_reaching(whole_row{key}, size, bound, places);
+}
 
 }  // namespace detail
 
-// The lanes of v whose bits are set, moved together; behind them any numbers.
-MOEROUTE_SIMD_INLINE ints together(ints v, unsigned bits) {
+// The lanes of v whose bits are set, moved together; behind them those of `rest`.
+template <class T>
+MOEROUTE_SIMD_INLINE vec<T, 16> together(vec<T, 16> v, unsigned bits, vec<T, 16> rest) {
+  static_assert(sizeof(T) == 4);
 #if defined(__AVX512F__)
-  return ints(__builtin_ia32_compresssi512_mask(v.v, v.v, static_cast<unsigned short>(bits)), 0);
+  auto const raw = [](vec<T, 16> x) MOEROUTE_SIMD_LAMBDA { return bits_as<std::int32_t>(x).v; };
+  return bits_as<T>(ints(__builtin_ia32_compresssi512_mask(raw(v), raw(rest), static_cast<unsigned short>(bits)), 0));
 #else
 #if defined(__AVX2__)
-  if (bits < 256)
-    return permute(v, ints(convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits])),
-                           vec<std::int32_t, 8>(0)));
+  if (bits < 256) {
+    auto const at = convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits]));
+    return select(lane_id() < ints(std::popcount(bits)), permute(v, join(at, at)), rest);
+  }
 #endif
-  alignas(64) std::int32_t from[16], to[16] = {};
+  alignas(64) T from[16], to[16];
   store(from, v);
+  store(to, rest);
   for (int n = 0; bits != 0; bits &= bits - 1, ++n) to[n] = from[std::countr_zero(bits)];
-  return load<ints>(to);
+  return load<vec<T, 16>>(to);
 #endif
 }
 }  // namespace simd

@@ -32,86 +32,93 @@ inline constexpr float rough_margin = 2 * Score::error + 0x1p-21f * largest_key;
 template <class Body>
 MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, float const* bias, index_t size,
                                            float* key) {
-  for (index_t i = 0; i < size; i += 16) {  // one after the other: they do not wait for each other
-    floats const x = load<floats>(logit + i);
-    floats y = b.r.score.approx(x);
-    if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<floats>(bias + i));
-    store(key + i, select(floats(lowest) < x, closed_if_nan(y), floats(lowest)));
+  using V = vec<float, 32>;
+  for (index_t i = 0; i < size; i += 32) {
+    V const x = load<V>(logit + i);
+    V y = b.r.score.approx(x);
+    if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<V>(bias + i));
+    store(key + i, select(V(lowest) < x, closed_if_nan(y), V(lowest)));
   }
   for (index_t i = 0; i < key_block; i += 16) store(key + size + i, floats(lowest));
 }
 
-// The groups whose scores are surely among the largest, as bits; none where another might be, or where keys are too large
-// for the margin. A group is open if no more than `top_groups`, with itself, may reach its score.
+// The lanes of groups whose scores are surely among the largest, two a group; none where another might be, or where keys are
+// too large for the margin. A group is open if no more than `top_groups`, with itself, may reach its score.
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE unsigned surely_open(two_best const& of, int groups, int top_groups, bool sum, float margin) {
+MOEROUTE_SIMD_INLINE unsigned surely_open(two_best const& part, int groups, int top_groups, bool sum, float margin) {
   alignas(64) float lane[16];
+  two_best const of = best_of_groups(part);
   floats const score = group_scores(of, sum), least = score - floats(margin), low = sum ? of.second : of.first;
   store(lane, score);
   ints reach(0);
 #pragma GCC unroll 4
   for (int j = 0; j < groups; ++j) reach = detail::one_more_where(least <= floats(lane[j]), reach);
-  unsigned const all = (1u << groups) - 1, open = bits_at_most(reach, ints(top_groups)) & all;
+  unsigned const all = ((1u << groups) - 1) * 0x101u, open = bits_at_most(reach, ints(top_groups)) & all;
   ints const moderate = (of.first <= floats(largest_key)) & ((floats(-largest_key) <= low) | (score == floats(lowest)));
-  return std::popcount(open) == top_groups && (lane_bits(moderate) & all) == all ? open : 0;
+  return std::popcount(open) == 2 * top_groups && (lane_bits(moderate) & all) == all ? open : 0;
 }
 
-// Which of the open groups the 16 registers from the i-th on are in, and how far they are from its first.
-struct slot_pattern {
-  ints group, rest;
-  MOEROUTE_SIMD_INLINE slot_pattern(key_layout const& l, int i) {
-    ints const slot = lane_id() + i;
-    group = slot * ints((1 << 16) / l.vectors + 1) >> 16;
-    rest = (slot - group * ints(l.vectors)) << 4;
-  }
+// The two best of each part of at most 4 open groups; their lanes are set bits.
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE floats best_of_open(two_best const& part, unsigned open) {
+#if defined(__AVX512F__)
+  auto const best = [&](floats x) MOEROUTE_SIMD_LAMBDA { return low(together(x, open, floats(lowest))); };
+#else
+  auto const best = [&](floats x) MOEROUTE_SIMD_LAMBDA {
+    auto const four = [&](floats y)
+                          MOEROUTE_SIMD_LAMBDA { return low(low(together(y, open & 0xffu, floats(lowest)))); };
+    return join(four(x), four(swap<8>(x)));
+  };
+#endif
+  return join(best(part.first), best(part.second));
+}
+
+// The groups that registers of the layout are in, by their numbers: a division by the registers of a group.
+struct group_of_register {
+  ints factor;
+  MOEROUTE_SIMD_INLINE explicit group_of_register(key_layout const& l) : factor((1 << 24) / l.vectors + 1) {}
+  MOEROUTE_SIMD_INLINE ints operator()(ints i) const { return i * factor >> 24; }
 };
-// Registers of the open groups: where their keys are and, if that is another list, their first experts; filled up with
-// the -inf behind the keys to a multiple of 4.
-MOEROUTE_SIMD_INLINE int list_slots(key_layout const& l, unsigned open, slot_pattern const& few, std::int32_t* place,
-                                    std::int32_t* expert) {
+// Where the keys of the open groups are, 16 to a register, filled up with the -inf behind the keys to a multiple of 4
+// registers; returns how many.
+MOEROUTE_SIMD_INLINE int list_slots(key_layout const& l, unsigned open, group_of_register const& group,
+                                    std::int32_t* place) {
   int const n = std::popcount(open) * l.vectors;
+  ints const first = together(lane_id() * ints(l.vectors), open, ints(0));
   for (int i = 0; i < n; i += 16) {
-    slot_pattern const p = i == 0 ? few : slot_pattern(l, i);
-    auto const list = [&](std::int32_t step, std::int32_t behind) MOEROUTE_SIMD_LAMBDA {
-      ints const first = permute(together(lane_id() * ints(step), open), p.group & ints(15));
-      return select(lane_id() < ints(n - i), first + p.rest, ints(behind));
-    };
-    store(place + i, list(16 * l.vectors, l.size));
-    if (expert != place) store(expert + i, list(l.width, 0));
+    ints const slot = lane_id() + i, g = group(slot), rest = slot - g * ints(l.vectors);
+    store(place + i, select(slot < ints(n), (permute(first, g & ints(15)) + rest) << 4, ints(l.size)));
   }
   return (n + 3) / 4 * 4;
 }
 
-// Places of a row's keys, 16 from each of the `slots` (a multiple of 4) that `place` lists: those that reach the bound,
-// in order, as slot * 16 + lane.
-struct reached {
-  ints at;
-  int count;
+// The registers that `place` lists, as a row.
+struct listed_registers {
+  float const* key;
+  std::int32_t const* place;
+  MOEROUTE_SIMD_INLINE float const* operator()(int i) const { return key + place[i / 16]; }
 };
-#if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
-  ints at(0);
-  int n = 0;
+
+// Numbers of A arrays at places of such a row, the arrays' last register being at `last`.
+template <std::size_t A>
+MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], [[maybe_unused]] int last, std::int32_t const* place,
+                                int slots, ints at, floats (&x)[A]) {
+#if defined(__AVX512F__)  // sooner than a gather
+  ints const block = at >> 6, upper = at & ints(32);
   for (int b = 0; b < slots; b += 4) {
-    std::uint64_t word = 0;
-    for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + place[b + i]))} << 16 * i;
-    at = detail::append(at, n, word, ints(16 * b));
-    n += std::popcount(word);
+    index_t slot[4];
+    for (int i = 0; i < 4; ++i) slot[i] = place[b + i] < last ? place[b + i] : last;
+    for (std::size_t i = 0; i < A; ++i) {
+      auto const in = [&](int j) MOEROUTE_SIMD_LAMBDA { return load<floats>(from[i] + slot[j]); };
+      floats const some = select(upper == ints(0), lookup(in(0), in(1), at), lookup(in(2), in(3), at));
+      x[i] = select(block == ints(b >> 2), some, x[i]);
+    }
   }
-  return {at, n};
-}
 #else
-MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, int slots, floats bound) {
-  std::int32_t at[16] = {};
-  int n = 0;
-  for (int b = 0; b < slots; ++b)
-    for (unsigned word = lane_bits(bound <= load<floats>(key + place[b])); word != 0; word &= word - 1, ++n)
-      if (n < 16) at[n] = 16 * b + std::countr_zero(word);
-  return {load<ints>(at), n};
-}
+  ints const where = lookup(place, slots, at >> 4) + (at & ints(15));
+  for (std::size_t i = 0; i < A; ++i) x[i] = gather(from[i], where);
 #endif
+}
 
 // Tokens token[0] ... token[rows - 1], valid, with the same bias. Bit q of the result is set where
 // row q was not served.
@@ -137,56 +144,67 @@ template <class Body>
   }
 
   // Each step is taken for all rows before the next: their waits overlap.
-  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16];
+  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16], maxima[rows_at_once][32];
   alignas(64) std::int32_t at[rows_at_once][16], order[rows_at_once][16];
-  std::int32_t *place[rows_at_once], *expert[rows_at_once];
+  std::int32_t* place[rows_at_once];
   int count[rows_at_once], slots = 0;
-  slot_pattern const few(l, 0);
+  group_of_register const group(l);
+  bool parts = false;  // tell a bound: enough of them, and no more than 16
   for (int q = 0; q < rows; ++q) {
     unsigned open = 1;
     if constexpr (limits_groups<Select>) {
-      open = surely_open(best_of_groups<true>(key[q], l.groups, 16 * l.vectors), l.groups, r.select.top_groups,
-                         r.select.group_score.count(k, r.select.top_groups) > 1, 2 * margin);
-      if (open == 0) doubt |= 1u << q, open = (1u << r.select.top_groups) - 1;
+      index_t const top = r.select.top_groups;
+      two_best const part = best_of_parts(key[q], l.groups, 16 * l.vectors);
+      open = surely_open(part, l.groups, top, r.select.group_score.count(k, top) > 1, 2 * margin);
+      if (open == 0) doubt |= 1u << q, open = ((1u << top) - 1) * 0x101u;
+      parts = top <= 4 && 2 * top >= k;
+      if (parts) store(maxima[q], best_of_open(part, open));
     }
-    place[q] = expert[q] = s.template take<std::int32_t>(l.size / 16);
-    if (!l.in_order()) expert[q] = s.template take<std::int32_t>(l.size / 16);
-    slots = list_slots(l, open, few, place[q], expert[q]);
+    place[q] = s.template take<std::int32_t>(l.size / 16);
+    slots = list_slots(l, open & 0xffu, group, place[q]);
+  }
+  bool const wide = !parts && (k > 8 || slots >= 32);  // fewer keys reach the bound
+  for (int q = 0; q < rows; ++q) {
+    if (!parts) {
+      floats even(lowest), odd(lowest);
+      for (int i = 0; i < slots; i += 2) {
+        even = max(load<floats>(key[q] + place[q][i]), even);
+        odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
+      }
+      store(maxima[q], wide ? even : max(even, odd));
+      store(maxima[q] + 16, odd);
+    }
+    store(number[q], kth_largest(maxima[q], wide ? 32 : 16, k));
   }
   for (int q = 0; q < rows; ++q) {
-    alignas(64) float maxima[32];
-    floats even(lowest), odd(lowest);
-    for (int i = 0; i < slots; i += 2) {
-      even = max(load<floats>(key[q] + place[q][i]), even);
-      odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
-    }
-    bool const wide = k > 8 || slots >= 32;  // fewer keys reach the bound
-    store(maxima, wide ? even : max(even, odd));
-    store(maxima + 16, odd);
-    store(number[q], kth_largest(maxima, wide ? 32 : 16, k));
-  }
-  for (int q = 0; q < rows; ++q) {
-    reached const c = reach(key[q], place[q], slots, load<floats>(number[q]) - floats(margin));
-    count[q] = c.count;
-    if (c.count > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
-    store(at[q], c.at);
+    ints some;
+    listed_registers const row{key[q], place[q]};
+    count[q] = detail::places_reaching(row, 16 * slots, load<floats>(number[q]) - floats(margin), some);
+    if (count[q] > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
+    store(at[q], some);
   }
   // A row alone tries the order of its rough keys, found beside the exact ones; AVX2 gains nothing by it.
   bool const alone = rows == 1 && register_bytes == 64;
-  alignas(64) float rough[16];
   for (int q = 0; q < rows; ++q) {
-    ints const c = load<ints>(at[q]), lane = c & ints(15), slot = c >> 4;
-    ints const where = lookup(place[q], slots, slot) + lane, inside = lane_id() < ints(count[q]);
-    if (alone) store(rough, select(inside, gather(key[0], where), floats(lowest)));
-    floats const y = r.score(gather(logit[q], where));
+    ints const c = load<ints>(at[q]);
+    ints const inside = lane_id() < ints(count[q]);
+    constexpr bool biased = !is_none<decltype(r.bias)>;
+    floats x[2 + biased];
+    for (floats& some : x) some = floats(0.f);
+    float const* from[2 + biased] = {logit[q], key[q]};
+    if constexpr (biased) from[2] = bias;
+    fetch(from, l.size - 16, place[q], slots, c, x);
+    if (alone) store(order[0], guessed_order(select(inside, x[1], floats(lowest))));
+    floats const y = r.score(x[0]);
     floats exact = y;
-    if constexpr (!is_none<decltype(r.bias)>) exact = r.bias(y, gather(bias, where));
-    store(at[q], lookup(expert[q], slots, slot) + lane);
+    if constexpr (biased) exact = r.bias(y, x[2]);
+    ints expert = lookup(place[q], slots, c >> 4) + (c & ints(15));
+    if (!l.in_order()) expert = expert - group(expert >> 4) * ints(16 * l.vectors - l.width);
+    store(at[q], expert);
     store(score[q], y);
     store(number[q], select(inside, exact, floats(lowest)));
   }
-  order_rows(alone ? rough : number[0], rows, order[0]);
-  if (alone && !in_order(load<floats>(number[0]), load<ints>(order[0]))) order_rows(number[0], 1, order[0]);
+  if (!(alone && in_order(load<floats>(number[0]), load<ints>(order[0])))) order_rows(number[0], rows, order[0]);
   for (int q = 0; q < rows; ++q) {
     if ((doubt >> q & 1u) != 0) continue;
     ints const o = load<ints>(order[q]);
@@ -214,6 +232,8 @@ struct rough_rows {
   // Leaves tokens that were not served in front, the last one again and again behind them; how many.
   int route(Body const& b, offset_t* token, int rows, scratch s) {
     if (!b.out.scores.empty() || b.r.select.experts_per_token() > 16) return rows;
+    if constexpr (limits_groups<decltype(b.r.select)>)
+      if (b.r.select.groups > most_parted) return rows;
     if ((exact -= rows) > 0) return rows;
     unsigned const doubt = route_by_rough_keys(b, token, rows, s);
     int n = 0;

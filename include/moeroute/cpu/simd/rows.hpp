@@ -82,8 +82,8 @@ template <class Select>
 constexpr key_layout layout_of(Select const& select, index_t experts) {
   index_t groups = 1;
   if constexpr (limits_groups<Select>) groups = select.groups < 1 ? 1 : select.groups;
-  index_t const width = experts / groups, vectors = (width + 15) / 16;
-  return {experts, groups, width, vectors, (16 * groups * vectors + key_block - 1) / key_block * key_block};
+  index_t const width = experts / groups, vectors = (width + 15) >> 4;
+  return {experts, groups, width, vectors, (16 * groups * vectors + key_block - 1) & -key_block};
 }
 
 // Copies logits to the layout, widened, NaN in the gaps.

@@ -109,7 +109,7 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(vec<std::int32_t, 32> m) { return lane_b
 // Of a <= b and of a == b. g++ would make a vector of the mask, and a mask of the vector.
 MOEROUTE_SIMD_INLINE unsigned bits_at_most(floats a, floats b) {
 #if defined(__AVX512F__)
-  return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(b.v, a.v, 0x1d, 0xffff, 4));
+  return static_cast<unsigned short>(__builtin_ia32_cmpps512_mask(a.v, b.v, 0x12, 0xffff, 4));
 #else
   return lane_bits(a <= b);
 #endif
