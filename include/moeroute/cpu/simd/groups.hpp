@@ -49,7 +49,12 @@ MOEROUTE_SIMD_INLINE auto fold_two_best(vec<float, N> first, vec<float, N> secon
 
 // `key` holds `groups` (1 to 8) runs of `length` keys, a multiple of 16, none NaN.
 MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline two_best best_of_parts(float const* key, int groups, int length) {
+#if MOEROUTE_SIMD_BYTES == 64  // a call's result would go through memory
+MOEROUTE_SIMD_INLINE
+#else
+[[gnu::noinline]] inline
+#endif
+two_best best_of_parts(float const* key, int groups, int length) {
   constexpr int G = detail::groups_at_once, rounds = most_parted / G;
   float const* const last = key + length * (groups - 1);
   vec<float, 2 * G> f[std::size_t{rounds}], g[std::size_t{rounds}];
