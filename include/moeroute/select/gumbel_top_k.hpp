@@ -40,12 +40,11 @@ struct gumbel_top_k {
   }
 #if !defined(__CUDACC__)
   // For the vector path on the CPU (cpu/simd/fits.hpp).
-  template <int R>
-  unsigned choose_rows(offset_t const* token, float const* const* logits, index_t size, std::int32_t* ids,
-                       std::int32_t* order, float* chosen, float* space) const
+  unsigned choose_rows(offset_t const* token, float const* const* logits, int rows, index_t size,
+                       simd::winners const& w, float* space) const
     requires std::same_as<Source, drawn_gumbel>
   {
-    return simd::draw_rows<R>(source.random, temperature, token, logits, size, k, {ids, order, chosen}, space);
+    return simd::draw_rows(source.random, temperature, token, logits, rows, size, k, w, space);
   }
   // One lane: noise for 64 experts at a time, the winners so far beside their keys. The same choice.
   static constexpr index_t most_at_once = 32;

@@ -75,7 +75,9 @@ template <int R, class Body>
   if constexpr (chooses_rows<Select>) {
     offset_t name[std::size_t{R}];
     for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
-    again = r.select.template choose_rows<R>(name, key, size, id, order, chosen, s.template take<float>(2 * R * size));
+    float top[std::size_t{R}];
+    again = r.select.choose_rows(name, key, R, size, {id, order, chosen, top, most_chosen},
+                                 s.template take<float>(2 * R * size));
   } else {
     again = find_best(key, rows, size, k, id, order, s.template take<std::int32_t>(size));
   }

@@ -26,8 +26,8 @@ template <class Select>
 offset_t block_bytes(Select const& select, index_t experts) {
   if (experts > most_ranked_by_logits) return 0;
   index_t const size = layout_of(select, experts).size;
-  int const rows = experts > most_ranked_by_keys ? block_rows : 3 * block_rows + 1;
-  return (rows + 2 * rows_at_once) * aligned_bytes<float>(size);
+  int const rows = experts > most_ranked_by_keys && !chooses_rows<Select> ? block_rows + 1 : 3 * block_rows + 2;
+  return rows * aligned_bytes<float>(size);
 }
 
 // The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
@@ -87,19 +87,10 @@ struct block_candidates {
 // Where selection chooses rows in a way of its own.
 template <class Body>
 MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float const* const* logit, index_t size,
-                                       float* space, block_candidates& c) {
-  constexpr int R = rows_at_once;
-  alignas(64) std::int32_t id[std::size_t{most_chosen} * R];
-  alignas(64) float chosen[std::size_t{most_chosen} * R];
-  for (int q = 0; q < block_rows; q += R) {
-    offset_t name[std::size_t{R}];
-    for (int p = 0; p < R; ++p) name[p] = b.in.context(first + q + p).token;
-    c.unserved |= b.r.select.template choose_rows<R>(name, logit + q, size, id, c.order + 16 * q, chosen, space) << q;
-    for (int p = 0; p < R; ++p) {
-      store(c.id + 16 * (q + p), load<ints>(id + most_chosen * p));
-      store(c.logit + 16 * (q + p), closed_if_nan(load<floats>(chosen + most_chosen * p)));
-    }
-  }
+                                       float* space, float* top, block_candidates& c) {
+  offset_t token[std::size_t{block_rows}];
+  for (int q = 0; q < block_rows; ++q) token[q] = b.in.context(first + q).token;
+  c.unserved = b.r.select.choose_rows(token, logit, block_rows, size, {c.id, c.order, c.logit, top, 16}, space);
 }
 
 // The k best of all experts, and the largest logit of each row.
@@ -150,10 +141,7 @@ MOEROUTE_SIMD_INLINE void score_block(Body const& b, offset_t first, float const
     if (ahead)
       for (int p = q; p < q + S; ++p)
         moeroute::detail::fetch_ahead(b.in.logits[first + block_rows + p].data, row_bytes);
-    auto const z = [&] {
-      if constexpr (chooses_rows<std::remove_cvref_t<decltype(b.r.select)>>) return vector_row<S>{logit + q, l.size};
-      else return ranked_row<S>{{logit + q, l.size}, top + q};
-    }();
+    ranked_row<S> const z{{logit + q, l.size}, top + q};
     auto const m = summary_and_scores(b, vector_group{}, z, [&](auto const& all) MOEROUTE_SIMD_LAMBDA {
       offset_t token[std::size_t{S}];
       for (int p = 0; p < S; ++p) token[p] = first + q + p;
@@ -193,7 +181,7 @@ template <class Body>
   alignas(64) float top[block_rows], score[16 * block_rows];
   if constexpr (by_logits) {
     if constexpr (chooses_rows<std::remove_cvref_t<decltype(r.select)>>)
-      choose_block(b, first, logit, l.size, s.template take<float>(2 * rows_at_once * l.size), c);
+      choose_block(b, first, logit, l.size, s.template take<float>(2 * block_rows * l.size), top, c);
     else best_of_block(logit, l.size, k, s.template take<std::int32_t>(l.size), top, c);
     score_block(b, first, logit, top, l, c, score);
   } else {

@@ -2,14 +2,14 @@
 // all experts are drawn and bound their keys from above, and only the few keys whose bounds are high enough are computed.
 //
 // The first threshold is a guess. Keys whose bounds miss it are below it; so if the k best of the others reach it, they
-// are the k best of all. The others are ranked by rough keys as integers, which name a lane in their last four bits. Keys
-// that lie so close that the exact ones may differ in order, and rows whose k-th best may miss the threshold, leave a doubt:
-// such a row is ranked by exact keys, from a threshold that cannot fail if need be.
+// are the k best of all. The others of 16 rows at once are ranked by rough keys as integers. Keys that lie so close that the
+// exact ones may differ in order, and rows whose k-th best may miss the threshold, leave a doubt: such a row is ranked by
+// exact keys, from a threshold that cannot fail if need be.
 #pragma once
 
-#include <moeroute/cpu/simd/eight_best.hpp>
 #include <moeroute/cpu/simd/filter.hpp>
 #include <moeroute/cpu/simd/gumbel.hpp>
+#include <moeroute/cpu/simd/sort_columns.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
@@ -20,12 +20,7 @@ struct drawn_row {
   float* bound;
   std::uint32_t* word;
 };
-// What is known of a row's winners: places, the logits there, and their order, as `find_best` gives it.
-struct winners {
-  std::int32_t *id, *order;
-  float* logit;
-  winners of_row(int q) const { return {id + most_chosen * q, order + 16 * q, logit + most_chosen * q}; }
-};
+inline constexpr int rows_drawn = register_bytes / 16;  // whose words are made side by side
 
 // The row's keys one by one: for rows full of ties and for many places. True if there are fewer open experts than places.
 MOEROUTE_ON_DEMAND
@@ -46,7 +41,7 @@ MOEROUTE_ON_DEMAND
                                            float threshold, winners const& w) {
   for (;;) {
     ints place;
-    int const count = detail::places_reaching(row.bound, size, floats(bound_of_key(threshold)), place);
+    int const count = detail::places_reaching(row.bound, size, floats(bound_of_key(threshold, temperature)), place);
     if (count > 16) return false;
     ints const inside = lane_id() < ints(count), at = place & inside;
     floats const z = gather(row.logit, at), key = z / floats(temperature) + gumbel_of(~gather(row.word, at));
@@ -64,139 +59,122 @@ MOEROUTE_ON_DEMAND
   }
 }
 
-// Bounds and words for R rows whose tokens have the same upper half; the keys that the 8 best are guessed to reach, in
-// the lanes of `row_numbers`.
+// Bounds and words for R rows whose tokens have the same upper half, and the largest bounds and logits over each row's
+// vectors.
 template <int R>
-MOEROUTE_SIMD_INLINE vec<float, row_lanes> bound_keys(philox_words const& from, float temperature,
-                                                      offset_t const* token, index_t size, drawn_row const* row) {
-  floats most[std::size_t{R}];  // of the bounds, over the row's vectors
+MOEROUTE_SIMD_INLINE void bound_keys(philox_words const& from, float temperature, offset_t const* token, index_t size,
+                                     drawn_row const* row, float* most_bound, float* most_logit) {
+  floats bound[std::size_t{R}], logit[std::size_t{R}];
   philox_words::of_token own[std::size_t{R}];
 #pragma GCC unroll 4
   for (int q = 0; q < R; ++q) {
-    most[q] = floats(lowest);
+    bound[q] = logit[q] = floats(lowest);
     own[q] = from.token(static_cast<std::uint32_t>(token[q]));
   }
   if constexpr (register_bytes == 64) detail::leave_in_memory(own);
   auto const high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(token[0]) >> 32);
-  bool const scaled = temperature != 1;
   for (index_t first = 0; first < size; first += words_at_once)
     for_each_part<R>(from.words<R, true>(from.expert(first, high), own), [&](int q, auto words) MOEROUTE_SIMD_LAMBDA {
       for_each_part<words_at_once / 16>(words, [&](int p, auto w) MOEROUTE_SIMD_LAMBDA {
         index_t const at = first + 16 * p;
-        floats z = load<floats>(row[q].logit + at);
-        if (scaled) z = z / floats(temperature);
-        floats const y = gumbel_bound(z, w);
+        floats const z = load<floats>(row[q].logit + at), y = gumbel_bound(z, w, temperature);
         store(row[q].bound + at, y);
         store(row[q].word + at, w);
-        most[q] = max(y, most[q]);
+        bound[q] = max(y, bound[q]);
+        logit[q] = max(z, logit[q]);
       });
     });
-  // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
-  auto const order = [](auto bits) MOEROUTE_SIMD_LAMBDA {  // of the number, as an integer's; its own inverse
-    return bits ^ (bits >> 31 & decltype(bits)(largest<std::int32_t>));
-  };
-  row_numbers const eighth = eighth_of_16(side_by_side<eight_best_rows>(
-      [&](int q) MOEROUTE_SIMD_LAMBDA { return order(bits_as<std::int32_t>(most[q < R ? q : 0])); }));
-  return bits_as<float>(order(eighth)) + vec<float, row_lanes>(bound_constant - .12f);
+#pragma GCC unroll 4
+  for (int q = 0; q < R; ++q) {
+    store(most_bound + 16 * q, bound[q]);
+    store(most_logit + 16 * q, logit[q]);
+  }
 }
 
 // Rough keys as integers: multiples of 2^-17, which tell two keys apart from 8 on. Float keys below 256 are rounded by
-// less than 2^-17, each the exact and the rough one, and a multiple of 2^-17 lies less than one below its number.
+// less than 2^-17, each the exact and the rough one, and a multiple of 2^-17 lies less than one below its number. The last
+// four bits are for a lane.
 inline constexpr float rough_range = 255, rough_unit = 0x1p17f;
-inline constexpr std::int32_t rough_lane = 15, rough_doubt = 8 * (rough_lane + 1);
+inline constexpr std::int32_t rough_doubt = 8 << 4;
 static_assert(2 * (rough_gumbel_error + 2 * 0x1p-17f) < 7 / rough_unit);
-template <int N>
-MOEROUTE_SIMD_INLINE vec<std::int32_t, N> rough_key(vec<float, N> key) {
-  using V = vec<float, N>;
-  V const inside = max(min(key, V(rough_range)), V(-rough_range));
-  return convert<std::int32_t>(math::mul(inside, V(rough_unit))) << 4;
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE ints rough_key(floats key) {
+  floats const inside = max(min(key, floats(rough_range)), floats(-rough_range));
+  return convert<std::int32_t>(math::mul(inside, floats(rough_unit))) << 4;
 }
 
-// The k <= 8 best of R rows by their rough keys. Bit q of the result is set where that leaves a doubt in row q; threshold
-// q, in the lanes of `row_numbers`, is then still a good guess.
-template <int R>
-MOEROUTE_SIMD_INLINE unsigned draw_roughly(float temperature, index_t size, index_t k, drawn_row const* row,
-                                           float* threshold, winners const& w) {
-  ints place[std::size_t{R}];
-  int count[std::size_t{R}];
-  auto const find = [&](int q) MOEROUTE_SIMD_LAMBDA {
-    count[q] = detail::places_reaching(row[q].bound, size, floats(bound_of_key(threshold[lane_of_row(q)])), place[q]);
-  };
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q) find(q);
-  int most = 0;
-  for (int q = 0; q < R; ++q) most = count[q] > most ? count[q] : most;
+// The k <= 8 best of 16 rows by their rough keys. Bit q of the result is set where that leaves a doubt in row q; its
+// threshold is then still a good guess.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline unsigned draw_roughly(float temperature, index_t size, index_t k, drawn_row const* row,
+                                               float* threshold, winners const& w) {
+  alignas(64) float key[16 * 16], bound[16];
+  alignas(64) std::uint32_t word[16 * 16];
+  int count[16];
   unsigned doubtful = 0;
-  for (int q = 0; q < R && most > 16; ++q) {
-    if (count[q] <= 16) continue;
-    // Keys fall off like exp(-x): 13 are aimed at.
-    float const raised = threshold[lane_of_row(q)] + .05f * static_cast<float>(count[q] - 13);
-    for (int i = 0; i < row_lanes; ++i)
-      if (row_of_lane(i) == q) threshold[i] = raised;
-    find(q);
-    if (count[q] > 16) doubtful |= 1u << q;
+  store(bound, bound_of_key(load<floats>(threshold), floats(temperature)));
+  for (int q = 0; q < 16; ++q) {
+    ints place;
+    count[q] = detail::places_reaching(row[q].bound, size, floats(bound[q]), place);
+    if (count[q] > 16) {  // keys fall off like exp(-x): 13 are aimed at
+      threshold[q] += .05f * static_cast<float>(count[q] - 13);
+      count[q] = detail::places_reaching(row[q].bound, size, floats(bound_of_key(threshold[q], temperature)), place);
+      doubtful |= unsigned{count[q] > 16} << q;
+    }
+    place = place & (lane_id() < ints(count[q]));
+    store(w.of_row(q).id, place);
+    store(w.of_row(q).logit, closed_if_nan(gather(row[q].logit, place)));
+    store(word + 16 * q, gather(row[q].word, place));
   }
-  auto const of_rows = [](auto f) MOEROUTE_SIMD_LAMBDA {
-    return side_by_side<eight_best_rows>([&](int q) MOEROUTE_SIMD_LAMBDA { return f(q < R ? q : 0); });
-  };
-  ints inside[std::size_t{R}];
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q) {
-    inside[q] = lane_id() < ints(count[q]);
-    place[q] = place[q] & inside[q];
-    store(w.of_row(q).id, place[q]);
-    store(w.of_row(q).logit, gather(row[q].logit, place[q]));
+  for (int q = 0; q < 16; ++q) {
+    floats const z = load<floats>(w.of_row(q).logit), noise = rough_gumbel(load<vec<std::uint32_t, 16>>(word + 16 * q));
+    store(key + 16 * q, select(lane_id() < ints(count[q]), (temperature == 1 ? z : z / floats(temperature)) + noise,
+                               floats(lowest)));
   }
-  auto key = of_rows([&](int q) MOEROUTE_SIMD_LAMBDA { return load<floats>(w.of_row(q).logit); });
-  if (temperature != 1) key = key / decltype(key)(temperature);
-  key = key + rough_gumbel(of_rows([&](int q) MOEROUTE_SIMD_LAMBDA { return gather(row[q].word, place[q]); }));
-  key = of_rows(
-      [&](int q) MOEROUTE_SIMD_LAMBDA { return select(inside[q], part_of<eight_best_rows>(key, q), floats(lowest)); });
-  rows_of_16 const lane = of_rows([](int) MOEROUTE_SIMD_LAMBDA { return lane_id(); });
-  vec<float, row_lanes> const guess =
-      max(load<vec<float, row_lanes>>(threshold), vec<float, row_lanes>(1 - rough_range));
-  row_numbers const doubt(rough_doubt), reached = rough_key(guess) + doubt;
-  // Lanes in order, and a sign for a doubt.
-  auto const best = eight_best(rough_key(key) | lane, [&](row_numbers x, row_numbers below) MOEROUTE_SIMD_LAMBDA {
-    row_numbers const at = x & row_numbers(rough_lane);
-    return select(max(below + doubt, reached) < x, at, at | row_numbers(least<std::int32_t>));
-  });
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q) {
-    ints const at = part_of<eight_best_rows>(best, q);
-    store(w.of_row(q).order, at & ints(rough_lane));
-    if ((lane_bits(at >> 31) & ((1u << k) - 1)) != 0) doubtful |= 1u << q;
-  }
-  return doubtful;
+  ints const margin(rough_doubt), reached = rough_key(max(load<floats>(threshold), floats(1 - rough_range))) + margin;
+  return doubtful | order_by_keys(
+                        key, k, w.order, [](floats x) MOEROUTE_SIMD_LAMBDA { return rough_key(x); },
+                        [&](ints x, ints below) MOEROUTE_SIMD_LAMBDA { return x <= max(below + margin, reached); });
 }
 
-// The k best of R rows, as `find_best` gives them. Rows have `size` logits (a multiple of 64), NaN behind the experts.
-// `space`: 2 R size floats. Bit q of the result is set where row q has fewer open experts than places.
-template <int R>
+// The k best of up to 16 rows. Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`: 2 rows size
+// floats. Bit q of the result is set where row q has fewer open experts than places.
+MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline unsigned draw_rows(draws const& random, float temperature, offset_t const* token,
-                                            float const* const* logit, index_t size, index_t k, winners const& w,
-                                            float* space) {
-  unsigned unserved = 0;
-  if constexpr (R > 1) {
-    bool together = true;
-    for (int q = 1; q < R; ++q) together = together && (token[q] ^ token[0]) >> 32 == 0;
-    if (!together) {
-      for (int q = 0; q < R; ++q)
-        unserved |= draw_rows<1>(random, temperature, token + q, logit + q, size, k, w.of_row(q), space) << q;
-      return unserved;
+                                            float const* const* logit, int rows, index_t size, index_t k,
+                                            winners const& w, float* space) {
+  philox_words const from(random);
+  drawn_row row[16];
+  alignas(64) float bound[16 * 16], most[16 * 16], threshold[16];
+  for (int q = 0; q < rows; ++q)
+    row[q] = {logit[q], space + 2 * q * size, reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size)};
+  for (int q = 0, n = 1; q < rows; q += n) {
+    n = 1;
+    while (n < rows_drawn && q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0) ++n;
+    if (n == rows_drawn) {
+      bound_keys<rows_drawn>(from, temperature, token + q, size, row + q, bound + 16 * q, most + 16 * q);
+    } else {
+      bound_keys<1>(from, temperature, token + q, size, row + q, bound + 16 * q, most + 16 * q);
+      n = 1;
     }
   }
-  philox_words const from(random);
-  drawn_row row[std::size_t{R}];
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q)
-    row[q] = {logit[q], space + 2 * q * size, reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size)};
-  alignas(64) float threshold[std::size_t{row_lanes}];
-  store(threshold, bound_keys<R>(from, temperature, token, size, row));
-  unsigned doubtful = k > 8 ? (1u << R) - 1 : draw_roughly<R>(temperature, size, k, row, threshold, w);
+  // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
+  unsigned doubtful = (1u << rows) - 1, unserved = 0;
+  if (rows == 16) {
+    kth_of_rows(bound, 16, 8, threshold, w.top);
+    store(w.top, largest_of_rows(most));
+  } else {
+    for (int q = 0; q < rows; ++q) {
+      threshold[q] = first_lane(kth_largest(bound + 16 * q, 16, 8));
+      w.top[q] = first_lane(segment_max<16>(load<floats>(most + 16 * q)));
+    }
+  }
+  for (int q = 0; q < rows; ++q) threshold[q] = threshold[q] / temperature + (bound_constant - .12f);
+  bool const few = k <= 8 && temperature > 0x1p-80f;
+  if (rows == 16 && few) doubtful = draw_roughly(temperature, size, k, row, threshold, w);
   for (; doubtful != 0; doubtful &= doubtful - 1) {
     int const q = std::countr_zero(doubtful);
-    if (k > 8 || !draw_exactly(temperature, row[q], size, k, threshold[lane_of_row(q)], w.of_row(q)))
+    if (!few || !draw_exactly(temperature, row[q], size, k, threshold[q], w.of_row(q)))
       unserved |= unsigned{draw_row(temperature, row[q], size, k, w.of_row(q))} << q;
   }
   return unserved;

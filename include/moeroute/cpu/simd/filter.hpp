@@ -18,6 +18,15 @@ struct survivors {
   int count;
 };
 
+// The best of a few rows, as `find_best` lists them: those of row q are id[stride q + order[16 q]] ..., the logits there
+// logit[stride q + order[16 q]] ...; top[q] is the row's largest logit.
+struct winners {
+  std::int32_t *id, *order;
+  float *logit, *top;
+  int stride;
+  winners of_row(int q) const { return {id + stride * q, order + 16 * q, logit + stride * q, top + q, stride}; }
+};
+
 namespace detail {
 
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)

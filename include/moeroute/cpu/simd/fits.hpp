@@ -1,7 +1,7 @@
 // Decides which routers the vector path serves, found by what their policies can do rather than by name.
 #pragma once
 
-#include <moeroute/cpu/simd/math.hpp>
+#include <moeroute/cpu/simd/filter.hpp>
 #include <moeroute/router.hpp>
 #include <moeroute/select/group_limited_top_k.hpp>
 
@@ -53,14 +53,14 @@ int rows_together(Body const& b, offset_t t, int most) {
   return n;
 }
 
-// Selection that chooses for R rows side by side in its own way; ids and order as `find_best` gives them, and the logits
-// of the ids. Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`: 2 R size floats. Bit q of the
-// result is set where row q was not served; its ids are places all the same.
+// Selection that chooses for up to 16 rows in its own way. Rows have `size` logits (a multiple of 64), NaN behind the
+// experts. `space`: 2 rows size floats. Bit q of the result is set where row q was not served; its ids are places all the
+// same.
 template <class S>
-concept chooses_rows = requires(S const& s, offset_t const* token, float const* const* logits, std::int32_t* ids,
-                                std::int32_t* order, float* chosen, float* space) {
-  { s.template choose_rows<1>(token, logits, index_t{}, ids, order, chosen, space) } -> std::same_as<unsigned>;
-};
+concept chooses_rows =
+    requires(S const& s, offset_t const* token, float const* const* logits, winners const& w, float* space) {
+      { s.choose_rows(token, logits, int{}, index_t{}, w, space) } -> std::same_as<unsigned>;
+    };
 
 template <class R, class V>
 inline constexpr bool fits =

@@ -20,20 +20,25 @@ MOEROUTE_SIMD_INLINE vec<float, N> gumbel_of(vec<std::uint32_t, N> word) {
       (convert<float>(bits_as<std::int32_t>(word >> 9)) + vec<float, N>(.5f)) * vec<float, N>(0x1p-23f);
   return -math::log_of_normal(-math::log_of_normal(u));
 }
-// z + B - bound_constant, for the complement of the word.
+// z + temperature (B - bound_constant), for the complement of the word.
 inline constexpr int bound_scale = MOEROUTE_SIMD_BYTES == 64 ? 32 : 23;
 inline constexpr float ln2 = 0x1.62e43p-1f, bound_constant = ln2 * (127 + bound_scale) + 4e-5f;
 template <int N>
-MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32_t, N> not_word) {
+MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32_t, N> not_word,
+                                                float temperature = 1) {
   using V = vec<float, N>;
   V v;  // 2^bound_scale v', exact
   if constexpr (bound_scale == 32) v = convert<float>(not_word & vec<std::uint32_t, N>(0xFFFFFE00u));
   else v = convert<float>(bits_as<std::int32_t>(not_word >> 9));
-  V const steep = math::fma(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f), z);
-  return math::fma(v, V(bound_scale == 32 ? -0x1p-33f : -0x1p-24f), steep);
+  V const steep = math::fma(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f * temperature), z);
+  return math::fma(v, V((bound_scale == 32 ? -0x1p-33f : -0x1p-24f) * temperature), steep);
 }
-// What the bound reaches where the key reaches `key`: five rounded sums of numbers below |z| + 128 lie between.
-inline float bound_of_key(float key) { return key - bound_constant - 0x1p-21f * ((key < 0 ? -key : key) + 256); }
+// What the bound reaches where z / temperature + G reaches `key`: eight roundings of numbers below |z / temperature| + 128
+// lie between.
+template <class V>
+MOEROUTE_SIMD_INLINE V bound_of_key(V key, V temperature = V(1.f)) {
+  return (key - V(bound_constant) - V(0x1p-21f) * (math::max(key, -key) + V(256.f))) * temperature;
+}
 
 // log(x) of a normal number, by a polynomial whose parts do not wait for each other: relative error 7.5e-6.
 template <int N>

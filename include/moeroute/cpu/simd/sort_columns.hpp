@@ -48,6 +48,18 @@ MOEROUTE_SIMD_INLINE void load_columns(float const* rows, int width, floats (&co
   transpose(column);
 }
 
+// The largest of each of 16 rows of 16 numbers, one after the other.
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE floats largest_of_rows(float const* row) {
+  floats c[16];
+  load_columns(row, 16, c);
+#pragma GCC unroll 4
+  for (int apart = 8; apart > 0; apart /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < apart; ++i) c[i] = max(c[i], c[i + apart]);
+  return c[0];
+}
+
 // Of each of 16 rows of `width` numbers (16 or 32), one after the other: the k-th largest, k <= 16, and the largest.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void kth_of_rows(float const* row, int width, int k, float* kth, float* largest) {
@@ -71,30 +83,42 @@ MOEROUTE_ON_DEMAND
   store(largest, max(at(0, 0), at(1, 0)));
 }
 
-// The lanes of each of 16 rows of 16 numbers in the order (larger number, lower lane), which is right for the first k; no
-// NaN. A key is a number's bits but the last four, which name the lane. Rows in which that may hide an order are ranked by
-// all bits.
-MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
-  ints key[16], last(0), hidden(0);
+// The lanes of each of 16 rows of 16 numbers, no NaN, in the order of their keys, the largest first. key_of(numbers) makes
+// integers whose last four bits are for the lane. The result: a bit for each row in which close(key, the next smaller one)
+// holds among the first k and the one behind them.
+template <class Key, class Close>
+MOEROUTE_SIMD_INLINE unsigned order_by_keys(float const* row, int k, std::int32_t* order, Key key_of, Close close) {
+  ints key[16], doubt(0);
   floats c[16];
   load_columns(row, 16, c);
 #pragma GCC unroll 16
-  for (int j = 0; j < 16; ++j) {
-    ints const all = order_keys(c[j]);
-    last = last | all;
-    key[j] = (all & ints(~15)) | ints(15 - j);
-  }
+  for (int j = 0; j < 16; ++j) key[j] = key_of(c[j]) | ints(15 - j);
   sort_columns(key);
 #pragma GCC unroll 15
   for (int j = 0; j < 15; ++j)
-    if (j < k) hidden = hidden | (((key[j] ^ key[j + 1]) & ints(~15)) == ints(0));
-  unsigned doubtful = lane_bits(hidden) & ~lane_bits((last & ints(15)) == ints(0));
+    if (j < k) doubt = doubt | close(key[j], key[j + 1]);
 #pragma GCC unroll 16
   for (int j = 0; j < 16; ++j) c[j] = bits_as<float>(~key[j] & ints(15));
   transpose(c);
 #pragma GCC unroll 16
   for (int q = 0; q < 16; ++q) store(order + 16 * q, bits_as<std::int32_t>(c[q]));
+  return lane_bits(doubt);
+}
+
+// The same in the order (larger number, lower lane), which is right for the first k. A key is a number's bits but the last
+// four. Rows in which that may hide an order are ranked by all bits.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
+  ints last(0);
+  unsigned doubtful = order_by_keys(
+      row, k, order,
+      [&](floats x) MOEROUTE_SIMD_LAMBDA {
+        ints const all = order_keys(x);
+        last = last | all;
+        return all & ints(~15);
+      },
+      [](ints a, ints b) MOEROUTE_SIMD_LAMBDA { return ((a ^ b) & ints(~15)) == ints(0); });
+  doubtful &= ~lane_bits((last & ints(15)) == ints(0));
   for (; doubtful != 0; doubtful &= doubtful - 1) {
     int const q = std::countr_zero(doubtful);
     order_rows(row + 16 * q, 1, order + 16 * q);
