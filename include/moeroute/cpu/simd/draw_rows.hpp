@@ -20,7 +20,7 @@ struct drawn_row {
   float* bound;
   std::uint32_t* word;
 };
-inline constexpr int rows_drawn = register_bytes / 16;  // whose words are made side by side
+inline constexpr int rows_drawn = 4;  // whose words are made side by side
 
 // The row's keys one by one: for rows full of ties and for many places. True if there are fewer open experts than places.
 MOEROUTE_ON_DEMAND
@@ -59,36 +59,40 @@ MOEROUTE_ON_DEMAND
   }
 }
 
-// Bounds and words for R rows whose tokens have the same upper half, and the largest bounds and logits over each row's
-// vectors.
-template <int R>
-MOEROUTE_SIMD_INLINE void bound_keys(philox_words const& from, float temperature, offset_t const* token, index_t size,
-                                     drawn_row const* row, float* most_bound, float* most_logit) {
-  floats bound[std::size_t{R}], logit[std::size_t{R}];
-  philox_words::of_token own[std::size_t{R}];
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q) {
-    bound[q] = logit[q] = floats(lowest);
-    own[q] = from.token(static_cast<std::uint32_t>(token[q]));
-  }
+// The words of the rows, whose tokens have the same upper half.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline void draw_words(philox_words const& from, offset_t const* token, int rows, index_t size,
+                                         drawn_row const* row) {
+  philox_words::of_token own[16];
+  for (int q = 0; q < rows; ++q) own[q] = from.token(static_cast<std::uint32_t>(token[q]));
   if constexpr (register_bytes == 64) detail::leave_in_memory(own);
   auto const high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(token[0]) >> 32);
-  for (index_t first = 0; first < size; first += words_at_once)
-    for_each_part<R>(from.words<R, true>(from.expert(first, high), own), [&](int q, auto words) MOEROUTE_SIMD_LAMBDA {
-      for_each_part<words_at_once / 16>(words, [&](int p, auto w) MOEROUTE_SIMD_LAMBDA {
-        index_t const at = first + 16 * p;
-        floats const z = load<floats>(row[q].logit + at), y = gumbel_bound(z, w, temperature);
-        store(row[q].bound + at, y);
-        store(row[q].word + at, w);
-        bound[q] = max(y, bound[q]);
-        logit[q] = max(z, logit[q]);
-      });
-    });
-#pragma GCC unroll 4
-  for (int q = 0; q < R; ++q) {
-    store(most_bound + 16 * q, bound[q]);
-    store(most_logit + 16 * q, logit[q]);
+  for (index_t first = 0; first < size; first += words_at_once) {
+    auto const e = from.expert(first, high);
+    auto const draw = [&]<int R>(std::integral_constant<int, R>, int q) MOEROUTE_SIMD_LAMBDA {
+      for_each_part<R>(from.words<R, true>(e, own + q), [&](int p, auto w)
+                                                            MOEROUTE_SIMD_LAMBDA { store(row[q + p].word + first, w); });
+    };
+    int q = 0;
+    for (; q + rows_drawn <= rows; q += rows_drawn) draw(constant<rows_drawn>, q);
+    for (; q < rows; ++q) draw(constant<1>, q);
   }
+}
+
+// The bounds of a row's keys; of its vectors the largest bounds and logits, lane by lane.
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE void bound_keys(drawn_row const& row, index_t size, float temperature, float* most_bound,
+                                     float* most_logit) {
+  floats bound(lowest), logit(lowest);
+  for (index_t i = 0; i < size; i += 16) {
+    floats const z = load<floats>(row.logit + i);
+    floats const y = gumbel_bound(z, load<vec<std::uint32_t, 16>>(row.word + i), temperature);
+    store(row.bound + i, y);
+    bound = max(y, bound);
+    logit = max(z, logit);
+  }
+  store(most_bound, bound);
+  store(most_logit, logit);
 }
 
 // Rough keys as integers: multiples of 2^-17, which tell two keys apart from 8 on. Float keys below 256 are rounded by
@@ -149,15 +153,10 @@ MOEROUTE_ON_DEMAND
   for (int q = 0; q < rows; ++q)
     row[q] = {logit[q], space + 2 * q * size, reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size)};
   for (int q = 0, n = 1; q < rows; q += n) {
-    n = 1;
-    while (n < rows_drawn && q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0) ++n;
-    if (n == rows_drawn) {
-      bound_keys<rows_drawn>(from, temperature, token + q, size, row + q, bound + 16 * q, most + 16 * q);
-    } else {
-      bound_keys<1>(from, temperature, token + q, size, row + q, bound + 16 * q, most + 16 * q);
-      n = 1;
-    }
+    for (n = 1; q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0;) ++n;
+    draw_words(from, token + q, n, size, row + q);
   }
+  for (int q = 0; q < rows; ++q) bound_keys(row[q], size, temperature, bound + 16 * q, most + 16 * q);
   // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
   unsigned doubtful = (1u << rows) - 1, unserved = 0;
   if (rows == 16) {
