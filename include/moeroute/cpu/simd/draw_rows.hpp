@@ -81,7 +81,7 @@ MOEROUTE_ON_DEMAND
 
 // The bounds of a row's keys; of its vectors the largest bounds and logits, lane by lane.
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE void bound_keys(drawn_row const& row, index_t size, float temperature, float* most_bound,
+MOEROUTE_SIMD_INLINE void bound_keys(drawn_row row, index_t size, float temperature, float* most_bound,
                                      float* most_logit) {
   floats bound(lowest), logit(lowest);
   for (index_t i = 0; i < size; i += 16) {
@@ -125,7 +125,6 @@ MOEROUTE_ON_DEMAND
       count[q] = detail::places_reaching(row[q].bound, size, floats(bound_of_key(threshold[q], temperature)), place);
       doubtful |= unsigned{count[q] > 16} << q;
     }
-    place = place & (lane_id() < ints(count[q]));
     store(w.of_row(q).id, place);
     store(w.of_row(q).logit, closed_if_nan(gather(row[q].logit, place)));
     store(word + 16 * q, gather(row[q].word, place));

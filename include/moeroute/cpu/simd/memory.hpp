@@ -111,11 +111,12 @@ MOEROUTE_SIMD_INLINE vec<T, 16> permute(vec<T, 16> v, ints at) {
 }
 #if defined(__AVX512F__)
 // Lane i is lane at[i] of a and b laid end to end; higher bits of at[i] do not count.
-MOEROUTE_SIMD_INLINE floats lookup(floats a, floats b, ints at) {
+template <class T>
+MOEROUTE_SIMD_INLINE vec<T, 16> lookup(vec<T, 16> a, vec<T, 16> b, ints at) {
 #if defined(__clang__)
-  return floats(__builtin_ia32_vpermi2varps512(a.v, at.v, b.v), 0);
+  return bits_as<T>(floats(__builtin_ia32_vpermi2varps512(bits_as<float>(a).v, at.v, bits_as<float>(b).v), 0));
 #else
-  return floats(__builtin_shuffle(a.v, b.v, at.v), 0);
+  return vec<T, 16>(__builtin_shuffle(a.v, b.v, at.v), 0);
 #endif
 }
 #endif

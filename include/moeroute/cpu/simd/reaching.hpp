@@ -30,9 +30,17 @@ MOEROUTE_SIMD_INLINE std::uint64_t reaching(float const* key, floats bound) {
 // places_reaching: how many keys of a row reach the bound, or any number above 16; the places of the first 16, in order.
 // Lanes behind the last hold a place or 0.
 #if defined(__AVX512VBMI2__) && defined(__AVX512DQ__)
-// Branch-free: the positions of the bits of a word are compressed as bytes, and appended to n numbers in a register.
+// Branch-free: the positions of the bits of a word are compressed as bytes, and come behind n numbers in a register.
+inline constexpr auto behind = [] {
+  struct {
+    alignas(64) std::int32_t of[17][16];  // n lanes of one register, then those of another
+  } table{};
+  for (int n = 0; n <= 16; ++n)
+    for (int i = 0; i < 16; ++i) table.of[n][i] = i < n ? i : 16 + i - n;
+  return table;
+}();
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first) {
+MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, ints first) {
   typedef char bytes __attribute__((vector_size(64)));
   static constexpr bytes position = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
@@ -42,20 +50,19 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, int first
   auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
   auto const some = __builtin_bit_cast(sixteen, low(low(z)).v);
 #if defined(__clang__)
-  ints const at = ints(__builtin_convertvector(some, ints::raw), 0) + ints(first);
+  ints const at = ints(__builtin_convertvector(some, ints::raw), 0) + first;
 #else
-  ints const at = ints(__builtin_ia32_pmovzxbd512_mask(some, ints(0).v, all_lanes), 0) + ints(first);
+  ints const at = ints(__builtin_ia32_pmovzxbd512_mask(some, ints(0).v, all_lanes), 0) + first;
 #endif
-  list.v = __builtin_ia32_expandsi512_mask(at.v, list.v, static_cast<unsigned short>(n < 16 ? 0xffffu << n : 0u));
-  return list;
+  return lookup(list, at, load<ints>(behind.of[n < 16 ? n : 16]));
 }
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE int places_reaching(float const* key, int size, floats bound, ints& places) {
-  ints list(0);
+  ints list(0), first(0);
   int n = 0;
-  for (int b = 0; b < size; b += 64) {
+  for (int b = 0; b < size; b += 64, first += ints(64)) {
     std::uint64_t const word = reaching(key + b, bound);
-    list = append(list, n, word, b);
+    list = append(list, n, word, first);
     n += std::popcount(word);
   }
   places = list;

@@ -96,7 +96,7 @@ MOEROUTE_SIMD_INLINE reached reach(float const* key, std::int32_t const* place, 
   for (int b = 0; b < slots; b += 4) {
     std::uint64_t word = 0;
     for (int i = 0; i < 4; ++i) word |= std::uint64_t{bits_at_most(bound, load<floats>(key + place[b + i]))} << 16 * i;
-    at = detail::append(at, n, word, 16 * b);
+    at = detail::append(at, n, word, ints(16 * b));
     n += std::popcount(word);
   }
   return {at, n};
