@@ -70,18 +70,16 @@ auto const replayed = [](routes& d) {
 // What a sampler cannot do without: the random words of every expert.
 void random_words(benchmark::State& s) {
   auto const experts = static_cast<index_t>(s.range(0));
-  std::vector<std::uint32_t> words(simd::rows_at_once * (static_cast<std::size_t>(experts) + simd::words_at_once));
+  std::vector<std::uint32_t> words(16 * static_cast<std::size_t>(experts));
   for (auto _ : s) {
     simd::philox_words const from(draws{.seed = 1, .step = 2, .purpose = 3});
-    constexpr int together = simd::rows_at_once;
-    for (offset_t t = 0; t < tokens; t += together) {
-      simd::philox_words::of_token own[std::size_t{together}];
-      for (int q = 0; q < together; ++q) own[q] = from.token(static_cast<std::uint32_t>(t + q));
-      for (index_t e = 0; e < experts; e += simd::words_at_once) {
-        simd::store(words.data() + together * e, from.words<together>(from.expert(e, 0), own));
-        benchmark::DoNotOptimize(words.data());
-        benchmark::ClobberMemory();
-      }
+    for (offset_t t = 0; t < tokens; t += 16) {
+      offset_t token[16];
+      std::uint32_t* to[16];
+      for (int q = 0; q < 16; ++q) token[q] = t + q, to[q] = words.data() + q * experts;
+      simd::draw_words(from, token, 16, 0, experts, false, to);
+      benchmark::DoNotOptimize(words.data());
+      benchmark::ClobberMemory();
     }
   }
   s.SetItemsProcessed(s.iterations() * tokens);

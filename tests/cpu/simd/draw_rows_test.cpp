@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <numeric>
+#include <memory>
 #include <random>
 #include <utility>
 #include <vector>
@@ -28,68 +28,78 @@ std::vector<float> logits_of_rows(int rows, index_t experts, int kind, unsigned 
     }
   return z;
 }
-template <int R>
-void compare(draws const& d, offset_t const* token, index_t experts, index_t k, int kind, float temperature) {
-  auto const z = logits_of_rows(R, experts, kind, static_cast<unsigned>(token[0]) + static_cast<unsigned>(kind));
-  float const* row[std::size_t{R}];
-  for (int q = 0; q < R; ++q) row[q] = z.data() + 128 * q;
-  alignas(64) std::int32_t id[std::size_t{simd::most_chosen} * R], order[std::size_t{16} * R];
-  alignas(64) float chosen[std::size_t{simd::most_chosen} * R], space[std::size_t{256} * R];
-  unsigned const unserved = simd::draw_rows<R>(d, temperature, token, row, 128, k, {id, order, chosen}, space);
-  for (int q = 0; q < R; ++q) {
+struct chosen_rows {
+  alignas(64) std::int32_t id[16 * simd::most_chosen], order[16 * 16];
+  alignas(64) float logit[16 * simd::most_chosen], top[16], space[16 * 256];
+  simd::winners winners(int stride) { return {id, order, logit, top, stride}; }
+};
+void compare(draws const& d, offset_t const* token, int rows, index_t experts, index_t k, int kind, float temperature) {
+  auto const z = logits_of_rows(rows, experts, kind, static_cast<unsigned>(token[0]) + static_cast<unsigned>(kind));
+  float const* row[16];
+  for (int q = 0; q < rows; ++q) row[q] = z.data() + 128 * q;
+  auto const c = std::make_unique<chosen_rows>();
+  int const stride = k > 16 ? simd::most_chosen : 16;
+  unsigned const unserved =
+      simd::draw_rows(d, temperature, token, row, rows, 128, k, c->winners(stride), c->space);
+  for (int q = 0; q < rows; ++q) {
     std::vector<std::pair<float, index_t>> want;
     for (index_t e = 0; e < experts; ++e)
       if (row[q][e] > -infinity<float>) want.push_back({-(row[q][e] / temperature + d.gumbel(token[q], e)), e});
     std::sort(want.begin(), want.end());
+    float top = -infinity<float>;
+    for (index_t e = 0; e < experts; ++e) top = math::max(row[q][e], top);
+    CHECK(c->top[q] == top);
     bool const few = static_cast<index_t>(want.size()) < k;
     bool const served = (unserved >> q & 1) == 0;
     REQUIRE((!served || !few));
     for (index_t j = 0; j < k; ++j) {
-      int const at = simd::most_chosen * q + (j < 16 ? order[16 * q + j] : j);
-      REQUIRE(id[at] >= 0);
-      REQUIRE(id[at] < 128);
+      int const at = stride * q + (j < 16 ? c->order[16 * q + j] : j);
+      REQUIRE(c->id[at] >= 0);
+      REQUIRE(c->id[at] < 128);
       if (!served) continue;
-      CHECK(id[at] == want[static_cast<std::size_t>(j)].second);
-      CHECK(chosen[at] == row[q][id[at]]);
+      CHECK(c->id[at] == want[static_cast<std::size_t>(j)].second);
+      CHECK(c->logit[at] == row[q][c->id[at]]);
     }
   }
 }
 
 }  // namespace
 
-TEST_CASE("simd draw rows: ids, order and logits of the winners against a sort of exact keys") {
-  constexpr int R = simd::register_bytes / 16;
+TEST_CASE("simd draw rows: ids, order and logits of the winners and the largest logits against a sort of exact keys") {
   draws const d{7, 1, 0x47};
-  for (int round = 0; round < 40; ++round)
+  for (int round = 0; round < 30; ++round)
     for (int kind = 0; kind < 15; ++kind)
       for (index_t const k : {1, 2, 5, 8, 9, 20}) {
         index_t const experts = round % 3 == 0 ? 128 : 60 + round;
-        offset_t token[std::size_t{R}];
-        for (int q = 0; q < R; ++q) token[q] = 1000 * round + q;
-        if (round == 39) token[R - 1] += offset_t{1} << 33;
-        compare<R>(d, token, experts, k, kind, round % 4 == 0 ? .7f : 1.f);
-        compare<1>(d, token, experts, k, kind, 1.f);
+        offset_t token[16];
+        for (int q = 0; q < 16; ++q) token[q] = 1000 * round + q;
+        if (round == 29) token[9] += offset_t{1} << 33;
+        constexpr float temperature[] = {.7f, 1, 1, 3.5f, 1e-3f, 1e30f};
+        compare(d, token, 16, experts, k, kind, temperature[round % 6]);
+        compare(d, token, round % 15 + 1, experts, k, kind, round % 2 == 0 ? 1 : .9f);
       }
 }
 
 TEST_CASE("simd draw rows: rough keys leave little in doubt, and exact ones all that is close") {
-  constexpr int R = simd::register_bytes / 16;
-  draws const d{3, 0, 0x47};
   int doubtful = 0, rows = 0;
-  for (offset_t first = 0; first < 4000; first += R) {
-    auto const z = logits_of_rows(R, 128, 0, static_cast<unsigned>(first));
-    alignas(64) std::int32_t id[std::size_t{simd::most_chosen} * R], order[std::size_t{16} * R];
-    alignas(64) float chosen[std::size_t{simd::most_chosen} * R], space[std::size_t{256} * R];
-    alignas(64) float threshold[std::size_t{simd::row_lanes}];
-    offset_t token[std::size_t{R}];
-    simd::drawn_row row[std::size_t{R}];
-    for (int q = 0; q < R; ++q) {
+  auto const c = std::make_unique<chosen_rows>();
+  for (offset_t first = 0; first < 4000; first += 16) {
+    auto const z = logits_of_rows(16, 128, 0, static_cast<unsigned>(first));
+    offset_t token[16];
+    std::uint32_t* word[16];
+    simd::drawn_row row[16];
+    alignas(64) float threshold[16], bound[16 * 16], most[16 * 16];
+    for (int q = 0; q < 16; ++q) {
       token[q] = first + q;
-      row[q] = {z.data() + 128 * q, space + 256 * q, reinterpret_cast<std::uint32_t*>(space + 256 * q + 128)};
+      word[q] = reinterpret_cast<std::uint32_t*>(c->space + 256 * q + 128);
+      row[q] = {z.data() + 128 * q, c->space + 256 * q, word[q]};
     }
-    simd::store(threshold, simd::bound_keys<R>(simd::philox_words(d), 1.f, token, 128, row));
-    unsigned const open = simd::draw_roughly<R>(1.f, 128, 8, row, threshold, {id, order, chosen});
-    doubtful += std::popcount(open), rows += R;
+    simd::draw_words(simd::philox_words(draws{3, 0, 0x47}), token, 16, 0, 128, true, word);
+    for (int q = 0; q < 16; ++q) simd::bound_keys(row[q], 128, 1.f, bound + 16 * q, most + 16 * q);
+    simd::kth_of_rows(bound, 16, 8, threshold, c->top);
+    for (float& t : threshold) t += simd::bound_constant - .12f;
+    doubtful += std::popcount(simd::draw_roughly(1.f, 128, 8, row, threshold, c->winners(16)));
+    rows += 16;
   }
   CHECK(doubtful > 0);  // both ways are taken
   CHECK(doubtful < rows / 50);

@@ -20,7 +20,6 @@ struct drawn_row {
   float* bound;
   std::uint32_t* word;
 };
-inline constexpr int rows_drawn = 4;  // whose words are made side by side
 
 // The row's keys one by one: for rows full of ties and for many places. True if there are fewer open experts than places.
 MOEROUTE_ON_DEMAND
@@ -56,26 +55,6 @@ MOEROUTE_ON_DEMAND
     if (!(kth > lowest)) return false;
     if (kth >= threshold) return true;
     threshold = kth;
-  }
-}
-
-// The words of the rows, whose tokens have the same upper half.
-MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void draw_words(philox_words const& from, offset_t const* token, int rows, index_t size,
-                                         drawn_row const* row) {
-  philox_words::of_token own[16];
-  for (int q = 0; q < rows; ++q) own[q] = from.token(static_cast<std::uint32_t>(token[q]));
-  if constexpr (register_bytes == 64) detail::leave_in_memory(own);
-  auto const high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(token[0]) >> 32);
-  for (index_t first = 0; first < size; first += words_at_once) {
-    auto const e = from.expert(first, high);
-    auto const draw = [&]<int R>(std::integral_constant<int, R>, int q) MOEROUTE_SIMD_LAMBDA {
-      for_each_part<R>(from.words<R, true>(e, own + q), [&](int p, auto w)
-                                                            MOEROUTE_SIMD_LAMBDA { store(row[q + p].word + first, w); });
-    };
-    int q = 0;
-    for (; q + rows_drawn <= rows; q += rows_drawn) draw(constant<rows_drawn>, q);
-    for (; q < rows; ++q) draw(constant<1>, q);
   }
 }
 
@@ -148,12 +127,15 @@ MOEROUTE_ON_DEMAND
                                             winners const& w, float* space) {
   philox_words const from(random);
   drawn_row row[16];
+  std::uint32_t* word[16];
   alignas(64) float bound[16 * 16], most[16 * 16], threshold[16];
-  for (int q = 0; q < rows; ++q)
-    row[q] = {logit[q], space + 2 * q * size, reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size)};
+  for (int q = 0; q < rows; ++q) {
+    word[q] = reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size);
+    row[q] = {logit[q], space + 2 * q * size, word[q]};
+  }
   for (int q = 0, n = 1; q < rows; q += n) {
     for (n = 1; q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0;) ++n;
-    draw_words(from, token + q, n, size, row + q);
+    draw_words(from, token + q, n, 0, size, true, word + q);
   }
   for (int q = 0; q < rows; ++q) bound_keys(row[q], size, temperature, bound + 16 * q, most + 16 * q);
   // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
@@ -168,7 +150,7 @@ MOEROUTE_ON_DEMAND
     }
   }
   for (int q = 0; q < rows; ++q) threshold[q] = threshold[q] / temperature + (bound_constant - .12f);
-  bool const few = k <= 8 && temperature > 0x1p-80f;
+  bool const few = k <= 8 && 0x1p-80f < temperature && temperature < 0x1p80f;
   if (rows == 16 && few) doubtful = draw_roughly(temperature, size, k, row, threshold, w);
   for (; doubtful != 0; doubtful &= doubtful - 1) {
     int const q = std::countr_zero(doubtful);

@@ -63,13 +63,9 @@ MOEROUTE_SIMD_INLINE vec<float, N> rough_gumbel(vec<std::uint32_t, N> not_word) 
 // Experts first .. first + 63, first a multiple of 64.
 MOEROUTE_ON_DEMAND
 inline void gumbel_of_64(philox_words const& from, offset_t token, index_t first, float (&out)[64]) {
-  auto const t = static_cast<std::uint64_t>(token);
-  auto const own = from.token(static_cast<std::uint32_t>(t));
-  for (int i = 0; i < 64; i += words_at_once) {
-    auto const words = from.words<1>(from.expert(first + i, static_cast<std::uint32_t>(t >> 32)), &own);
-    for_each_part<words_at_once / 16>(
-        words, [&](int p, auto part) MOEROUTE_SIMD_LAMBDA { store(out + i + 16 * p, gumbel_of(part)); });
-  }
+  std::uint32_t word[64], *const to = word;
+  draw_words(from, &token, 1, first, first + 64, false, &to);
+  for (int i = 0; i < 64; i += 16) store(out + i, gumbel_of(load<vec<std::uint32_t, 16>>(word + i)));
 }
 
 }  // namespace simd

@@ -4,7 +4,8 @@
 // instruction: there the words of four counters are four registers. The bits are those of core/philox.hpp.
 //
 // Counters of a row differ in word 2 (expert / 4), those of a batch in words 0 and 1 (token). So half of rounds one and
-// two depends on the expert alone and half on the token alone; rows that run together share the former.
+// two depends on the expert alone and half on the token alone; rows that run together share the former. Registers of eight
+// rows, or of 64 experts of one, run at once: a round waits long for its products.
 #pragma once
 
 #include <moeroute/core/philox.hpp>
@@ -13,7 +14,11 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-inline constexpr int counters_at_once = register_bytes / 4;  // two registers: their chains hide each other's latency
+#if defined(__aarch64__)
+inline constexpr int counters_at_once = 4;
+#else
+inline constexpr int counters_at_once = register_bytes / 8;
+#endif
 inline constexpr int words_at_once = 4 * counters_at_once;
 using counters = vec<std::uint64_t, counters_at_once>;
 
@@ -86,25 +91,18 @@ MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> xor_of(vec<std::uint64_t, N> a, vec<s
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::uint32_t, 4 * N> in_expert_order(vec<std::uint64_t, N> first,
                                                                vec<std::uint64_t, N> last) {
-  if constexpr (one_register<std::uint64_t, N>) {
-    auto const pick = [&](auto from) MOEROUTE_SIMD_LAMBDA {
-      return shuffle<2 * N>(bits_as<std::uint32_t>(first), bits_as<std::uint32_t>(last), from);
-    };
-    return join(pick([](int i) { return i / 4 * 4 + 1 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }),
-                pick([](int i) { return i / 4 * 4 + 3 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }));
-  } else {
-    return join(in_expert_order(first.lo, last.lo), in_expert_order(first.hi, last.hi));
-  }
+  auto const pick = [&](auto from) MOEROUTE_SIMD_LAMBDA {
+    return shuffle<2 * N>(bits_as<std::uint32_t>(first), bits_as<std::uint32_t>(last), from);
+  };
+  return join(pick([](int i) { return i / 4 * 4 + 1 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }),
+              pick([](int i) { return i / 4 * 4 + 3 - i % 2 + (i % 4 < 2 ? 0 : 2 * N); }));
 }
 inline constexpr auto lane_counter = [] {
   struct {
     std::uint64_t of[counters_at_once];
   } order{};
-  constexpr int lanes = counters_at_once / 2;  // of a register
-  for (int i = 0; i < counters_at_once; ++i) {
-    int const j = i % lanes;
-    order.of[i] = static_cast<std::uint64_t>(i - j + j / 2 + (j % 2 == 0 ? 0 : lanes / 2));
-  }
+  for (int i = 0; i < counters_at_once; ++i)
+    order.of[i] = static_cast<std::uint64_t>(i / 2 + (i % 2 == 0 ? 0 : counters_at_once / 2));
   return order;
 }();
 
@@ -128,6 +126,23 @@ MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> no_factor(vec<std::uint64_t, N> x) {
   return x;
 #endif
 }
+// The upper half of each lane in its lower one. Through memory where the shuffles' port has too much to do: the load brings
+// odd words to even places by itself.
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> high_words(vec<std::uint64_t, N> x) {
+  return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x)));
+}
+template <int N>
+MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> high_words_by_memory(vec<std::uint64_t, N> x) {
+#if defined(__AVX512F__)
+  alignas(64) decltype(x.v) slot;
+  decltype(x.v) out;
+  __asm__("vmovdqa64 %2, %1\n\tvmovshdup %1, %0" : "=v"(out), "=m"(slot) : "v"(x.v));
+  return vec<std::uint64_t, N>(out, 0);
+#else
+  return high_words(x);
+#endif
+}
 }  // namespace detail
 
 // The keys of the ten rounds.
@@ -141,7 +156,7 @@ struct round_keys {
   }
 };
 
-// The words of experts first .. first + words_at_once - 1 for any token whose upper half is `token_high`.
+// What the words of experts first .. first + words_at_once - 1 are made of for any token whose upper half is `token_high`.
 #if defined(__aarch64__)
 class philox_words {
   static constexpr std::uint32_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
@@ -169,14 +184,13 @@ class philox_words {
     return {{static_cast<std::uint32_t>(b >> 32) ^ key.first[1], static_cast<std::uint32_t>(a) ^ key.second[1],
              static_cast<std::uint32_t>(b)}};
   }
-  // Of R tokens, one after the other; or their complements.
-  template <int R, bool Complement = false>
-  MOEROUTE_SIMD_INLINE vec<std::uint32_t, R * words_at_once> words(of_expert const& e, of_token const* t) const {
-    return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA {
-      auto const w = words_of(e, t[q]);
-      if constexpr (Complement) return ~w;
-      else return w;
-    });
+  // take(i, words of experts e[e_step i] and token t[t_step i], or their complements) for i < N.
+  template <int N, class Take>
+  MOEROUTE_SIMD_INLINE void words(of_expert const* e, int e_step, of_token const* t, int t_step, bool complements,
+                                  Take take) const {
+    vec<std::uint32_t, words_at_once> const flip(complements ? ~0u : 0u);
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) take(i, words_of(e[e_step * i], t[t_step * i]) ^ flip);
   }
 
  private:
@@ -206,13 +220,6 @@ class philox_words {
   round_keys<std::uint64_t> key;  // in memory: read with each use
   std::uint32_t purpose;
 
-  template <int R>
-  using wide = vec<std::uint64_t, R * counters_at_once>;
-  template <int R>
-  static MOEROUTE_SIMD_INLINE wide<R> repeat(counters x) {
-    return side_by_side<R>([&](int) MOEROUTE_SIMD_LAMBDA { return x; });
-  }
-
  public:
   struct of_expert {
     counters low, product;  // of the expert's half of rounds one and two
@@ -231,32 +238,65 @@ class philox_words {
     std::uint64_t const a = m0 * token_low, b = m1 * ((a >> 32) ^ purpose ^ key.second[0]), lower = 0xFFFFFFFFu;
     return {{(b >> 32) ^ key.first[1], (a & lower) ^ key.second[1], (b & lower) ^ key.first[2]}};
   }
-  // Of R tokens, one after the other; or their complements.
-  template <int R, bool Complement = false>
-  MOEROUTE_SIMD_INLINE vec<std::uint32_t, R * words_at_once> words(of_expert const& e, of_token const* t) const {
-    using C = wide<R>;
-    auto const turned = [](C x)
-                            MOEROUTE_SIMD_LAMBDA { return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x))); };
-    auto const own = [&](int i) MOEROUTE_SIMD_LAMBDA {
-      return side_by_side<R>([&](int q) MOEROUTE_SIMD_LAMBDA { return counters(t[q].part[i]); });
-    };
-    C c0 = repeat<R>(e.low) ^ own(0), c1{};
-    C c2 = repeat<R>(e.product >> 32) ^ own(1), c3 = repeat<R>(e.product);
+  // take(i, words of experts e[e_step i] and token t[t_step i], or their complements) for i < N.
+  template <int N, class Take>
+  MOEROUTE_SIMD_INLINE void words(of_expert const* e, int e_step, of_token const* t, int t_step, bool complements,
+                                  Take take) const {
+    using C = counters;
+    C c0[std::size_t{N}], c1[std::size_t{N}], c2[std::size_t{N}], c3[std::size_t{N}];
 #pragma GCC unroll 8
-    for (int r = 2; r < 9; ++r) {
-      C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
-      c0 = r == 2 ? (b >> 32) ^ own(2) : xor_of(turned(b), c1, C(key.first[r]));
-      c1 = b;
-      c2 = xor_of(turned(a), c3, C(key.second[r]));
-      c3 = a;
+    for (int i = 0; i < N; ++i) {
+      c0[i] = e[e_step * i].low ^ C(t[t_step * i].part[0]);
+      c2[i] = (e[e_step * i].product >> 32) ^ C(t[t_step * i].part[1]);
+      c3[i] = e[e_step * i].product;
     }
-    C const a = low_product(c0, C(m0)), b = low_product(c2, C(m1));
-    constexpr std::uint64_t flip = Complement ? ~std::uint64_t{0} : 0;
-    return in_expert_order(xor_of(b, detail::no_factor(c1) << 32, C(key.first[9] << 32 ^ flip)),
-                           xor_of(a, detail::no_factor(c3) << 32, C(key.second[9] << 32 ^ flip)));
+#pragma GCC unroll 8
+    for (int r = 2; r < 9; ++r)
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        C const a = low_product(c0[i], C(m0)), b = low_product(c2[i], C(m1));
+        c0[i] = r == 2 ? (b >> 32) ^ C(t[t_step * i].part[2])
+                       : xor_of(detail::high_words(b), c1[i], C(key.first[r]));
+        c1[i] = b;
+        c2[i] = xor_of(detail::high_words_by_memory(a), c3[i], C(key.second[r]));
+        c3[i] = a;
+      }
+    std::uint64_t const flip = complements ? ~std::uint64_t{0} : 0;
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      C const a = low_product(c0[i], C(m0)), b = low_product(c2[i], C(m1));
+      take(i, in_expert_order(xor_of(b, detail::no_factor(c1[i]) << 32, C(key.first[9] << 32 ^ flip)),
+                              xor_of(a, detail::no_factor(c3[i]) << 32, C(key.second[9] << 32 ^ flip))));
+    }
   }
 };
 #endif
+
+// The words of experts first .. last - 1, multiples of 64, or their complements, for `rows` <= 16 tokens that have the same
+// upper half: those of token q to to[q].
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline void draw_words(philox_words const& from, offset_t const* token, int rows, index_t first,
+                                         index_t last, bool complements, std::uint32_t* const* to) {
+  constexpr int together = 8, parts = 64 / words_at_once;
+  philox_words::of_token own[16];
+  for (int q = 0; q < rows; ++q) own[q] = from.token(static_cast<std::uint32_t>(token[q]));
+  detail::leave_in_memory(own);
+  auto const high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(token[0]) >> 32);
+  for (index_t i = first; i < last; i += 64) {
+    philox_words::of_expert e[std::size_t{parts}];
+    for (int p = 0; p < parts; ++p) e[p] = from.expert(i + p * words_at_once, high);
+    int q = 0;
+    for (; q + together <= rows; q += together)
+      for (int p = 0; p < parts; ++p)
+        from.words<together>(e + p, 0, own + q, 1, complements, [&](int j, auto w) MOEROUTE_SIMD_LAMBDA {
+          store(to[q + j] + (i - first + p * words_at_once), w);
+        });
+    for (; q < rows; ++q)
+      from.words<parts>(e, 1, own + q, 0, complements, [&](int p, auto w) MOEROUTE_SIMD_LAMBDA {
+        store(to[q] + (i - first + p * words_at_once), w);
+      });
+  }
+}
 
 }  // namespace simd
 }  // namespace moeroute::inline MOEROUTE_ABI
