@@ -39,8 +39,7 @@ void compare(draws const& d, offset_t const* token, int rows, index_t experts, i
   for (int q = 0; q < rows; ++q) row[q] = z.data() + 128 * q;
   auto const c = std::make_unique<chosen_rows>();
   int const stride = k > 16 ? simd::most_chosen : 16;
-  unsigned const unserved =
-      simd::draw_rows(d, temperature, token, row, rows, 128, k, c->winners(stride), c->space);
+  unsigned const unserved = simd::draw_rows(d, temperature, token, row, rows, 128, k, c->winners(stride), c->space);
   for (int q = 0; q < rows; ++q) {
     std::vector<std::pair<float, index_t>> want;
     for (index_t e = 0; e < experts; ++e)
@@ -95,10 +94,12 @@ TEST_CASE("simd draw rows: rough keys leave little in doubt, and exact ones all 
       row[q] = {z.data() + 128 * q, c->space + 256 * q, word[q]};
     }
     simd::draw_words(simd::philox_words(draws{3, 0, 0x47}), token, 16, 0, 128, true, word);
-    for (int q = 0; q < 16; ++q) simd::bound_keys(row[q], 128, 1.f, bound + 16 * q, most + 16 * q);
+    for (float& x : bound) x = simd::lowest;
+    for (float& x : most) x = simd::lowest;
+    for (int q = 0; q < 16; ++q) simd::bound_keys(row[q], 0, 128, 1.f, bound + 16 * q, most + 16 * q);
     simd::kth_of_rows(bound, 16, 8, threshold, c->top);
     for (float& t : threshold) t += simd::bound_constant - .12f;
-    doubtful += std::popcount(simd::draw_roughly(1.f, 128, 8, row, threshold, c->winners(16)));
+    doubtful += std::popcount(simd::draw_roughly(1.f, 128, 8, row, 16, threshold, c->winners(16)));
     rows += 16;
   }
   CHECK(doubtful > 0);  // both ways are taken

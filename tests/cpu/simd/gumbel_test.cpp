@@ -41,6 +41,22 @@ TEST_CASE("simd gumbel: the bound holds for each of the 2^23 random values") {
   CHECK(most < .2f);     // and of use
 }
 
+TEST_CASE("simd gumbel: the bound holds at any temperature it is asked for") {
+  using W = simd::vec<std::uint32_t, 16>;
+  using V = simd::vec<float, 16>;
+  for (float const t : {.7f, 3.5f, 1e-3f, 1e6f, 0x1p-79f, 0x1p79f})
+    for (float const at : {0.f, -3.f, 17.f, 1e4f})
+      for (std::uint32_t x = 0; x < 1u << 23; x += 16 * 61) {
+        W const word = (simd::bits_as<std::uint32_t>(simd::lane_id()) + W(x)) << 9;
+        float exact[16], bound[16], reached[16];
+        V const z(at * t), key = z / V(t) + simd::gumbel_of(word);
+        simd::store(exact, key), simd::store(bound, simd::gumbel_bound(z, ~word, t));
+        simd::store(reached, simd::bound_of_key(key, V(t)));
+        for (int i = 0; i < 16; ++i)
+          if (!(bound[i] >= reached[i])) FAIL("key ", exact[i], " above its bound at z = ", at * t, ", t = ", t);
+      }
+}
+
 TEST_CASE("simd gumbel: rough noise keeps its error for each of the 2^23 random values") {
   using W = simd::vec<std::uint32_t, 16>;
   float most = 0;

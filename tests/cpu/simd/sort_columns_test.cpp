@@ -54,6 +54,10 @@ TEST_CASE("sort_columns: the k-th largest and the largest of 16 rows, of 16 and 
           std::sort(row.begin(), row.end(), std::greater<>());
           CHECK(kth[q] == row[static_cast<std::size_t>(k - 1)]);
           CHECK(top[q] == row[0]);
+          if (width == 16) {
+            simd::store(top, simd::largest_of_rows(x.data()));
+            CHECK(top[q] == row[0]);
+          }
         }
       }
     }
@@ -75,4 +79,23 @@ TEST_CASE("sort_columns: the order of 16 rows, equal numbers by their place, num
       }
     }
   }
+}
+
+TEST_CASE("sort_columns: rows in which keys lie close among the first k and the next are told") {
+  float x[256];
+  std::int32_t order[256];
+  for (int near = 0; near < 15; ++near)  // row q holds 0, 100, 200 ... and two that differ by 1 at rank `near`
+    for (int k = 1; k <= 15; ++k) {
+      for (int q = 0; q < 16; ++q)
+        for (int i = 0; i < 16; ++i) {
+          int const rank = (i + q) % 16;
+          x[16 * q + i] = static_cast<float>(1600 - 100 * rank + (q % 3 == 0 && rank == near + 1 ? 99 : 0));
+        }
+      unsigned const told = simd::order_by_keys(
+          x, k, order, [](simd::floats v) { return simd::convert<std::int32_t>(v) << 4; },
+          [](simd::ints a, simd::ints below) { return a <= below + simd::ints(5 << 4); });
+      CHECK(told == (near < k ? 0x9249u : 0u));
+      for (int q = 0; q < 16; ++q)
+        for (int i = 0; i < 16; ++i) CHECK((order[16 * q + i] + q) % 16 == i);
+    }
 }

@@ -69,14 +69,14 @@ template <int R, class Body>
                          r.select.group_score.count(k, r.select.top_groups) > 1, open, place[q], expert[q]);
       key[q] = open;
     }
-  alignas(64) std::int32_t id[std::size_t{most_chosen} * R], order[std::size_t{16} * R];
+  alignas(64) std::int32_t id[std::size_t{most_chosen} * R], order[16 * 16];
   alignas(64) float chosen[std::size_t{most_chosen} * R];  // their values
   unsigned again = 0;                                      // rows for the plain path
   if constexpr (chooses_rows<Select>) {
     offset_t name[std::size_t{R}];
     for (int q = 0; q < R; ++q) name[q] = b.in.context(token[q]).token;
-    float top[std::size_t{R}];
-    again = r.select.choose_rows(name, key, R, size, {id, order, chosen, top, most_chosen},
+    float top[16];
+    again = r.select.choose_rows(name, key, rows, size, {id, order, chosen, top, most_chosen},
                                  s.template take<float>(2 * R * size));
   } else {
     again = find_best(key, rows, size, k, id, order, s.template take<std::int32_t>(size));

@@ -58,12 +58,12 @@ MOEROUTE_ON_DEMAND
   }
 }
 
-// The bounds of a row's keys; of its vectors the largest bounds and logits, lane by lane.
+// The bounds of a row's keys from `first` to before `last`; over the row's vectors so far the largest bounds and logits.
 MOEROUTE_ON_DEMAND
-MOEROUTE_SIMD_INLINE void bound_keys(drawn_row row, index_t size, float temperature, float* most_bound,
+MOEROUTE_SIMD_INLINE void bound_keys(drawn_row row, index_t first, index_t last, float temperature, float* most_bound,
                                      float* most_logit) {
-  floats bound(lowest), logit(lowest);
-  for (index_t i = 0; i < size; i += 16) {
+  floats bound = load<floats>(most_bound), logit = load<floats>(most_logit);
+  for (index_t i = first; i < last; i += 16) {
     floats const z = load<floats>(row.logit + i);
     floats const y = gumbel_bound(z, load<vec<std::uint32_t, 16>>(row.word + i), temperature);
     store(row.bound + i, y);
@@ -86,17 +86,17 @@ MOEROUTE_SIMD_INLINE ints rough_key(floats key) {
   return convert<std::int32_t>(math::mul(inside, floats(rough_unit))) << 4;
 }
 
-// The k <= 8 best of 16 rows by their rough keys. Bit q of the result is set where that leaves a doubt in row q; its
+// The k <= 8 best of up to 16 rows by their rough keys. Bit q of the result is set where that leaves a doubt in row q; its
 // threshold is then still a good guess.
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline unsigned draw_roughly(float temperature, index_t size, index_t k, drawn_row const* row,
-                                               float* threshold, winners const& w) {
+                                               int rows, float* threshold, winners const& w) {
   alignas(64) float key[16 * 16], bound[16];
   alignas(64) std::uint32_t word[16 * 16];
   int count[16];
   unsigned doubtful = 0;
   store(bound, bound_of_key(load<floats>(threshold), floats(temperature)));
-  for (int q = 0; q < 16; ++q) {
+  for (int q = 0; q < rows; ++q) {
     ints place;
     count[q] = detail::places_reaching(row[q].bound, size, floats(bound[q]), place);
     if (count[q] > 16) {  // keys fall off like exp(-x): 13 are aimed at
@@ -108,15 +108,17 @@ MOEROUTE_ON_DEMAND
     store(w.of_row(q).logit, closed_if_nan(gather(row[q].logit, place)));
     store(word + 16 * q, gather(row[q].word, place));
   }
-  for (int q = 0; q < 16; ++q) {
+  for (int q = rows; q < 16; ++q) store(key + 16 * q, floats(lowest));
+  for (int q = 0; q < rows; ++q) {
     floats const z = load<floats>(w.of_row(q).logit), noise = rough_gumbel(load<vec<std::uint32_t, 16>>(word + 16 * q));
-    store(key + 16 * q, select(lane_id() < ints(count[q]), (temperature == 1 ? z : z / floats(temperature)) + noise,
-                               floats(lowest)));
+    store(key + 16 * q,
+          select(lane_id() < ints(count[q]), (temperature == 1 ? z : z / floats(temperature)) + noise, floats(lowest)));
   }
   ints const margin(rough_doubt), reached = rough_key(max(load<floats>(threshold), floats(1 - rough_range))) + margin;
-  return doubtful | order_by_keys(
-                        key, k, w.order, [](floats x) MOEROUTE_SIMD_LAMBDA { return rough_key(x); },
-                        [&](ints x, ints below) MOEROUTE_SIMD_LAMBDA { return x <= max(below + margin, reached); });
+  doubtful |= order_by_keys(
+      key, k, w.order, [](floats x) MOEROUTE_SIMD_LAMBDA { return rough_key(x); },
+      [&](ints x, ints below) MOEROUTE_SIMD_LAMBDA { return x <= max(below + margin, reached); });
+  return doubtful & ((1u << rows) - 1);
 }
 
 // The k best of up to 16 rows. Rows have `size` logits (a multiple of 64), NaN behind the experts. `space`: 2 rows size
@@ -128,30 +130,33 @@ MOEROUTE_ON_DEMAND
   philox_words const from(random);
   drawn_row row[16];
   std::uint32_t* word[16];
-  alignas(64) float bound[16 * 16], most[16 * 16], threshold[16];
+  alignas(64) float bound[16 * 16], most[16 * 16], threshold[16] = {};
+  for (int q = 0; q < 16 * 16; q += 16) store(bound + q, floats(lowest)), store(most + q, floats(lowest));
   for (int q = 0; q < rows; ++q) {
     word[q] = reinterpret_cast<std::uint32_t*>(space + (2 * q + 1) * size);
     row[q] = {logit[q], space + 2 * q * size, word[q]};
   }
-  for (int q = 0, n = 1; q < rows; q += n) {
-    for (n = 1; q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0;) ++n;
-    draw_words(from, token + q, n, 0, size, true, word + q);
-  }
-  for (int q = 0; q < rows; ++q) bound_keys(row[q], size, temperature, bound + 16 * q, most + 16 * q);
-  // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
-  unsigned doubtful = (1u << rows) - 1, unserved = 0;
-  if (rows == 16) {
-    kth_of_rows(bound, 16, 8, threshold, w.top);
-    store(w.top, largest_of_rows(most));
-  } else {
+  for (index_t first = 0, last = 0; first < size; first = last) {  // words and bounds meet in the first cache
+    last = size - first < 128 ? size : first + 128;
+    for (int q = 0, n = 1; q < rows; q += n) {
+      for (n = 1; q + n < rows && (token[q + n] ^ token[q]) >> 32 == 0;) ++n;
+      draw_words(from, token + q, n, first, last, true, word + q);
+    }
     for (int q = 0; q < rows; ++q) {
-      threshold[q] = first_lane(kth_largest(bound + 16 * q, 16, 8));
-      w.top[q] = first_lane(segment_max<16>(load<floats>(most + 16 * q)));
+      bound_keys(row[q], first, last, temperature, bound + 16 * q, most + 16 * q);
+      word[q] += last - first;
     }
   }
-  for (int q = 0; q < rows; ++q) threshold[q] = threshold[q] / temperature + (bound_constant - .12f);
+  // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
+  bool const many = rows >= 4;  // enough for what is done for 16 rows at once
+  if (many) kth_of_rows(bound, 16, 8, threshold, w.top);
+  else
+    for (int q = 0; q < rows; ++q) threshold[q] = first_lane(kth_largest(bound + 16 * q, 16, 8));
+  store(w.top, largest_of_rows(most));
+  store(threshold, load<floats>(threshold) / floats(temperature) + floats(bound_constant - .12f));
+  unsigned doubtful = (1u << rows) - 1, unserved = 0;
   bool const few = k <= 8 && 0x1p-80f < temperature && temperature < 0x1p80f;
-  if (rows == 16 && few) doubtful = draw_roughly(temperature, size, k, row, threshold, w);
+  if (many && few) doubtful = draw_roughly(temperature, size, k, row, rows, threshold, w);
   for (; doubtful != 0; doubtful &= doubtful - 1) {
     int const q = std::countr_zero(doubtful);
     if (!few || !draw_exactly(temperature, row[q], size, k, threshold[q], w.of_row(q)))

@@ -20,6 +20,7 @@ struct survivors {
 
 // The best of a few rows, as `find_best` lists them: those of row q are id[stride q + order[16 q]] ..., the logits there
 // logit[stride q + order[16 q]] ...; top[q] is the row's largest logit.
+// `order` and `top` have room for 16 rows.
 struct winners {
   std::int32_t *id, *order;
   float *logit, *top;

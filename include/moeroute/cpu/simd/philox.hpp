@@ -126,8 +126,8 @@ MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> no_factor(vec<std::uint64_t, N> x) {
   return x;
 #endif
 }
-// The upper half of each lane in its lower one. Through memory where the shuffles' port has too much to do: the load brings
-// odd words to even places by itself.
+// The upper half of each lane in its lower one; through memory where many registers wait for the shuffles' port: a load
+// brings odd words to even places by itself.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<std::uint64_t, N> high_words(vec<std::uint64_t, N> x) {
   return bits_as<std::uint64_t>(swap<1>(bits_as<std::uint32_t>(x)));
@@ -255,10 +255,9 @@ class philox_words {
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i) {
         C const a = low_product(c0[i], C(m0)), b = low_product(c2[i], C(m1));
-        c0[i] = r == 2 ? (b >> 32) ^ C(t[t_step * i].part[2])
-                       : xor_of(detail::high_words(b), c1[i], C(key.first[r]));
+        c0[i] = r == 2 ? (b >> 32) ^ C(t[t_step * i].part[2]) : xor_of(detail::high_words(b), c1[i], C(key.first[r]));
         c1[i] = b;
-        c2[i] = xor_of(detail::high_words_by_memory(a), c3[i], C(key.second[r]));
+        c2[i] = xor_of(N < 8 ? detail::high_words(a) : detail::high_words_by_memory(a), c3[i], C(key.second[r]));
         c3[i] = a;
       }
     std::uint64_t const flip = complements ? ~std::uint64_t{0} : 0;
@@ -277,7 +276,7 @@ class philox_words {
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline void draw_words(philox_words const& from, offset_t const* token, int rows, index_t first,
                                          index_t last, bool complements, std::uint32_t* const* to) {
-  constexpr int together = 8, parts = 64 / words_at_once;
+  constexpr int parts = 64 / words_at_once;
   philox_words::of_token own[16];
   for (int q = 0; q < rows; ++q) own[q] = from.token(static_cast<std::uint32_t>(token[q]));
   detail::leave_in_memory(own);
@@ -286,15 +285,18 @@ MOEROUTE_ON_DEMAND
     philox_words::of_expert e[std::size_t{parts}];
     for (int p = 0; p < parts; ++p) e[p] = from.expert(i + p * words_at_once, high);
     int q = 0;
-    for (; q + together <= rows; q += together)
-      for (int p = 0; p < parts; ++p)
-        from.words<together>(e + p, 0, own + q, 1, complements, [&](int j, auto w) MOEROUTE_SIMD_LAMBDA {
-          store(to[q + j] + (i - first + p * words_at_once), w);
-        });
+    auto const side_by_side = [&]<int R>(std::integral_constant<int, R>) MOEROUTE_SIMD_LAMBDA {
+      for (; q + R <= rows; q += R)
+        for (int p = 0; p < parts; ++p)
+          from.words<R>(e + p, 0, own + q, 1, complements, [&](int j, auto w) MOEROUTE_SIMD_LAMBDA {
+            store(to[q + j] + (i - first + p * words_at_once), w);
+          });
+    };
+    side_by_side(constant<8>);
+    side_by_side(constant<4>);
     for (; q < rows; ++q)
-      from.words<parts>(e, 1, own + q, 0, complements, [&](int p, auto w) MOEROUTE_SIMD_LAMBDA {
-        store(to[q] + (i - first + p * words_at_once), w);
-      });
+      from.words<parts>(e, 1, own + q, 0, complements,
+                        [&](int p, auto w) MOEROUTE_SIMD_LAMBDA { store(to[q] + (i - first + p * words_at_once), w); });
   }
 }
 
