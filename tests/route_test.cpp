@@ -399,7 +399,7 @@ TEST_CASE("route: empty batches, one expert, strides, ids and logits of every ty
   auto const want = run::route(serial{}, r, logits, 7);
   std::vector<std::uint8_t> ids(20 * 5, 200);
   std::vector<double> weights(20 * 3, -1);
-  std::vector<std::byte> space(4096);
+  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 20, 7)));
   route(serial{}, r, batch<float>{.logits = {wide.data(), 20, 7, 9}},
         routing_view<std::uint8_t, double>{{ids.data(), 20, 2, 5}, {weights.data(), 20, 2, 3}}, workspace(space));
   for (std::size_t t = 0; t < 20; ++t)
