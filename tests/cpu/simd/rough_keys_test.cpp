@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -160,17 +161,29 @@ TEST_CASE("rough keys: an error that is not stated changes ids, so the margin is
   CHECK_FALSE(same(router{.score = off<1>{}, .bias = correction_bias{bias}, .select = top_k{8}}, z, 256));
 }
 
-// Bit q: row q of four ordinary ones, but the second has one logit for all experts, is not served.
-unsigned doubt_with(std::vector<float> const& bias) {
-  std::vector<float> z = inputs::normal(256 * 4, 3), w(32);
+// Bit q: row q of four is not served.
+unsigned doubt_of(std::vector<float> const& z, std::vector<float> const& bias) {
+  std::vector<float> w(32);
   std::vector<index_t> ids(32);
-  for (std::size_t e = 0; e < 256; ++e) z[256 + e] = .5f;
   auto const r = grouped<sigmoid>(bias, 8, 8);
   route_row<std::remove_const_t<decltype(r)>, float, float, index_t, float> const body{
       r, batch<>{.logits = {z.data(), 4, 256}}, routing_view<>{{ids.data(), 4, 8}, {w.data(), 4, 8}}};
   std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 4, 256)));
   offset_t const token[] = {0, 1, 2, 3};
   return simd::route_by_rough_keys(body, token, simd::rows_at_once, aligned_scratch(workspace(space)));
+}
+// Of ordinary rows, but the second has one logit for all experts.
+unsigned doubt_with(std::vector<float> const& bias) {
+  std::vector<float> z = inputs::normal(256 * 4, 3);
+  for (std::size_t e = 0; e < 256; ++e) z[256 + e] = .5f;
+  return doubt_of(z, bias);
+}
+
+TEST_CASE("rough keys: sorted rows are served, where one group has all of the best") {
+  std::vector<float> up = inputs::normal(256 * 4, 3);
+  for (auto row = up.begin(); row != up.end(); row += 256) std::sort(row, row + 256);
+  CHECK(doubt_of(up, std::vector<float>(256)) == 0);
+  CHECK(doubt_of({up.rbegin(), up.rend()}, std::vector<float>(256)) == 0);
 }
 
 TEST_CASE("rough keys: ordinary rows are served, rows in doubt and those of large keys are handed back") {

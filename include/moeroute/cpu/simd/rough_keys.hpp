@@ -99,6 +99,21 @@ struct listed_registers {
   MOEROUTE_SIMD_INLINE float const* operator()(int i) const { return key + place[i / 16]; }
 };
 
+// A number that at least k keys of such a row reach: the k-th best of its lanes' maxima.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline floats bound_of_listed(listed_registers const& row, int slots, int k) {
+  alignas(64) float maxima[32];
+  floats even(lowest), odd(lowest);
+  for (int i = 0; i < 16 * slots; i += 32) {
+    even = max(load<floats>(row(i)), even);
+    odd = max(load<floats>(row(i + 16)), odd);
+  }
+  bool const wide = k > 8 || slots >= 32;  // fewer keys reach the bound
+  store(maxima, wide ? even : max(even, odd));
+  store(maxima + 16, odd);
+  return kth_largest(maxima, wide ? 32 : 16, k);
+}
+
 // Numbers of A arrays at places of such a row, the arrays' last register being at `last`.
 template <std::size_t A>
 MOEROUTE_SIMD_INLINE void fetch(float const* const (&from)[A], [[maybe_unused]] int last, std::int32_t const* place,
@@ -144,7 +159,7 @@ template <class Body>
   }
 
   // Each step is taken for all rows before the next: their waits overlap.
-  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16], maxima[rows_at_once][32];
+  alignas(64) float number[rows_at_once][16] = {}, score[rows_at_once][16], maxima[rows_at_once][16];
   alignas(64) std::int32_t at[rows_at_once][16], order[rows_at_once][16];
   std::int32_t* place[rows_at_once];
   int count[rows_at_once], slots = 0;
@@ -163,23 +178,19 @@ template <class Body>
     place[q] = s.template take<std::int32_t>(l.size / 16);
     slots = list_slots(l, open & 0xffu, group, place[q]);
   }
-  bool const wide = !parts && (k > 8 || slots >= 32);  // fewer keys reach the bound
-  for (int q = 0; q < rows; ++q) {
-    if (!parts) {
-      floats even(lowest), odd(lowest);
-      for (int i = 0; i < slots; i += 2) {
-        even = max(load<floats>(key[q] + place[q][i]), even);
-        odd = max(load<floats>(key[q] + place[q][i + 1]), odd);
-      }
-      store(maxima[q], wide ? even : max(even, odd));
-      store(maxima[q] + 16, odd);
-    }
-    store(number[q], kth_largest(maxima[q], wide ? 32 : 16, k));
-  }
+  for (int q = 0; q < rows; ++q)
+    store(number[q], parts ? kth_largest(maxima[q], 16, k) : bound_of_listed({key[q], place[q]}, slots, k));
   for (int q = 0; q < rows; ++q) {
     ints some;
     listed_registers const row{key[q], place[q]};
-    count[q] = detail::places_reaching(row, 16 * slots, load<floats>(number[q]) - floats(margin), some);
+    auto const reached = [&]() MOEROUTE_SIMD_LAMBDA {
+      return detail::places_reaching(row, 16 * slots, load<floats>(number[q]) - floats(margin), some);
+    };
+    count[q] = reached();
+    if (count[q] > 16 && parts) {  // one group holds most of the best, as in sorted rows
+      store(number[q], bound_of_listed(row, slots, k));
+      count[q] = reached();
+    }
     if (count[q] > 16 || !(number[q][0] <= largest_key && -largest_key <= number[q][0])) doubt |= 1u << q;
     store(at[q], some);
   }
