@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <moeroute/cpu/simd/neon.hpp>
-#include <moeroute/cpu/simd/philox.hpp>
+#include <moeroute/cpu/simd/philox_lanes.hpp>
 #include <moeroute/cpu/simd/sort.hpp>
 
 #include "support/inputs.hpp"

@@ -9,6 +9,7 @@
 // taken from the threshold before bounds are compared with it.
 #pragma once
 
+#include <moeroute/cpu/simd/math.hpp>
 #include <moeroute/cpu/simd/philox.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
