@@ -3,7 +3,7 @@
 //   score each token's modality, softly        attention_score.hpp, gaussian_statistics.hpp, gaussian_score.hpp
 //   count who chose what                       choice_counts.hpp
 //   sort experts into bins                     binning.hpp
-//   pull the modalities' bins apart            inter_bin_term.hpp, bin_sums.hpp, inter_bin_mi.hpp
+//   pull the modalities' bins apart            inter_bin_term.hpp, bin_sums.hpp, inter_bin_value.hpp, inter_bin_mi.hpp
 //   balance inside a bin                       bin_balance.hpp
 //   the same as terms of a router              regularize.hpp
 //   look at it, and pay for it                 specialization.hpp, expert_parallel.hpp

@@ -139,20 +139,6 @@ TEST_CASE("rough keys: open groups few and many, with parts that tell a bound an
   }
 }
 
-TEST_CASE("rough keys: registers of open groups are listed group by group, and behind them the -inf") {
-  for (index_t width : {16, 20, 32, 40, 4000})
-    for (unsigned open : {1u, 3u, 0x55u, 0xe0u, 0xffu}) {
-      auto const l = simd::layout_of(group_limited_top_k<>{.groups = 8}, 8 * width);
-      std::vector<std::int32_t> place(static_cast<std::size_t>(l.size / 16 + 16)), want;
-      auto const slots = static_cast<std::size_t>(simd::list_slots(l, open, simd::group_of_register(l), place.data()));
-      for (int g = 0; g < 8; ++g)
-        for (int i = 0; i < l.vectors && (open >> g & 1) != 0; ++i) want.push_back(16 * (g * l.vectors + i));
-      CHECK(slots == (want.size() + 3) / 4 * 4);
-      want.resize(slots, l.size);
-      CHECK(std::vector<std::int32_t>(place.begin(), place.begin() + static_cast<std::ptrdiff_t>(slots)) == want);
-    }
-}
-
 TEST_CASE("rough keys: an error that is not stated changes ids, so the margin is what keeps them") {
   std::vector<float> const z = inputs::normal(256 * 400, 3), bias = inputs::normal(256, 4, .1f);
   CHECK(same(grouped<off<100>>(bias, 8, 8), z, 256));
