@@ -88,11 +88,7 @@ struct both {
     return checks{}.also(tokens_fit(first, tokens)).also(tokens_fit(second, tokens)).result();
   }
   status validate(index_t experts) const {
-    status s{};
-    if constexpr (validates<A>) s = first.validate(experts);
-    if constexpr (validates<B>)
-      if (s.ok()) s = second.validate(experts);
-    return s;
+    return checks{}.also(experts_fit(first, experts)).also(experts_fit(second, experts)).result();
   }
   void describe(text& t) const {
     if constexpr (describes<A>) first.describe(t);

@@ -42,7 +42,7 @@ MOEROUTE_HD V pull_back_weights(R const& r, G const& g, index_t experts, ScoreAt
 MOEROUTE_EXEC_CHECK_DISABLE
 template <class V, class R>
 MOEROUTE_HD V through_prior(R const& r, row_context const& c, index_t e, V z, V dz) {
-  if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
+  if constexpr (requires { r.prior.derivative(c, e, z); }) dz = math::mul(dz, r.prior.derivative(c, e, z));
   return dz;
 }
 

@@ -96,9 +96,7 @@ template <any_router R>
 status validate(R const& r, index_t experts) {
   checks c;
   c.at_least("experts", experts, 1);
-  auto const ask = [&](auto const& policy) {
-    if constexpr (validates<std::remove_cvref_t<decltype(policy)>>) c.also(policy.validate(experts));
-  };
+  auto const ask = [&](auto const& policy) { c.also(experts_fit(policy, experts)); };
   if constexpr (has_gate<R>) c.must_be("router.gate experts", static_cast<index_t>(r.gate.experts()), experts);
   ask(r.gate), ask(r.prior), ask(r.score), ask(r.bias), ask(r.select), ask(r.weigh), ask(r.regularize);
   return c.result();

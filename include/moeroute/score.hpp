@@ -195,11 +195,7 @@ struct chain {
     return second.derivative(y, s) * first.derivative(x, y);
   }
   status validate(index_t experts) const {
-    status s{};
-    if constexpr (validates<First>) s = first.validate(experts);
-    if constexpr (validates<Second>)
-      if (s.ok()) s = second.validate(experts);
-    return s;
+    return checks{}.also(experts_fit(first, experts)).also(experts_fit(second, experts)).result();
   }
   void describe(text& t) const {
     second.describe(t);

@@ -41,8 +41,8 @@ struct gate_entropy_row {
       V const d = static_cast<V>(d_entropy[t]) / V(measure.temperature);
       memory_row<V>{z, experts}.each(g, [&](index_t e, V x) {
         if (x == -infinity<V>) return;
-        V dz = -d * math::exp(x - total) * (x - total + h);
-        if constexpr (requires { prior.derivative(c, e, x); }) dz *= prior.derivative(c, e, x);
+        V dz = math::mul(-d * math::exp(x - total), x - total + h);
+        if constexpr (requires { prior.derivative(c, e, x); }) dz = math::mul(dz, prior.derivative(c, e, x));
         d_logits[t][e] = static_cast<D>(static_cast<V>(d_logits[t][e]) + dz);
       });
     }
@@ -63,7 +63,7 @@ status try_gate_entropy(X const& x, Prior const& prior, route_measure m, batch<T
     c.must_be("d_entropy size", d_entropy.size, tokens);
   }
   c.also(m.validate(0)).also(context_fits(in, tokens)).also(tokens_fit(prior, in.first_row + tokens));
-  if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
+  c.also(experts_fit(prior, static_cast<index_t>(in.logits.cols)));
   if (!c.result().ok()) return c.result();
   return x.run(tokens, gate_entropy_row<Prior, T, H, P, D>{prior, m, in, entropy, d_entropy, d_logits}, w);
 }

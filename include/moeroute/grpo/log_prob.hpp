@@ -22,33 +22,51 @@ MOEROUTE_HD void measured_row(Prior const& prior, route_measure m, batch<T, H> c
   g.sync();
 }
 
-}  // namespace detail
-
-template <class Prior, class T, class H, class Id, class P>
-struct route_log_prob_row {
+// The routes of a batch, to be walked one by one.
+template <class Prior, class T, class H, class Id>
+struct measured_routes {
   using V = compute_t<T>;
   Prior prior;
   route_measure measure;
   batch<T, H> in;
   matrix_view<Id const> ids;
-  row_view<P> log_prob;
 
   offset_t scratch_bytes() const {
     return aligned_bytes<V>(in.logits.cols) + aligned_bytes<V>(measure.memory(ids.cols));
   }
+  template <lane_group G>
+  MOEROUTE_HD route_walk<V> walk(G const& g, offset_t t, scratch& s) const {
+    V* const z = s.take<V>(in.logits.cols);
+    V* const memory = s.take<V>(measure.memory(ids.cols));
+    measured_row(prior, measure, in, g, t, z);
+    return {measure, z, memory};
+  }
+  status fit() const {
+    checks c;
+    c.must_be("ids rows", ids.rows, in.logits.rows).strided("ids", ids).strided("batch.logits", in.logits);
+    c.also(context_fits(in, in.logits.rows)).also(measure.validate(static_cast<index_t>(ids.cols)));
+    c.also(experts_fit(prior, static_cast<index_t>(in.logits.cols)));
+    return c.also(tokens_fit(prior, in.first_row + in.logits.rows)).result();
+  }
+};
+
+}  // namespace detail
+
+template <class Prior, class T, class H, class Id, class P>
+struct route_log_prob_row {
+  using V = compute_t<T>;
+  detail::measured_routes<Prior, T, H, Id> routes;
+  row_view<P> log_prob;
+
+  offset_t scratch_bytes() const { return routes.scratch_bytes(); }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
-    if (!in.is_valid(t)) {
+    if (!routes.in.is_valid(t)) {
       if (g.rank() == 0) log_prob[t] = P(0);
       return g.sync();
     }
-    auto const experts = static_cast<index_t>(in.logits.cols);
-    V* const z = s.take<V>(experts);
-    V* const memory = s.take<V>(measure.memory(ids.cols));
-    detail::measured_row(prior, measure, in, g, t, z);
-    detail::route_walk<V> const walk{measure, z, memory};
-    auto const f = walk.forward(g, experts, ids[t]);
+    auto const f = routes.walk(g, t, s).forward(g, static_cast<index_t>(routes.in.logits.cols), routes.ids[t]);
     if (g.rank() == 0) log_prob[t] = static_cast<P>(f.log_prob);
     g.sync();
   }
@@ -57,39 +75,31 @@ struct route_log_prob_row {
 template <class Prior, class T, class H, class Id, class P, class D>
 struct route_log_prob_backward_row {
   using V = compute_t<T>;
-  Prior prior;
-  route_measure measure;
-  batch<T, H> in;
-  matrix_view<Id const> ids;
+  detail::measured_routes<Prior, T, H, Id> routes;
   row_view<P const> d_log_prob;
   matrix_view<D> d_logits;
   bool accumulate;
 
-  offset_t scratch_bytes() const {
-    return aligned_bytes<V>(in.logits.cols) + aligned_bytes<V>(measure.memory(ids.cols));
-  }
+  offset_t scratch_bytes() const { return routes.scratch_bytes(); }
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
     row_view<D> const out = d_logits[t];
-    V const d = in.is_valid(t) ? static_cast<V>(d_log_prob[t]) : V(0);
+    V const d = routes.in.is_valid(t) ? static_cast<V>(d_log_prob[t]) : V(0);
     if (d == V(0)) {  // clipped, out of scope, padding: most rows of a late step
       if (!accumulate)
         for (offset_t e = g.rank(); e < out.size; e += g.size()) out[e] = D(0);
       return g.sync();
     }
-    auto const experts = static_cast<index_t>(in.logits.cols);
-    V* const z = s.take<V>(experts);
-    V* const memory = s.take<V>(measure.memory(ids.cols));
-    detail::measured_row(prior, measure, in, g, t, z);
-    detail::route_walk<V> const walk{measure, z, memory};
-    auto const f = walk.forward(g, experts, ids[t]);
+    auto const experts = static_cast<index_t>(routes.in.logits.cols);
+    auto const walk = routes.walk(g, t, s);
+    auto const f = walk.forward(g, experts, routes.ids[t]);
     g.sync();
-    row_context const c = in.context(t);
-    memory_row<V>{z, experts}.each(g, [&](index_t e, V x) {
-      V dz = d * walk.slope(f, ids[t], e) / V(measure.temperature);
-      if constexpr (requires { prior.derivative(c, e, x); })
-        if (x != -infinity<V>) dz *= prior.derivative(c, e, x);
+    row_context const c = routes.in.context(t);
+    memory_row<V>{walk.z, experts}.each(g, [&](index_t e, V x) {
+      V dz = d * walk.slope(f, routes.ids[t], e) / V(routes.measure.temperature);
+      if constexpr (requires { routes.prior.derivative(c, e, x); })
+        if (x != -infinity<V>) dz = math::mul(dz, routes.prior.derivative(c, e, x));
       out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);
     });
     g.sync();
@@ -110,14 +120,11 @@ status try_route_log_prob(X const& x, Prior const& prior, route_measure m, batch
                           row_view<P> log_prob, workspace w) noexcept {
   using I = std::remove_const_t<Id>;
   offset_t const tokens = in.logits.rows;
+  detail::measured_routes<Prior, T, H, I> const routes{prior, m, in, ids};
   checks c;
-  c.must_be("ids rows", ids.rows, tokens).strided("ids", ids).must_be("log_prob size", log_prob.size, tokens);
-  c.strided("batch.logits", in.logits);
-  c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
-  if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
-  c.also(tokens_fit(prior, in.first_row + tokens));
+  c.also(routes.fit()).must_be("log_prob size", log_prob.size, tokens);
   if (!c.result().ok()) return c.result();
-  return x.run(tokens, route_log_prob_row<Prior, T, H, I, P>{prior, m, in, ids, log_prob}, w);
+  return x.run(tokens, route_log_prob_row<Prior, T, H, I, P>{routes, log_prob}, w);
 }
 template <executor X, prior_policy Prior, class T, class H, class Id, class P>
 void route_log_prob(X const& x, Prior const& prior, route_measure m, batch<T, H> const& in, matrix_view<Id> ids,
@@ -133,18 +140,13 @@ status try_route_log_prob_backward(X const& x, Prior const& prior, route_measure
   using I = std::remove_const_t<Id>;
   using Pv = std::remove_const_t<P>;
   offset_t const tokens = in.logits.rows;
+  detail::measured_routes<Prior, T, H, I> const routes{prior, m, in, ids};
   checks c;
-  c.must_be("ids rows", ids.rows, tokens).strided("ids", ids);
+  c.also(routes.fit());
   c.must_be("d_log_prob size", d_log_prob.size, tokens).must_be("d_logits rows", d_logits.rows, tokens);
   c.must_be("d_logits columns", d_logits.cols, in.logits.cols).strided("d_logits", d_logits);
-  c.strided("batch.logits", in.logits);
-  c.also(context_fits(in, tokens)).also(m.validate(static_cast<index_t>(ids.cols)));
-  if constexpr (validates<Prior>) c.also(prior.validate(static_cast<index_t>(in.logits.cols)));
-  c.also(tokens_fit(prior, in.first_row + tokens));
   if (!c.result().ok()) return c.result();
-  return x.run(tokens,
-               route_log_prob_backward_row<Prior, T, H, I, Pv, D>{prior, m, in, ids, d_log_prob, d_logits, accumulate},
-               w);
+  return x.run(tokens, route_log_prob_backward_row<Prior, T, H, I, Pv, D>{routes, d_log_prob, d_logits, accumulate}, w);
 }
 template <executor X, prior_policy Prior, class T, class H, class Id, class P, class D>
 void route_log_prob_backward(X const& x, Prior const& prior, route_measure m, batch<T, H> const& in,

@@ -41,10 +41,9 @@ struct dirichlet_scores {
   MOEROUTE_EXEC_CHECK_DISABLE
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
-    double* const x = s.take<double>(p.rows);
-    double* const y = s.take<double>(p.rows);
     bool const counts = in.is_valid(t) && segment_of(term.by, in.context(t)) == term.only;
-    if (counts) static_cast<void>(token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, x, y));
+    double const* y = nullptr;
+    if (counts) y = token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, s).row.scores.data;
     for (offset_t e = g.rank(); e < p.rows; e += g.size()) p[e][t] = counts ? y[e] : not_a_number<double>;
     g.sync();
   }
@@ -127,17 +126,15 @@ struct dirichlet_gradient {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
     if (!in.is_valid(t)) return;
-    double* const x = s.take<double>(d.rows);
-    double* const y = s.take<double>(d.rows);
-    auto const seen = token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, x, y);
+    auto const seen = token_row_of<double>(r, in, matrix_view<index_t const>{}, g, t, s);
+    double const* const y = seen.row.scores.data;
     double const dot = tree_sum<double>(g, d.rows, [&](offset_t e) { return math::mul(y[e], d[e][t]); });
     row_view<D> const out = d_logits[t];
     row_context const c = in.context(t);
     seen.row.logits.each(g, [&](index_t e, double z) {
       if (z == -infinity<double>) return;
-      double dz = pull_back(r.score, seen.summary, z, y[e], d[e][t], dot);
-      if constexpr (requires { r.prior.derivative(c, e, z); }) dz *= r.prior.derivative(c, e, z);
-      out[e] = static_cast<D>(static_cast<double>(out[e]) + scale * dz);
+      double const dz = through_prior(r, c, e, z, pull_back(r.score, seen.summary, z, y[e], d[e][t], dot));
+      out[e] = static_cast<D>(static_cast<double>(out[e]) + math::mul(scale, dz));
     });
     g.sync();
   }

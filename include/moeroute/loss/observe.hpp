@@ -21,9 +21,7 @@ status validate_terms(P const& term, R const& r, batch<T, H> const& in, matrix_v
   checks c;
   c.also(validate(r, in)).must_be("sums size", sums, term.sums(experts));
   if (ids.rows != 0 || wants_ids(term)) c.must_be("ids rows", ids.rows, in.logits.rows);
-  c.strided("ids", ids);
-  if constexpr (validates<P>) c.also(term.validate(experts));
-  return c.result();
+  return c.strided("ids", ids).also(experts_fit(term, experts)).result();
 }
 
 }  // namespace detail

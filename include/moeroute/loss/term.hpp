@@ -138,12 +138,7 @@ struct terms<First, Rest...> {
     first.add_gradient(g, row, head(c, m));
     rest.add_gradient(g, row, tail(c, m));
   }
-  status validate(index_t e) const {
-    checks c;
-    if constexpr (validates<First>) c.also(first.validate(e));
-    if constexpr (validates<terms<Rest...>>) c.also(rest.validate(e));
-    return c.result();
-  }
+  status validate(index_t e) const { return checks{}.also(experts_fit(first, e)).also(experts_fit(rest, e)).result(); }
   void describe(text& t) const {
     if constexpr (describes<First>) first.describe(t);
     else t.add("(user term)");

@@ -42,13 +42,12 @@ struct whole_backward_token {
       return g.sync();
     }
     offset_t const experts = in.logits.cols, k = ids.cols;
-    V* const x = s.take<V>(experts);
-    V* const y = s.take<V>(experts);
+    auto const seen = token_row_of<V>(r, in, ids, g, t, s);
+    V const *const x = seen.row.logits.data, *const y = seen.row.scores.data;
     V* const grad = s.take<V>(experts);  // of the scores: by the weights,
     V* const ds = s.take<V>(experts);    // by the terms;
     V* const dz = s.take<V>(experts);    // and of the logits, by the terms
     row_view<V> const chosen{s.take<V>(k), k}, d{s.take<V>(k), k};
-    auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
     bool const routed = knows_row(r, in, t);  // a row of an unknown modality chose nobody, but terms saw it
     auto const score_at = [&](index_t e) {    // terms see 0 for a score of -inf; weights see it
       return y[e] == V(0) ? score_of(r.score, seen.summary, x[e]) : y[e];

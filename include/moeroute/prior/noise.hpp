@@ -69,14 +69,6 @@ concept noise_source = requires(S const& s, row_context c) {
 static_assert(noise_source<drawn_gumbel> && noise_source<drawn_normal> && noise_source<drawn_uniform>);
 static_assert(noise_source<given_noise<>>);
 
-namespace detail {
-template <class S>
-status validate_source(S const& s, index_t experts) {
-  if constexpr (validates<S>) return s.validate(experts);
-  else return static_cast<void>(s), static_cast<void>(experts), status{};
-}
-}  // namespace detail
-
 // ---- perturbations: V noisy(row_context, index_t e, index_t experts, V z) const; also priors ------------
 
 template <noise_source Source = drawn_normal>
@@ -98,7 +90,7 @@ struct gaussian_noise {
   status validate(index_t experts) const {
     if (!(deviation >= 0))
       return {errc::bad_value, "noise.deviation", "must be at least", static_cast<std::int64_t>(deviation), 0};
-    return detail::validate_source(source, experts);
+    return experts_fit(source, experts);
   }
   void describe(text& t) const {
     t.add("logit + Gaussian noise, deviation ").add(deviation).add(over_experts ? " / experts" : "");
@@ -137,7 +129,7 @@ struct learned_noise {
   status validate(index_t experts) const {
     checks k;
     k.must_be("noise.noise_logits columns", noise_logits.cols, experts).strided("noise.noise_logits", noise_logits);
-    return k.also(detail::validate_source(source, experts)).result();
+    return k.also(experts_fit(source, experts)).result();
   }
   void describe(text& t) const { t.add("logit + n (softplus(noise logit) + ").add(epsilon).add(")"); }
 };
@@ -166,7 +158,7 @@ struct logit_jitter {
   status validate(index_t experts) const {
     if (!(epsilon >= 0 && epsilon < 1))
       return {errc::bad_value, "jitter.epsilon", "must be at least 0 and below", static_cast<std::int64_t>(epsilon), 1};
-    return detail::validate_source(source, experts);
+    return experts_fit(source, experts);
   }
   void describe(text& t) const { t.add("logit times 1 +- ").add(epsilon); }
 };

@@ -79,7 +79,7 @@ struct entropy_switch {
   status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {
     checks c;
-    if constexpr (validates<Base>) c.also(base.validate(experts));
+    c.also(experts_fit(base, experts));
     c.must_be("select.base experts_per_token (an uncertain token takes all experts)", experts_per_token(), experts,
               errc::bad_value);
     return c.result();

@@ -86,7 +86,7 @@ struct gumbel_top_k {
     c.also(temperature > 0 ? status{}
                            : status{errc::bad_value, "select.temperature", "must be above",
                                     static_cast<std::int64_t>(temperature), 0});
-    return c.also(detail::validate_source(source, experts)).result();
+    return c.also(experts_fit(source, experts)).result();
   }
   void describe(text& t) const {
     t.add(static_cast<index_t>(k)).add(" drawn without replacement");

@@ -58,7 +58,7 @@ struct multinomial {
     c.also(temperature > 0 ? status{}
                            : status{errc::bad_value, "select.temperature", "must be above",
                                     static_cast<std::int64_t>(temperature), 0});
-    return c.also(detail::validate_source(source, static_cast<index_t>(k))).result();
+    return c.also(experts_fit(source, static_cast<index_t>(k))).result();
   }
   void describe(text& t) const {
     t.add(static_cast<index_t>(k)).add(" drawn with replacement");

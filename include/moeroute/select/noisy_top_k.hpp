@@ -30,8 +30,7 @@ struct noisy_top_k {
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.k", k, 1).at_most("select.k", k, experts);
-    if constexpr (validates<Noise>) c.also(noise.validate(experts));
-    return c.result();
+    return c.also(experts_fit(noise, experts)).result();
   }
   void describe(text& t) const {
     t.add("top ").add(static_cast<index_t>(k)).add(" after noise (");

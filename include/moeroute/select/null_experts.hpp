@@ -37,7 +37,7 @@ struct null_experts {
   status validate(index_t experts) const {
     checks c;
     c.at_least("select.nulls", nulls, 0).at_most("select.nulls", nulls, experts - 1);
-    if constexpr (validates<Base>) c.also(base.validate(experts));
+    c.also(experts_fit(base, experts));
     return c.result();
   }
   void describe(text& t) const {

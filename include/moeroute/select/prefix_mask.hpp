@@ -47,7 +47,7 @@ struct prefix_mask {
   }
   status validate(index_t experts) const {
     checks c;
-    if constexpr (validates<Base>) c.also(base.validate(experts));
+    c.also(experts_fit(base, experts));
     c.must_be("select.mask_logits columns", mask_logits.cols, experts_per_token())
         .strided("select.mask_logits", mask_logits);
     return c.result();

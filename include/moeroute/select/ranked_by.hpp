@@ -33,7 +33,7 @@ struct ranked_by {
   status validate(index_t experts) const {
     checks c;
     c.must_be("select.plan columns", plan.cols, experts).strided("select.plan", plan);
-    if constexpr (validates<Base>) c.also(base.validate(experts));
+    c.also(experts_fit(base, experts));
     return c.result();
   }
   void describe(text& t) const {

@@ -41,7 +41,7 @@ struct replay {
   status validate_tokens(offset_t tokens) const { return tokens_fit(base, tokens); }
   status validate(index_t experts) const {
     checks c;
-    if constexpr (validates<Base>) c.also(base.validate(experts));
+    c.also(experts_fit(base, experts));
     c.must_be("select.trace columns", trace.cols, base.experts_per_token()).strided("select.trace", trace);
     c.empty_or("select.recorded size", recorded, trace.rows);
     auto const most = static_cast<offset_t>(largest<TraceId>) + (std::is_signed_v<TraceId> ? 1 : 0);

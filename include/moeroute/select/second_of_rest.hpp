@@ -41,7 +41,7 @@ struct second_of_rest {
   status validate_tokens(offset_t tokens) const { return tokens_fit(source, tokens); }
   status validate(index_t experts) const {
     checks c;
-    return c.at_least("experts (for a pair)", experts, 2).also(detail::validate_source(source, experts)).result();
+    return c.at_least("experts (for a pair)", experts, 2).also(experts_fit(source, experts)).result();
   }
   void describe(text& t) const {
     t.add("the best, and the best of the rest");

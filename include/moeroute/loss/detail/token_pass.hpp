@@ -9,10 +9,12 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace detail {
 
-// Scratch of one token: logits, scores and, for gradients, their two gradient rows.
+// Logits and scores of one token, in scratch.
 template <class V, class R, class T, class H, class Id, class G>
 MOEROUTE_HD auto token_row_of(R const& r, batch<T, H> const& in, matrix_view<Id const> ids, G const& g, offset_t t,
-                              V* x, V* y) {
+                              scratch& s) {
+  V* const x = s.take<V>(in.logits.cols);
+  V* const y = s.take<V>(in.logits.cols);
   memory_row<V> const logits = prepared_row(r, in, g, t, x);
   logits.each(g, [&](index_t, V& z) { z = closed_if_nan(z); });
   g.sync();
@@ -47,9 +49,7 @@ struct observe_token {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, row_view<wide_sum> sums, scratch s) const {
     if (!in.is_valid(t)) return;
-    V* const x = s.take<V>(in.logits.cols);
-    V* const y = s.take<V>(in.logits.cols);
-    auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
+    auto const seen = token_row_of<V>(r, in, ids, g, t, s);
     term.observe(g, seen.row, sums);
   }
 };
@@ -105,11 +105,10 @@ struct add_gradient_token {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t t, scratch s) const {
     if (!in.is_valid(t)) return;
-    V* const x = s.take<V>(in.logits.cols);
-    V* const y = s.take<V>(in.logits.cols);
+    auto const seen = token_row_of<V>(r, in, ids, g, t, s);
+    V const* const y = seen.row.scores.data;
     V* const ds = s.take<V>(in.logits.cols);
     V* const dz = s.take<V>(in.logits.cols);
-    auto const seen = token_row_of<V>(r, in, ids, g, t, x, y);
     constexpr bool elementwise = elementwise_score<std::remove_cvref_t<decltype(R::score)>>;
     V const dot = pull_back_terms(term, g, seen.row, elementwise, coefficients, ds, dz);
     row_view<D> const out = d_logits[t];
