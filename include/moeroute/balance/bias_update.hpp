@@ -37,7 +37,7 @@ MOEROUTE_HD void step_by_sign(G const& g, row_view<P> bias, double rate, bool ze
   for (offset_t e = g.rank(); e < bias.size; e += g.size()) mine += sign(e);
   double const mean = zero_mean ? static_cast<double>(g.sum(mine)) / static_cast<double>(bias.size) : 0.;
   for (offset_t e = g.rank(); e < bias.size; e += g.size())
-    bias[e] = static_cast<P>(static_cast<double>(bias[e]) + rate * (sign(e) - mean));
+    bias[e] = static_cast<P>(static_cast<double>(bias[e]) + math::mul(rate, static_cast<double>(sign(e)) - mean));
 }
 }  // namespace detail
 
@@ -85,8 +85,9 @@ struct target_update {
     offset_t const real = bias.size - identity_experts;
     double const wanted = k_target / (k * static_cast<double>(real));
     for (offset_t e = g.rank(); e < real; e += g.size())
-      bias[e] = static_cast<P>(static_cast<double>(bias[e]) +
-                               rate * (wanted - static_cast<double>(load.counts[e]) / static_cast<double>(slots)));
+      bias[e] =
+          static_cast<P>(static_cast<double>(bias[e]) +
+                         math::mul(rate, wanted - static_cast<double>(load.counts[e]) / static_cast<double>(slots)));
   }
   void describe(text& t) const {
     t.add("b += ").add(rate).add(" (").add(k_target).add(" / (").add(k).add(" N) - n / slots), N real experts");

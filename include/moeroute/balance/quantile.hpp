@@ -189,7 +189,7 @@ void bias_from_histogram(quantile_histogram<P> const& h, bool zero_mean, row_vie
       if (here > 0 && wanted < static_cast<double>(below + here)) {
         double const inside = (wanted - static_cast<double>(below)) / static_cast<double>(here);
         double const width = (static_cast<double>(h.high) - static_cast<double>(h.low)) / h.bins;
-        bias[e] = static_cast<P>(static_cast<double>(h.low) + (i + inside) * width);
+        bias[e] = static_cast<P>(static_cast<double>(h.low) + math::mul(i + inside, width));
         break;
       }
       below += here;

@@ -36,8 +36,8 @@ struct threshold_column {
       return valid.empty() || valid[t] != 0 ? static_cast<P>(load(scores[t][e])) : not_a_number<P>;
     });
     if (g.rank() == 0 && tokens > 0 && !is_nan(s))
-      threshold[e] =
-          static_cast<P>(rule.beta * static_cast<double>(threshold[e]) + (1 - rule.beta) * static_cast<double>(s));
+      threshold[e] = static_cast<P>(math::mul(rule.beta, static_cast<double>(threshold[e])) +
+                                    math::mul(1 - rule.beta, static_cast<double>(s)));
     g.sync();
   }
 };

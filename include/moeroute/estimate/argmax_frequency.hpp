@@ -27,11 +27,11 @@ struct argmax_frequency {
       for (index_t e = 0; e < w.cols; ++e) {
         double const v = e == best.id ? 1 : 0, x = w[t][e];
         if (form == frequency_loss::squared) {
-          total += each * (x - v) * (x - v);
-          if (!d_w.empty()) d_w[t][e] += each * 2 * (x - v);
+          total += math::mul(each * (x - v), x - v);
+          if (!d_w.empty()) d_w[t][e] += math::mul(each * 2, x - v);
         } else {
           double const inside = x < 1e-12 ? 1e-12 : x > 1 - 1e-12 ? 1 - 1e-12 : x;
-          total -= each * (v * math::log(inside) + (1 - v) * math::log(1 - inside));
+          total -= math::mul(each, math::mul(v, math::log(inside)) + math::mul(1 - v, math::log(1 - inside)));
           if (!d_w.empty()) d_w[t][e] += each * (inside - v) / (inside * (1 - inside));
         }
       }

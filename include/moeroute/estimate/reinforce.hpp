@@ -17,7 +17,7 @@ struct running_baseline {
   double rate = .05;
   bool started = false;
   void observe(double reward) {
-    value = started ? value + rate * (reward - value) : reward;
+    value = started ? value + math::mul(rate, reward - value) : reward;
     started = true;
   }
 };

@@ -176,7 +176,7 @@ struct sparsemixer_row_backward {
       z.each(g, [&](index_t e, V const& x) {
         bool gone = false;
         for (index_t i = 0; i < j; ++i) gone = gone || taken[i] == e;
-        if (!gone) grad[e] += d * ((e == pick ? V(1) : V(0)) - m(x));
+        if (!gone) grad[e] += math::mul(d, (e == pick ? V(1) : V(0)) - m(x));
       });
     }
     for (offset_t e = g.rank(); e < d_logits.cols; e += g.size()) d_logits[t][e] = static_cast<D>(grad[e]);

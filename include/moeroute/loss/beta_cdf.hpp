@@ -16,8 +16,8 @@ MOEROUTE_HD inline double log_gamma(double x) {
   for (; x < 15; x += 1) product *= x;
   double const r = 1 / x, z = r * r;
   double const tail =
-      r * math::polynomial(z, 1. / 156, -691. / 360360, 1. / 1188, -1. / 1680, 1. / 1260, -1. / 360, 1. / 12);
-  return (x - .5) * math::log(x) - x + 0.91893853320467274 + tail - math::log(product);
+      math::mul(r, math::polynomial(z, 1. / 156, -691. / 360360, 1. / 1188, -1. / 1680, 1. / 1260, -1. / 360, 1. / 12));
+  return math::mul(x - .5, math::log(x)) - x + 0.91893853320467274 + tail - math::log(product);
 }
 // log(1 - x), accurate for small x too.
 MOEROUTE_HD inline double log_one_minus(double x) { return MOEROUTE_LIBM(log1p)(-x); }
@@ -36,12 +36,12 @@ struct beta_distribution {
   }
   MOEROUTE_HD double density(double x) const {
     x = detail::inside_unit(x);
-    return math::exp(log_constant + (a - 1) * math::log(x) + (b - 1) * detail::log_one_minus(x));
+    return math::exp(log_constant + math::mul(a - 1, math::log(x)) + math::mul(b - 1, detail::log_one_minus(x)));
   }
   MOEROUTE_HD double cdf(double x) const {
     if (!(x > 0)) return 0;
     if (x >= 1) return 1;
-    double const front = math::exp(log_constant + a * math::log(x) + b * detail::log_one_minus(x));
+    double const front = math::exp(log_constant + math::mul(a, math::log(x)) + math::mul(b, detail::log_one_minus(x)));
     if (x * (a + b + 2) < a + 1) return front * fraction(x, a, b) / a;
     return 1 - front * fraction(1 - x, b, a) / b;
   }
@@ -61,7 +61,7 @@ struct beta_distribution {
       double step = 1;
       for (int half = 0; half < 2; ++half) {
         double const t = half == 0 ? even : odd;
-        d = 1 + t * d, c = 1 + t / c;
+        d = 1 + math::mul(t, d), c = 1 + t / c;
         d = 1 / (MOEROUTE_LIBM(fabs)(d) < tiny ? tiny : d), c = MOEROUTE_LIBM(fabs)(c) < tiny ? tiny : c;
         step = c * d;
         f *= step;

@@ -45,8 +45,9 @@ struct router_distillation {
       double const all =
           tree_sum<double>(g, row.experts, [&](offset_t e) { return static_cast<double>(teacher[row.t][e]); });
       row.d_logits.each(g, [&](index_t e, V& d) {
-        d += static_cast<V>(c[0] *
-                            (all * static_cast<double>(row.scores.data[e]) - static_cast<double>(teacher[row.t][e])));
+        double const off =
+            math::mul(all, static_cast<double>(row.scores.data[e])) - static_cast<double>(teacher[row.t][e]);
+        d += static_cast<V>(math::mul(c[0], off));
       });
       return;
     }

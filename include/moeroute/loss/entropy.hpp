@@ -126,7 +126,7 @@ struct usage_entropy {
       auto const mean = [&](offset_t e) { return tokens > 0 ? s.mass(static_cast<index_t>(e)) / tokens : 0.; };
       double const h = tree_sum<double>(g, experts, [&](offset_t e) { return detail::entropy_part(mean(e), 1); });
       bool const hinged = threshold < infinity<double>, on = tokens > 0 && (!hinged || h < threshold);
-      total += on ? alpha * ((hinged ? threshold : 0.) - h) : 0.;
+      total += on ? math::mul(alpha, (hinged ? threshold : 0.) - h) : 0.;
       if (!out.empty())
         for (offset_t e = g.rank(); e < experts; e += g.size())
           out[i * experts + e] = on ? -alpha / tokens * detail::entropy_slope(mean(e), 1) : 0.;

@@ -64,7 +64,8 @@ struct coupling_noise {
   template <lane_group G>
   MOEROUTE_HD void operator()(G const& g, offset_t i, scratch) const {
     for (offset_t d = g.rank(); d < delta.cols; d += g.size())
-      delta[i][d] = static_cast<float>(1 + epsilon[i] * (2 * noise.uniform<double>(i, static_cast<index_t>(d)) - 1));
+      delta[i][d] =
+          static_cast<float>(1 + math::mul(epsilon[i], 2 * noise.uniform<double>(i, static_cast<index_t>(d)) - 1));
   }
 };
 
@@ -149,12 +150,13 @@ struct coupling_gradient {
         if (of_gate) {
           double const x = each * near * static_cast<double>(load(router[i][d]));
           row_view<D> const out = d_gate[j * width + d];
-          for (offset_t c = 0; c < gate.cols; ++c) out[c] = static_cast<D>(static_cast<double>(out[c]) + x * y[c]);
+          for (offset_t c = 0; c < gate.cols; ++c)
+            out[c] = static_cast<D>(static_cast<double>(out[c]) + math::mul(x, y[c]));
         } else {
           double sum = 0;
           for (offset_t c = 0; c < gate.cols; ++c)
             sum = math::fma(static_cast<double>(load(gate[j * width + d][c])), y[c], sum);
-          d_router[i][d] = static_cast<D>(static_cast<double>(d_router[i][d]) + each * near * sum);
+          d_router[i][d] = static_cast<D>(static_cast<double>(d_router[i][d]) + math::mul(each * near, sum));
         }
       }
       g.sync();

@@ -30,14 +30,14 @@ struct info_nce {
       double top = -infinity<double>, total = 0;
       for (offset_t j = 0; j < tasks; ++j) top = math::max(logit(i, j), top);
       for (offset_t j = 0; j < tasks; ++j) total += math::exp(logit(i, j) - top);
-      loss += each * (top + math::log(total) - logit(i, i));
+      loss += math::mul(each, top + math::log(total) - logit(i, i));
       if (d_a.empty() && d_w.empty()) continue;
       for (offset_t j = 0; j < tasks; ++j) {
         double const d = each * (math::exp(logit(i, j) - top) / total - (i == j ? 1. : 0.));
         for (offset_t e = 0; e < experts; ++e)
           for (offset_t f = 0; f < experts; ++f) {
-            if (!d_a.empty()) d_a[i][e] += d * w[e][f] * b[j][f];
-            if (!d_w.empty()) d_w[e][f] += d * a[i][e] * b[j][f];
+            if (!d_a.empty()) d_a[i][e] += math::mul(d * w[e][f], b[j][f]);
+            if (!d_w.empty()) d_w[e][f] += math::mul(d * a[i][e], b[j][f]);
           }
       }
     }
@@ -51,7 +51,8 @@ struct ema_copy {
   template <class T>
   void operator()(row_view<T const> online, row_view<T> target) const {
     for (offset_t i = 0; i < target.size; ++i)
-      target[i] = static_cast<T>((1 - rate) * static_cast<double>(target[i]) + rate * static_cast<double>(online[i]));
+      target[i] = static_cast<T>(math::mul(1 - rate, static_cast<double>(target[i])) +
+                                 math::mul(rate, static_cast<double>(online[i])));
   }
 };
 

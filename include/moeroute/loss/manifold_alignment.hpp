@@ -28,8 +28,8 @@ struct manifold_alignment {
         double const each = lambda * weight(distance[n], distance[0]) / total;
         for (offset_t c = 0; c < routes.cols; ++c) {
           double const d = routes[i][c] - routes[near[n]][c];
-          loss += each * d * d;
-          if (!d_routes.empty()) d_routes[i][c] += 2 * each * d;
+          loss += math::mul(each * d, d);
+          if (!d_routes.empty()) d_routes[i][c] += math::mul(2 * each, d);
         }
       }
     }
@@ -46,7 +46,7 @@ struct manifold_alignment {
     for (offset_t j = 0; j < x.rows; ++j) {
       if (j == i || right[j] == 0) continue;
       double square = 0;
-      for (offset_t c = 0; c < x.cols; ++c) square += (x[i][c] - x[j][c]) * (x[i][c] - x[j][c]);
+      for (offset_t c = 0; c < x.cols; ++c) square += math::mul(x[i][c] - x[j][c], x[i][c] - x[j][c]);
       if (found == most && (most == 0 || !(square < distance[most - 1]))) continue;
       index_t at = found < most ? found++ : most - 1;
       for (; at > 0 && square < distance[at - 1]; --at) near[at] = near[at - 1], distance[at] = distance[at - 1];

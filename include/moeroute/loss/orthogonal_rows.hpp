@@ -72,7 +72,7 @@ struct orthogonal_row {
           if (j != i) v = math::fma(c[j], unit[j][d], v);
         if (clamped) v = math::fma(c[i] - 1, unit[i][d], v);
         else v = math::fma(-along, unit[i][d], v);
-        d_w[i][d] = static_cast<D>(static_cast<double>(d_w[i][d]) + factor * v);
+        d_w[i][d] = static_cast<D>(static_cast<double>(d_w[i][d]) + math::mul(factor, v));
       }
     }
     g.sync();

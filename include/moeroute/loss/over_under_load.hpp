@@ -39,7 +39,9 @@ struct over_under_load {
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {
     using V = typename Row::value_type;
-    row.d_scores.each(g, [&](index_t e, V& d) { d += static_cast<V>(price[e] * times_chosen(row, e)); });
+    row.d_scores.each(g, [&](index_t e, V& d) {
+      d += static_cast<V>(math::mul(price[e], static_cast<double>(times_chosen(row, e))));
+    });
   }
   void describe(text& t) const { t.add(alpha).add(" sum_e (n_e / mean n - 1) times the scores of those who chose e"); }
 

@@ -47,7 +47,7 @@ struct locality {
       double const tokens = static_cast<double>(sums[2 * a].count()), mass = sums[2 * a + 1].value();
       double const weight = all > 0 ? tokens / static_cast<double>(all) : 0.;
       double const floor = mass > 1e-300 ? mass : 1e-300;
-      if (tokens > 0) total -= mu * weight * math::log(floor / tokens);
+      if (tokens > 0) total -= math::mul(mu * weight, math::log(floor / tokens));
       if (!out.empty() && g.rank() == 0) out[a] = tokens > 0 ? -mu * weight / floor : 0.;
     }
     return total;

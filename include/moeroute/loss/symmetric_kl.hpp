@@ -20,9 +20,9 @@ struct symmetric_kl {
       for (offset_t i = 0; i < p.cols; ++i) {
         double const a = at_least_floor(p[r][i]), b = at_least_floor(q[r][i]);
         double const log_ratio = math::log(a) - math::log(b);
-        sum += alpha / 2 * (a - b) * log_ratio;
-        if (!d_p.empty()) d_p[r][i] += alpha / 2 * (log_ratio + (a - b) / a);
-        if (!d_q.empty()) d_q[r][i] -= alpha / 2 * (log_ratio + (a - b) / b);
+        sum += math::mul(alpha / 2 * (a - b), log_ratio);
+        if (!d_p.empty()) d_p[r][i] += math::mul(alpha / 2, log_ratio + (a - b) / a);
+        if (!d_q.empty()) d_q[r][i] -= math::mul(alpha / 2, log_ratio + (a - b) / b);
       }
     return sum;
   }

@@ -54,11 +54,11 @@ inline load_report load_of(row_view<std::int64_t const> load) {
   double sum = 0, squares = 0, most = 0, least = infinity<double>;
   for (std::int64_t const n : load) {
     double const x = static_cast<double>(n);
-    sum += x, squares += x * x, most = math::max(x, most), least = math::min(x, least);
+    sum += x, squares += math::mul(x, x), most = math::max(x, most), least = math::min(x, least);
   }
   if (!(sum > 0)) return {};
   double const parts = static_cast<double>(load.size), mean = sum / parts;
-  return {math::sqrt(math::max(squares / parts - mean * mean, 0.)) / mean, most / sum, least / sum};
+  return {math::sqrt(math::max(squares / parts - math::mul(mean, mean), 0.)) / mean, most / sum, least / sum};
 }
 // Adds the counts of experts to their bins, or to their devices: part_of_expert (experts) in [0, parts).
 inline void load_by_part(row_view<std::int64_t const> counts, row_view<index_t const> part_of_expert,
@@ -77,11 +77,11 @@ inline double variation_inside(row_view<std::int64_t const> counts, row_view<ind
     for (offset_t e = 0; e < counts.size; ++e) {
       if (bin_of_expert[e] != i) continue;
       double const x = static_cast<double>(counts[e]);
-      sum += x, squares += x * x, size += 1;
+      sum += x, squares += math::mul(x, x), size += 1;
     }
     if (!(sum > 0)) continue;
     double const mean = sum / size;
-    total += math::sqrt(math::max(squares / size - mean * mean, 0.)) / mean;
+    total += math::sqrt(math::max(squares / size - math::mul(mean, mean), 0.)) / mean;
     ++used;
   }
   return used > 0 ? total / used : 0;
