@@ -51,5 +51,22 @@ inline std::vector<std::vector<float>> adversarial(std::vector<float> const& noi
   return rows;
 }
 inline std::vector<std::vector<float>> adversarial(std::size_t experts) { return adversarial(normal(experts, 77)); }
+// Rows of 16 numbers without NaN, which is -inf here: some equal, some equal in all but their last bits.
+inline std::vector<std::vector<float>> rows_of_16() {
+  auto all = adversarial(16);
+  for (unsigned seed = 0; seed < 40; ++seed) all.push_back(normal(16, seed));
+  float const closed = -moeroute::infinity<float>;
+  all.push_back(std::vector<float>(16, closed));
+  all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, closed, -closed, 2, 2, 0, 0});
+  for (float one : {1.f, -1.f, .1f}) {
+    std::vector<float> near(16);
+    for (int i = 0; i < 16; ++i)
+      near[static_cast<std::size_t>(i)] = one * (1 + 0x1p-23f * static_cast<float>(i * 5 % 7));
+    all.push_back(near);
+  }
+  for (auto& row : all)
+    for (float& x : row) x = moeroute::is_nan(x) ? closed : x;
+  return all;
+}
 
 }  // namespace inputs

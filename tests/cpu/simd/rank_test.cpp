@@ -10,20 +10,8 @@
 
 using namespace moeroute;
 
-namespace {
-std::vector<std::vector<float>> rows_without_nan() {
-  auto all = inputs::adversarial(16);
-  for (unsigned seed = 0; seed < 20; ++seed) all.push_back(inputs::normal(16, seed));
-  all.push_back(std::vector<float>(16, simd::lowest));
-  all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, simd::lowest, infinity<float>, 2, 2, 0, 0});
-  for (auto& row : all)
-    for (float& x : row) x = is_nan(x) ? simd::lowest : x;
-  return all;
-}
-}  // namespace
-
 TEST_CASE("rank: the k-th largest of 16, 32 and 64 numbers, in every lane") {
-  auto const all = rows_without_nan();
+  auto const all = inputs::rows_of_16();
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::vector<float> x;
     for (std::size_t j = 0; j < 4; ++j)
@@ -41,7 +29,7 @@ TEST_CASE("rank: the k-th largest of 16, 32 and 64 numbers, in every lane") {
 }
 
 TEST_CASE("promise P2 rank: lanes in the order larger number, lower lane; zeros equal; ranks among the first few") {
-  for (auto const& row : rows_without_nan()) {
+  for (auto const& row : inputs::rows_of_16()) {
     simd::floats const x = simd::load<simd::floats>(row.data());
     std::int32_t lane[16], rank[16];
     simd::order_rows(row.data(), 1, lane);
@@ -62,7 +50,7 @@ TEST_CASE("promise P2 rank: lanes in the order larger number, lower lane; zeros 
 
 TEST_CASE(
     "rank: the guessed order is the order of numbers that differ before their last four bits, and always one of 16") {
-  for (auto const& row : rows_without_nan()) {
+  for (auto const& row : inputs::rows_of_16()) {
     std::vector<std::int32_t> lane(16);
     simd::store(lane.data(), simd::guessed_order(simd::load<simd::floats>(row.data())));
     std::vector<std::int32_t> sorted = lane;

@@ -11,22 +11,6 @@
 using namespace moeroute;
 
 namespace {
-// Rows of 16 numbers, some of them equal, some equal in all but their last bits; no NaN.
-std::vector<std::vector<float>> rows() {
-  auto all = inputs::adversarial(16);
-  for (unsigned seed = 0; seed < 40; ++seed) all.push_back(inputs::normal(16, seed));
-  all.push_back(std::vector<float>(16, simd::lowest));
-  all.push_back({0.f, -0.f, 0.f, -0.f, 0x1p-149f, -0x1p-149f, 1, 1, -1, -1, simd::lowest, infinity<float>, 2, 2, 0, 0});
-  for (float one : {1.f, -1.f, .1f}) {
-    std::vector<float> near(16);
-    for (int i = 0; i < 16; ++i)
-      near[static_cast<std::size_t>(i)] = one * (1 + 0x1p-23f * static_cast<float>(i * 5 % 7));
-    all.push_back(near);
-  }
-  for (auto& row : all)
-    for (float& x : row) x = is_nan(x) ? simd::lowest : x;
-  return all;
-}
 std::vector<float> block_of(std::vector<std::vector<float>> const& all, std::size_t first) {
   std::vector<float> x;
   for (std::size_t q = 0; q < 16; ++q) {
@@ -38,7 +22,7 @@ std::vector<float> block_of(std::vector<std::vector<float>> const& all, std::siz
 }  // namespace
 
 TEST_CASE("sort_columns: the k-th largest and the largest of 16 rows, of 16 and of 32 numbers") {
-  auto const all = rows();
+  auto const all = inputs::rows_of_16();
   for (std::size_t first = 0; first < all.size(); ++first)
     for (int width : {16, 32}) {
       auto x = block_of(all, first);
@@ -64,7 +48,7 @@ TEST_CASE("sort_columns: the k-th largest and the largest of 16 rows, of 16 and 
 }
 
 TEST_CASE("sort_columns: the order of 16 rows, equal numbers by their place, numbers that differ in their last bits") {
-  auto const all = rows();
+  auto const all = inputs::rows_of_16();
   for (std::size_t first = 0; first < all.size(); ++first) {
     auto const x = block_of(all, first);
     for (int k = 1; k <= 16; ++k) {
