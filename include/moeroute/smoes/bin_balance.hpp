@@ -113,8 +113,8 @@ struct bin_balance_value_row {  // one row
     });
     for (offset_t e = g.rank(); e < experts; e += g.size()) {
       if (i >= 0 && bin_of_expert[e] != i) continue;
-      double d = weight(i, e, size) * static_cast<double>(counts[e]) * f_unit;  // d loss / d P_e
-      if (i >= 0) d = (d - each) * (ticks<V>::unit * P_unit);                   // d loss / d sum over tokens of p
+      double d = math::mul(weight(i, e, size) * static_cast<double>(counts[e]), f_unit);  // d loss / d P_e
+      if (i >= 0) d = (d - each) * (ticks<V>::unit * P_unit);  // d loss / d sum over tokens of p
       else d /= tokens;
       coefficient[e] = static_cast<V>(term.alpha * d);
     }
