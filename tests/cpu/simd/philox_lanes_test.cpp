@@ -5,7 +5,9 @@
 
 using namespace moeroute;
 
-TEST_CASE("simd philox: lanes of counters make the words of one by one") { philox_test::words_of<simd::philox_lanes>(); }
+TEST_CASE("simd philox: lanes of counters make the words of one by one") {
+  philox_test::words_of<simd::philox_lanes>();
+}
 
 TEST_CASE("simd philox: products of lower halves do not see the upper halves") {
   using W = simd::vec<std::uint64_t, 8>;

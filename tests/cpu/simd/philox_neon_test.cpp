@@ -10,4 +10,6 @@ using namespace moeroute;
 static_assert(std::same_as<simd::philox_words, simd::philox_neon>);
 #endif
 
-TEST_CASE("simd philox: the form at hand makes the words of one by one") { philox_test::words_of<simd::philox_words>(); }
+TEST_CASE("simd philox: the form at hand makes the words of one by one") {
+  philox_test::words_of<simd::philox_words>();
+}

@@ -38,9 +38,8 @@ MOEROUTE_ON_DEMAND
     auto const side_by_side = [&]<int R>(std::integral_constant<int, R>) MOEROUTE_SIMD_LAMBDA {
       for (; q + R <= rows; q += R)
         for (int p = 0; p < parts; ++p)
-          from.words<R>(e + p, 0, own + q, 1, complements, [&](int j, auto w) MOEROUTE_SIMD_LAMBDA {
-            store(to[q + j] + (i - first + p * at_once), w);
-          });
+          from.words<R>(e + p, 0, own + q, 1, complements,
+                        [&](int j, auto w) MOEROUTE_SIMD_LAMBDA { store(to[q + j] + (i - first + p * at_once), w); });
     };
     side_by_side(constant<8>);
     side_by_side(constant<4>);
