@@ -189,11 +189,10 @@ template <class Body>
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   constexpr bool by_logits = ranks_logits<std::remove_cvref_t<decltype(b.r)>>;
   auto const& r = b.r;
-  if (rows < 1) return;  // there always are; g++ would warn of rows of nothing
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
   scratch const start = s;
-  float const* logit[std::size_t{block_rows}];
+  float const* logit[std::size_t{block_rows}] = {};
   for (int q = 0; q < rows; ++q) logit[q] = logits_of(b, first + q, l, s);
   block_candidates c;
   alignas(64) float top[block_rows], score[16 * block_rows];
