@@ -88,7 +88,11 @@ struct outputs {
   std::vector<float> weights, scores;
   offset_t rows, k, experts;
   outputs(offset_t r, offset_t places, offset_t width)
-      : ids(size(r, places), no_id), weights(size(r, places), -7.f), scores(size(r, width), -7.f), rows(r), k(places),
+      : ids(size(r, places), no_id),
+        weights(size(r, places), -7.f),
+        scores(size(r, width), -7.f),
+        rows(r),
+        k(places),
         experts(width) {}
   static std::size_t size(offset_t r, offset_t n) { return static_cast<std::size_t>(r * (n + gap)); }
   routing_view<> view(bool with_scores) {

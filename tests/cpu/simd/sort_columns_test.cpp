@@ -88,8 +88,7 @@ TEST_CASE("sort_columns: the last row again behind it, up to 16 rows and no furt
       std::vector<float> x(static_cast<std::size_t>(17 * width));
       std::iota(x.begin(), x.end(), 0.f);
       auto want = x;
-      for (int q = rows; q < 16; ++q)
-        std::copy_n(x.begin() + width * (rows - 1), width, want.begin() + width * q);
+      for (int q = rows; q < 16; ++q) std::copy_n(x.begin() + width * (rows - 1), width, want.begin() + width * q);
       simd::repeat_last(x.data(), width, rows);
       CHECK(x == want);
     }
