@@ -202,7 +202,7 @@ template <class Body>
     else best_of_block(logit, rows, l.size, k, s.template take<std::int32_t>(l.size), top, c);
     score_block(b, first, rows, logit, top, l, c, score);
   } else {
-    float *value[std::size_t{block_rows}], *key[std::size_t{block_rows}];
+    float *value[std::size_t{block_rows}] = {}, *key[std::size_t{block_rows}] = {};
     for (int q = 0; q < rows; ++q) value[q] = s.template take<float>(l.size), key[q] = s.template take<float>(l.size);
     write_block_keys(b, first, rows, logit, bias_of(b, first, l, s), l, value, key);
     best_of_block(key, rows, l.size, k, s.template take<std::int32_t>(l.size), top, c);
