@@ -94,7 +94,7 @@ struct block_candidates {
 template <class Body>
 MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, int rows, float const* const* logit, index_t size,
                                        float* space, float* top, block_candidates& c) {
-  offset_t token[std::size_t{block_rows}];
+  offset_t token[std::size_t{block_rows}] = {};
   for (int q = 0; q < rows; ++q) token[q] = b.in.context(first + q).token;
   c.unserved = b.r.select.choose_rows(token, logit, rows, size, {c.id, c.order, c.logit, top, 16}, space);
 }
