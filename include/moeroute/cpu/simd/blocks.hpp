@@ -209,13 +209,13 @@ template <class Body>
     for (int q = 0; q < rows; ++q) store(score + 16 * q, gather(value[q], load<ints>(c.id + 16 * q)));
   }
 
-  floats weight[std::size_t{block_rows}];
+  floats weight[std::size_t{block_rows}], last(0.f);
   for (int q = 0; q < rows; ++q) {
     ints const at = load<ints>(c.order + 16 * q);
     store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(c.id + 16 * q), at), k);
-    weight[q] = permute(load<floats>(score + 16 * q), at);
+    weight[q] = last = permute(load<floats>(score + 16 * q), at);
   }
-  for (int q = rows; q < block_rows; ++q) weight[q] = weight[rows - 1];
+  for (int q = rows; q < block_rows; ++q) weight[q] = last;
   weigh_rows(r.weigh, weight, rows, k);
   for (int q = 0; q < rows; ++q) store_first_as<W>(b.out.weights[first + q].data, weight[q], k);
   for (unsigned left = c.unserved; left != 0; left &= left - 1) route_plainly(b, first + std::countr_zero(left), start);
