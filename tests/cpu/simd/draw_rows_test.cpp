@@ -35,11 +35,19 @@ struct chosen_rows {
 };
 void compare(draws const& d, offset_t const* token, int rows, index_t experts, index_t k, int kind, float temperature) {
   auto const z = logits_of_rows(rows, experts, kind, static_cast<unsigned>(token[0]) + static_cast<unsigned>(kind));
-  float const* row[16];
+  float const* row[16] = {};  // no row is read that is not there
   for (int q = 0; q < rows; ++q) row[q] = z.data() + 128 * q;
   auto const c = std::make_unique<chosen_rows>();
   int const stride = k > 16 ? simd::most_chosen : 16;
+  constexpr std::int32_t no_id = 123456789;
+  for (auto& id : c->id) id = no_id;
+  for (auto& x : c->logit) x = -7;
+  for (auto& x : c->space) x = -7;
   unsigned const unserved = simd::draw_rows(d, temperature, token, row, rows, 128, k, c->winners(stride), c->space);
+  REQUIRE(unserved < 1u << rows);
+  CHECK(std::all_of(c->id + stride * rows, std::end(c->id), [](std::int32_t id) { return id == no_id; }));
+  CHECK(std::all_of(c->logit + stride * rows, std::end(c->logit), [](float x) { return x == -7; }));
+  CHECK(std::all_of(c->space + 256 * rows, std::end(c->space), [](float x) { return x == -7; }));
   for (int q = 0; q < rows; ++q) {
     std::vector<std::pair<float, index_t>> want;
     for (index_t e = 0; e < experts; ++e)
@@ -75,7 +83,7 @@ TEST_CASE("simd draw rows: ids, order and logits of the winners and the largest 
         if (round == 29) token[9] += offset_t{1} << 33;
         constexpr float temperature[] = {.7f, 1, 1, 3.5f, 1e-3f, 1e30f};
         compare(d, token, 16, experts, k, kind, temperature[round % 6]);
-        compare(d, token, round % 15 + 1, experts, k, kind, round % 2 == 0 ? 1 : .9f);
+        compare(d, token, (round + kind) % 15 + 1, experts, k, kind, round % 2 == 0 ? 1 : .9f);
       }
 }
 

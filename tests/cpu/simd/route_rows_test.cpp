@@ -48,6 +48,35 @@ std::vector<float> rows_for(index_t experts) {
 
 }  // namespace
 
+TEST_CASE("promise P7 vector path: runs of 1 to 17 rows, at the end of a batch and between rows that are none") {
+  for (index_t experts : {8, 64, 100, 128}) {
+    std::vector<float> const all = rows_for(experts), bias = inputs::normal(static_cast<std::size_t>(experts), 4, .1f);
+    auto const width = static_cast<std::ptrdiff_t>(experts);
+    for (std::ptrdiff_t rows = 1; rows <= 17; ++rows)
+      for (std::ptrdiff_t first = 0; first < 42; first += 9) {
+        std::vector<float> const z(all.begin() + first * width, all.begin() + (first + rows) * width);
+        same(router{.select = top_k{6}}, z, experts);
+        same(router{.select = top_k{2}, .weigh = renormalize{}}, z, experts);
+        same(router{.bias = correction_bias{row_view<float const>(bias)}, .select = top_k{8}}, z, experts);
+        same(router{.select = gumbel_top_k{.k = 8}}, z, experts);
+      }
+    // Runs of 1, 2, ... rows, each followed by one that is invalid: often odd, with too few experts.
+    std::vector<std::uint8_t> valid(all.size() / static_cast<std::size_t>(experts), 1);
+    for (std::size_t run = 1, t = 1; t < valid.size(); t += ++run) valid[t] = 0;
+    batch<> const in{.valid = row_view<std::uint8_t const>(valid)};
+    auto const same_runs = [&](auto const& r) {
+      auto const fast = run::route(serial{}, r, all, experts, in),
+                 slow = run::route(row_by_row{serial{}}, r, all, experts, in);
+      CHECK(fast.ids == slow.ids);
+      CHECK(run::same_bits(fast.weights, slow.weights));
+      CHECK(run::same_bits(fast.scores, slow.scores));
+    };
+    same_runs(router{.select = top_k{6}});
+    same_runs(router{.bias = correction_bias{row_view<float const>(bias)}, .select = top_k{8}});
+    same_runs(router{.select = gumbel_top_k{.k = 8}});
+  }
+}
+
 #if defined(MOEROUTE_SIMD)
 static_assert(simd::fits<router<>, float> && !simd::fits<router<>, double>);
 static_assert(simd::vector_score<cubed> && !simd::vector_score<halved_float>);

@@ -53,8 +53,9 @@ TEST_CASE("sort_columns: the order of 16 rows, equal numbers by their place, num
     auto const x = block_of(all, first);
     for (int k = 1; k <= 16; ++k) {
       std::int32_t order[256];
-      simd::order_16_rows(x.data(), k, order);
-      for (int q = 0; q < 16; ++q) {
+      int const rows = first % 2 == 0 ? 16 : k;
+      simd::order_16_rows(x.data(), rows, k, order);
+      for (int q = 0; q < rows; ++q) {
         float const* const row = x.data() + 16 * q;
         std::vector<int> want(16);
         std::iota(want.begin(), want.end(), 0);
@@ -63,6 +64,18 @@ TEST_CASE("sort_columns: the order of 16 rows, equal numbers by their place, num
       }
     }
   }
+}
+
+TEST_CASE("sort_columns: the last row again behind it, up to 16 rows and no further") {
+  for (int width : {16, 32})
+    for (int rows = 1; rows <= 16; ++rows) {
+      std::vector<float> x(static_cast<std::size_t>(17 * width));
+      std::iota(x.begin(), x.end(), 0.f);
+      auto want = x;
+      for (int q = rows; q < 16; ++q) std::copy_n(x.begin() + width * (rows - 1), width, want.begin() + width * q);
+      simd::repeat_last(x.data(), width, rows);
+      CHECK(x == want);
+    }
 }
 
 TEST_CASE("sort_columns: rows in which keys lie close among the first k and the next are told") {

@@ -1,5 +1,6 @@
-// Decides how 16 tokens with many experts are routed at once: what needs every expert is done row by row, experts across
-// lanes; what needs a few numbers of each row, the bound of its best keys and their order, for all rows at once.
+// Decides how up to 16 tokens with many experts are routed at once: what needs every expert is done row by row, experts
+// across lanes; what needs a few numbers of each row, the bound of its best keys and their order, for 16 rows at once. A
+// block that holds fewer ends with its last row again and again.
 #pragma once
 
 #include <moeroute/core/prefetch.hpp>
@@ -11,11 +12,15 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr int block_rows = 16;
+// The shortest run that gains by being a block, as measured. With AVX2 two rows side by side are no worse for long; where
+// selection chooses rows in a way of its own, a block gains sooner.
+template <class Select>
+inline constexpr int least_block =
+    register_bytes == 32 ? (chooses_rows<Select> ? 3 : 12) : (chooses_rows<Select> ? 2 : 6);
 // The rows of a block stay near: their logits, or scores and keys too.
 inline constexpr index_t most_ranked_by_logits = 1024, most_ranked_by_keys = 256;
 template <class R>
 inline constexpr index_t most_block_experts = ranks_logits<R> ? most_ranked_by_logits : most_ranked_by_keys;
-inline constexpr int rows_summed = rows_at_once > 1 ? rows_at_once / 2 : 1;  // so many keep their sums in registers
 
 // Routers whose selection sees all experts.
 template <class R>
@@ -30,12 +35,12 @@ offset_t block_bytes(Select const& select, index_t experts) {
   return rows * aligned_bytes<float>(size);
 }
 
-// The largest and the k-th largest of the lanes of each of 16 rows, a bound that at least k keys reach; k <= 16.
+// The largest and the k-th largest of the lanes of each row, a bound that at least k keys reach; k <= 16.
 MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void bounds_of(float const* const* row, int size, int k, float* bound, float* top) {
+[[gnu::noinline]] inline void bounds_of(float const* const* row, int rows, int size, int k, float* bound, float* top) {
   alignas(64) float maxima[32 * block_rows];
   int const lanes = k > 8 || size >= 512 ? 32 : 16;
-  for (int q = 0; q < block_rows; ++q) {
+  for (int q = 0; q < rows; ++q) {
     floats a(lowest), b(lowest);
     for (int i = 0; i < size; i += 32) {
       a = max(load<floats>(row[q] + i), a);
@@ -45,6 +50,7 @@ MOEROUTE_ON_DEMAND
     store(to, lanes == 16 ? max(a, b) : a);
     if (lanes == 32) store(to + 16, b);
   }
+  repeat_last(maxima, lanes, rows);
   kth_of_rows(maxima, lanes, k, bound, top);
 }
 
@@ -86,20 +92,20 @@ struct block_candidates {
 
 // Where selection chooses rows in a way of its own.
 template <class Body>
-MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, float const* const* logit, index_t size,
+MOEROUTE_SIMD_INLINE void choose_block(Body const& b, offset_t first, int rows, float const* const* logit, index_t size,
                                        float* space, float* top, block_candidates& c) {
-  offset_t token[std::size_t{block_rows}];
-  for (int q = 0; q < block_rows; ++q) token[q] = b.in.context(first + q).token;
-  c.unserved = b.r.select.choose_rows(token, logit, block_rows, size, {c.id, c.order, c.logit, top, 16}, space);
+  offset_t token[std::size_t{block_rows}] = {};
+  for (int q = 0; q < rows; ++q) token[q] = b.in.context(first + q).token;
+  c.unserved = b.r.select.choose_rows(token, logit, rows, size, {c.id, c.order, c.logit, top, 16}, space);
 }
 
 // The k best of all experts, and the largest logit of each row.
 MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void best_of_block(float const* const* logit, index_t size, index_t k, std::int32_t* list,
-                                            float* top, block_candidates& c) {
+[[gnu::noinline]] inline void best_of_block(float const* const* logit, int rows, index_t size, index_t k,
+                                            std::int32_t* list, float* top, block_candidates& c) {
   alignas(64) float bound[block_rows], key[16 * block_rows];
-  bounds_of(logit, size, k, bound, top);
-  for (int q = 0; q < block_rows; ++q) {
+  bounds_of(logit, rows, size, k, bound, top);
+  for (int q = 0; q < rows; ++q) {
     survivors s = detail::collect(logit[q], size, floats(bound[q]));
     if (s.count > 16) s = first_of_many(logit[q], size, bound[q], k, list);
     store(key + 16 * q, s.key);
@@ -107,12 +113,13 @@ MOEROUTE_ON_DEMAND
     store(c.logit + 16 * q, select(s.key == floats(lowest), floats(bound[q]), s.key));
     c.unserved |= unsigned{bound[q] == lowest} << q;
   }
-  order_16_rows(key, k, c.order);
+  repeat_last(key, 16, rows);
+  order_16_rows(key, rows, k, c.order);
 }
 
 // The first k lanes of each register.
 template <class Weigh>
-MOEROUTE_SIMD_INLINE void weigh_rows(Weigh const& weigh, floats (&row)[block_rows], index_t k) {
+MOEROUTE_SIMD_INLINE void weigh_rows(Weigh const& weigh, floats (&row)[block_rows], int rows, index_t k) {
   if constexpr (weighs_each<Weigh>) {
     weigh(row_view<floats>{row, block_rows});
   } else if constexpr (takes_vectors<Weigh>) {
@@ -120,24 +127,33 @@ MOEROUTE_SIMD_INLINE void weigh_rows(Weigh const& weigh, floats (&row)[block_row
     weigh(row_view<floats>{row, k});
     transpose(row);
   } else {
-    for (floats& w : row) {
+    for (int q = 0; q < rows; ++q) {
       alignas(64) float lane[16];
-      store(lane, w);
+      store(lane, row[q]);
       weigh(row_view<float>{lane, k});
-      w = load<floats>(lane);
+      row[q] = load<floats>(lane);
     }
   }
 }
 
+// f(constant<S>, q) for rows q ... q + S - 1 of all: as many as keep their sums in registers, and what is left one by one.
+template <class F>
+MOEROUTE_SIMD_INLINE void for_rows_summed(int rows, F f) {
+  constexpr int S = rows_at_once > 1 ? rows_at_once / 2 : 1;
+  int q = 0;
+  for (; q + S <= rows; q += S) f(constant<S>, q);
+  if constexpr (S > 1)
+    for (; q < rows; ++q) f(constant<1>, q);
+}
+
 // What the candidates' logits are worth.
 template <class Body>
-MOEROUTE_SIMD_INLINE void score_block(Body const& b, offset_t first, float const* const* logit, float const* top,
-                                      key_layout const& l, block_candidates const& c, float* score) {
-  constexpr int S = rows_summed;
+MOEROUTE_SIMD_INLINE void score_block(Body const& b, offset_t first, int rows, float const* const* logit,
+                                      float const* top, key_layout const& l, block_candidates const& c, float* score) {
   // The next block's logits come while this one computes, where both fit the first cache.
   offset_t const row_bytes = b.in.logits.cols * static_cast<offset_t>(sizeof(b.in.logits.data[0]));
   bool const ahead = row_bytes <= 1024 && first + 2 * block_rows <= b.in.logits.rows;
-  for (int q = 0; q < block_rows; q += S) {
+  for_rows_summed(rows, [&]<int S>(std::integral_constant<int, S>, int q) MOEROUTE_SIMD_LAMBDA {
     if (ahead)
       for (int p = q; p < q + S; ++p)
         moeroute::detail::fetch_ahead(b.in.logits[first + block_rows + p].data, row_bytes);
@@ -148,26 +164,27 @@ MOEROUTE_SIMD_INLINE void score_block(Body const& b, offset_t first, float const
       write_scores(b, token, l, z, all);
     });
     store(score + 16 * q, score_of(b.r.score, m, load<vec<float, 16 * S>>(c.logit + 16 * q)));
-  }
+  });
 }
 
 // Scores and keys of all experts, where selection ranks more than logits.
 template <class Body>
-MOEROUTE_SIMD_INLINE void write_block_keys(Body const& b, offset_t first, float const* const* logit, float const* bias,
-                                           key_layout const& l, float* const* value, float* const* key) {
-  constexpr int R = rows_at_once;
-  for (int q = 0; q < block_rows; q += R) {
-    vector_row<R> const z{logit + q, l.size};
-    auto const m = summary_and_scores(b, vector_group{}, z, [](auto const&) {});
-    write_rows<R>(b, m, R, logit + q, bias, l.size, value + q, key + q);
-  }
+MOEROUTE_SIMD_INLINE void write_block_keys(Body const& b, offset_t first, int rows, float const* const* logit,
+                                           float const* bias, key_layout const& l, float* const* value,
+                                           float* const* key) {
+  auto const write = [&]<int R>(std::integral_constant<int, R>, int q, int n) MOEROUTE_SIMD_LAMBDA {
+    auto const m = summary_and_scores(b, vector_group{}, vector_row<R>{logit + q, l.size}, [](auto const&) {});
+    write_rows<R>(b, m, n, logit + q, bias, l.size, value + q, key + q);
+  };
+  if constexpr (elementwise_score<decltype(b.r.score)>) write(constant<rows_at_once>, 0, rows);
+  else for_rows_summed(rows, [&](auto r, int q) MOEROUTE_SIMD_LAMBDA { write(r, q, r); });
   if (!b.out.scores.empty())
-    for (int q = 0; q < block_rows; ++q) copy_scores(value[q], l, b.out.scores[first + q]);
+    for (int q = 0; q < rows; ++q) copy_scores(value[q], l, b.out.scores[first + q]);
 }
 
-// Tokens first .. first + 15, all valid, with the same bias.
+// Tokens first .. first + rows - 1, at most 16, all valid, with the same bias.
 template <class Body>
-[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, scratch s) {
+[[gnu::noinline]] MOEROUTE_SIMD_FLATTEN void route_block(Body const& b, offset_t first, int rows, scratch s) {
   using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   constexpr bool by_logits = ranks_logits<std::remove_cvref_t<decltype(b.r)>>;
@@ -175,32 +192,32 @@ template <class Body>
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
   scratch const start = s;
-  float const* logit[std::size_t{block_rows}];
-  for (int q = 0; q < block_rows; ++q) logit[q] = logits_of(b, first + q, l, s);
+  float const* logit[std::size_t{block_rows}] = {};
+  for (int q = 0; q < rows; ++q) logit[q] = logits_of(b, first + q, l, s);
   block_candidates c;
   alignas(64) float top[block_rows], score[16 * block_rows];
   if constexpr (by_logits) {
     if constexpr (chooses_rows<std::remove_cvref_t<decltype(r.select)>>)
-      choose_block(b, first, logit, l.size, s.template take<float>(2 * block_rows * l.size), top, c);
-    else best_of_block(logit, l.size, k, s.template take<std::int32_t>(l.size), top, c);
-    score_block(b, first, logit, top, l, c, score);
+      choose_block(b, first, rows, logit, l.size, s.template take<float>(2 * rows * l.size), top, c);
+    else best_of_block(logit, rows, l.size, k, s.template take<std::int32_t>(l.size), top, c);
+    score_block(b, first, rows, logit, top, l, c, score);
   } else {
-    float *value[std::size_t{block_rows}], *key[std::size_t{block_rows}];
-    for (int q = 0; q < block_rows; ++q)
-      value[q] = s.template take<float>(l.size), key[q] = s.template take<float>(l.size);
-    write_block_keys(b, first, logit, bias_of(b, first, l, s), l, value, key);
-    best_of_block(key, l.size, k, s.template take<std::int32_t>(l.size), top, c);
-    for (int q = 0; q < block_rows; ++q) store(score + 16 * q, gather(value[q], load<ints>(c.id + 16 * q)));
+    float *value[std::size_t{block_rows}] = {}, *key[std::size_t{block_rows}] = {};
+    for (int q = 0; q < rows; ++q) value[q] = s.template take<float>(l.size), key[q] = s.template take<float>(l.size);
+    write_block_keys(b, first, rows, logit, bias_of(b, first, l, s), l, value, key);
+    best_of_block(key, rows, l.size, k, s.template take<std::int32_t>(l.size), top, c);
+    for (int q = 0; q < rows; ++q) store(score + 16 * q, gather(value[q], load<ints>(c.id + 16 * q)));
   }
 
-  floats weight[std::size_t{block_rows}];
-  for (int q = 0; q < block_rows; ++q) {
+  floats weight[std::size_t{block_rows}], last(0.f);
+  for (int q = 0; q < rows; ++q) {
     ints const at = load<ints>(c.order + 16 * q);
     store_first_as<Id>(b.out.ids[first + q].data, permute(load<ints>(c.id + 16 * q), at), k);
-    weight[q] = permute(load<floats>(score + 16 * q), at);
+    weight[q] = last = permute(load<floats>(score + 16 * q), at);
   }
-  weigh_rows(r.weigh, weight, k);
-  for (int q = 0; q < block_rows; ++q) store_first_as<W>(b.out.weights[first + q].data, weight[q], k);
+  for (int q = rows; q < block_rows; ++q) weight[q] = last;
+  weigh_rows(r.weigh, weight, rows, k);
+  for (int q = 0; q < rows; ++q) store_first_as<W>(b.out.weights[first + q].data, weight[q], k);
   for (unsigned left = c.unserved; left != 0; left &= left - 1) route_plainly(b, first + std::countr_zero(left), start);
 }
 

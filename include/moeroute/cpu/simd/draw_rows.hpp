@@ -108,12 +108,12 @@ MOEROUTE_ON_DEMAND
     store(w.of_row(q).logit, closed_if_nan(gather(row[q].logit, place)));
     store(word + 16 * q, gather(row[q].word, place));
   }
-  for (int q = rows; q < 16; ++q) store(key + 16 * q, floats(lowest));
   for (int q = 0; q < rows; ++q) {
     floats const z = load<floats>(w.of_row(q).logit), noise = rough_gumbel(load<vec<std::uint32_t, 16>>(word + 16 * q));
     store(key + 16 * q,
           select(lane_id() < ints(count[q]), (temperature == 1 ? z : z / floats(temperature)) + noise, floats(lowest)));
   }
+  repeat_last(key, 16, rows);
   ints const margin(rough_doubt), reached = rough_key(max(load<floats>(threshold), floats(1 - rough_range))) + margin;
   doubtful |= order_by_keys(
       key, k, w.order, [](floats x) MOEROUTE_SIMD_LAMBDA { return rough_key(x); },
@@ -148,7 +148,7 @@ MOEROUTE_ON_DEMAND
     }
   }
   // About 11 of 64 to 256 bounds reach the 8th best of the lanes' maxima, less what a bound exceeds its key by.
-  bool const many = rows >= 4;  // enough for what is done for 16 rows at once
+  bool const many = rows >= 3;  // enough for what is done for 16 rows at once
   if (many) kth_of_rows(bound, 16, 8, threshold, w.top);
   else
     for (int q = 0; q < rows; ++q) threshold[q] = first_lane(kth_largest(bound + 16 * q, 16, 8));

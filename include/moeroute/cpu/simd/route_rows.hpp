@@ -49,12 +49,12 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     blocks = !few && b.r.select.experts_per_token() <= 16 && b.in.logits.cols <= most_block_experts<decltype(b.r)>;
   [[maybe_unused]] rough_rows<Body> rough;
   while (t < last) {
-    offset_t const wanted = few ? tokens_at_once : blocks && last - t >= block_rows ? block_rows : rows_at_once;
+    offset_t const wanted = few ? tokens_at_once : blocks ? block_rows : rows_at_once;
     int n = rows_together(b, t, static_cast<int>(last - t < wanted ? last - t : wanted));
     if (n == 0) {
       route_plainly(b, t++, s);
-    } else if (n == block_rows && blocks) {
-      if constexpr (routes_blocks<decltype(b.r)>) route_block(b, t, s);
+    } else if (blocks && n >= least_block<Select>) {
+      if constexpr (routes_blocks<decltype(b.r)>) route_block(b, t, n, s);
       t += n;
     } else if (few && (n > 1 || rows_at_once <= 2)) {
       if constexpr (!limits_groups<Select> && !chooses_rows<Select>) route_across_tokens(b, t, n, s);

@@ -48,6 +48,12 @@ MOEROUTE_SIMD_INLINE void load_columns(float const* rows, int width, floats (&co
   transpose(column);
 }
 
+// Behind the first of 16 rows of `width` numbers the last one of them again and again.
+MOEROUTE_ON_DEMAND
+MOEROUTE_SIMD_INLINE void repeat_last(float* row, int width, int rows) {
+  for (float* to = row + width * rows; to < row + 16 * width; to += 16) store(to, load<floats>(to - width));
+}
+
 // The largest of each of 16 rows of 16 numbers, one after the other.
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE floats largest_of_rows(float const* row) {
@@ -106,9 +112,9 @@ MOEROUTE_SIMD_INLINE unsigned order_by_keys(float const* row, int k, std::int32_
 }
 
 // The same in the order (larger number, lower lane), which is right for the first k. A key is a number's bits but the last
-// four. Rows in which that may hide an order are ranked by all bits.
+// four. Of the first `rows` rows those in which that may hide an order are ranked by all bits.
 MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline void order_16_rows(float const* row, int k, std::int32_t* order) {
+[[gnu::noinline]] inline void order_16_rows(float const* row, int rows, int k, std::int32_t* order) {
   ints last(0);
   unsigned doubtful = order_by_keys(
       row, k, order,
@@ -118,7 +124,7 @@ MOEROUTE_ON_DEMAND
         return all & ints(~15);
       },
       [](ints a, ints b) MOEROUTE_SIMD_LAMBDA { return ((a ^ b) & ints(~15)) == ints(0); });
-  doubtful &= ~lane_bits((last & ints(15)) == ints(0));
+  doubtful &= ~lane_bits((last & ints(15)) == ints(0)) & ((1u << rows) - 1);
   for (; doubtful != 0; doubtful &= doubtful - 1) {
     int const q = std::countr_zero(doubtful);
     order_rows(row + 16 * q, 1, order + 16 * q);
