@@ -62,6 +62,16 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
     return MOEROUTE_LIBM(fma)(a, b, c);
   }
 }
+// The same, or a product and a sum where the machine has no instruction for both: for products that are exact, so that the
+// bits are those of fma, and for guesses and bounds.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V multiply_add(V a, V b, V c) {
+#if !defined(__CUDA_ARCH__) && defined(__SSE2__) && !defined(__FMA__)
+  return a * b + c;
+#else
+  return math::fma(a, b, c);
+#endif
+}
 namespace detail {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {

@@ -105,7 +105,7 @@ MOEROUTE_HD MOEROUTE_INLINE V shifted_exponent(V x, V round) {
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp_significand(V x, V n) {
   using C = constants<scalar_t<V>>;
-  V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), x));
+  V const r = math::fma(n, V(-C::ln2_low), math::multiply_add(n, V(-C::ln2), x));
   return math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
 }
 template <bool NotPositive, class V>
@@ -148,7 +148,7 @@ MOEROUTE_HD MOEROUTE_INLINE V log_of_normal(V x, V less = V(0)) {
   V const k = math::to_number<V>(e) - less;
   V const f = m - V(1), s = f / (m + V(1)), z = math::mul(s, s);
   V const r = math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
-  return math::fma(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
+  return math::multiply_add(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
 }
 // log(x) for x >= 0: -inf at 0, NaN below.
 template <class V>

@@ -18,6 +18,32 @@ struct every_lane {
 };
 inline constexpr every_lane all_lanes{}, all_eight{};
 
+#if defined(__x86_64__) && !defined(__FMA__)
+namespace detail {
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> fma_or_doubt(vec<float, N> a, vec<float, N> b, vec<float, N> c, sse2::ints_4& doubt) {
+  return each([&](auto x, auto y, auto z)
+                  MOEROUTE_SIMD_LAMBDA { return decltype(x)(sse2::fused(x.v, y.v, z.v, doubt), 0); },
+              a, b, c);
+}
+template <int N>
+MOEROUTE_COLD vec<float, N> fma_by_library(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
+  return each(
+      [](auto x, auto y, auto z) {
+        for (int i = 0; i < 4; ++i) x.v[i] = __builtin_fmaf(x.v[i], y.v[i], z.v[i]);
+        return x;
+      },
+      a, b, c);
+}
+}  // namespace detail
+template <int N>
+MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
+  sse2::ints_4 doubt{};
+  auto const sum = detail::fma_or_doubt(a, b, c, doubt);
+  if (__builtin_expect(sse2::any(doubt), 0)) return detail::fma_by_library(a, b, c);
+  return sum;
+}
+#else
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
   return each(
@@ -39,6 +65,7 @@ MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, ve
       },
       a, b, c);
 }
+#endif
 // Rounded by itself: the barrier keeps the compiler from fusing it into a sum.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_mul(vec<float, N> a, vec<float, N> b) {
@@ -228,9 +255,9 @@ struct unit_sum<simd::vec<float, N>> {
     V const x = simd::max(d, V(-30.f)), round = V(0x1.8p23f + 127);
     V const shifted = math::detail::shifted_exponent(x, round), p = math::detail::exp_significand(x, shifted - round);
     V const power = simd::bits_as<float>(simd::bits_as<std::int32_t>(shifted) << 23);  // 2^n
-    V const c = simd::simd_fma(p, power, V(coarse_grid));
+    V const c = math::multiply_add(p, power, V(coarse_grid));
     coarse += simd::bits_as<std::uint32_t>(c);
-    fine += simd::bits_as<std::uint32_t>(simd::simd_fma(p, power, V(coarse_grid + fine_grid) - c));
+    fine += simd::bits_as<std::uint32_t>(math::multiply_add(p, power, V(coarse_grid + fine_grid) - c));
     ++terms;
   }
   MOEROUTE_SIMD_INLINE I part(U sum, float grid) const {

@@ -238,7 +238,8 @@ template <class Body>
 // When rows go this way: while few of them are in doubt.
 template <class Body>
 struct rough_rows {
-  int exact = 0;  // rows to be routed by exact keys before the next trial
+  int exact = 0;     // rows to be routed by exact keys before the next trial
+  int doubtful = 0;  // so many more rows than others lately
 
   // Leaves tokens that were not served in front, the last one again and again behind them; how many.
   int route(Body const& b, offset_t* token, int rows, scratch s) {
@@ -250,7 +251,10 @@ struct rough_rows {
     int n = 0;
     for (unsigned rest = doubt; rest != 0; rest &= rest - 1) token[n++] = token[std::countr_zero(rest)];
     for (int q = n; q < rows_at_once && n != 0; ++q) token[q] = token[n - 1];
-    exact = 2 * n > rows ? 64 : 0;
+    doubtful += 2 * n - rows;
+    if (doubtful < 0) doubtful = 0;
+    exact = doubtful < 4 ? 0 : 64;
+    if (exact != 0) doubtful = 0;
     return n;
   }
 };

@@ -1,0 +1,63 @@
+// Decides how a register of 16 bytes does on x86-64 without AVX what one instruction does on later machines: fused sums, the
+// larger and the smaller of two numbers, masks as bits.
+#pragma once
+
+#include <moeroute/core/arithmetic.hpp>
+
+namespace moeroute::inline MOEROUTE_ABI {
+namespace simd {
+
+#if defined(__x86_64__) && !defined(__AVX2__)
+namespace sse2 {
+
+typedef float floats_4 __attribute__((vector_size(16)));
+typedef double doubles_2 __attribute__((vector_size(16)));
+typedef std::int32_t ints_4 __attribute__((vector_size(16)));
+
+MOEROUTE_INLINE doubles_2 low_doubles(floats_4 x) {
+#if defined(__clang__)
+  return __builtin_convertvector(__builtin_shufflevector(x, x, 0, 1), doubles_2);
+#else
+  return __builtin_ia32_cvtps2pd(x);
+#endif
+}
+MOEROUTE_INLINE doubles_2 high_doubles(floats_4 x) { return low_doubles(__builtin_shufflevector(x, x, 2, 3, 2, 3)); }
+MOEROUTE_INLINE floats_4 as_floats(doubles_2 low, doubles_2 high) {
+#if defined(__clang__)
+  typedef float floats_2 __attribute__((vector_size(8)));
+  return __builtin_shufflevector(__builtin_convertvector(low, floats_2), __builtin_convertvector(high, floats_2), 0, 1,
+                                 2, 3);
+#else
+  return __builtin_ia32_movlhps(__builtin_ia32_cvtpd2ps(low), __builtin_ia32_cvtpd2ps(high));
+#endif
+}
+
+#if !defined(__FMA__)
+// a b + c rounded once, but in lanes that get a bit of `doubt`: there the library must be asked, as by
+// math::detail::fma_in_double, whose two conditions these are for four sums at once.
+MOEROUTE_INLINE floats_4 fused(floats_4 a, floats_4 b, floats_4 c, ints_4& doubt) {
+  doubles_2 const low = low_doubles(a) * low_doubles(b) + low_doubles(c);
+  doubles_2 const high = high_doubles(a) * high_doubles(b) + high_doubles(c);
+  ints_4 const l = __builtin_bit_cast(ints_4, low), h = __builtin_bit_cast(ints_4, high);
+  ints_4 const lower = __builtin_shufflevector(l, h, 0, 2, 4, 6), upper = __builtin_shufflevector(l, h, 1, 3, 5, 7);
+  // Wrapping around, zero comes to lie beside the largest numbers, opposite to the tiny ones.
+  typedef std::uint32_t words_4 __attribute__((vector_size(16)));
+  ints_4 const smallness = __builtin_bit_cast(ints_4, 0x80000000u - __builtin_bit_cast(words_4, upper & 0x7fffffff));
+  doubt |= ((lower & 0x1fffffff) == 0x10000000) | (smallness > 0x7fffffff - 0x38100000 + 1);
+  return as_floats(low, high);
+}
+#endif
+
+MOEROUTE_INLINE bool any(ints_4 mask) { return __builtin_ia32_movmskps(__builtin_bit_cast(floats_4, mask)) != 0; }
+
+// The signs of 16 lanes in four registers.
+MOEROUTE_INLINE unsigned signs_of_16(ints_4 a, ints_4 b, ints_4 c, ints_4 d) {
+  return static_cast<unsigned>(
+      __builtin_ia32_pmovmskb128(__builtin_ia32_packsswb128(__builtin_ia32_packssdw128(a, b), __builtin_ia32_packssdw128(c, d))));
+}
+
+}  // namespace sse2
+#endif
+
+}  // namespace simd
+}  // namespace moeroute::inline MOEROUTE_ABI
