@@ -32,23 +32,30 @@ MOEROUTE_INLINE floats_4 as_floats(doubles_2 low, doubles_2 high) {
 #endif
 }
 
-#if !defined(__FMA__)
-// a b + c rounded once, but in lanes that get a bit of `doubt`: there the library must be asked, as by
-// math::detail::fma_in_double, whose two conditions these are for four sums at once.
-MOEROUTE_INLINE floats_4 fused(floats_4 a, floats_4 b, floats_4 c, ints_4& doubt) {
+MOEROUTE_INLINE ints_4 lower_words(doubles_2 a, doubles_2 b) {
+  return __builtin_shufflevector(__builtin_bit_cast(ints_4, a), __builtin_bit_cast(ints_4, b), 0, 2, 4, 6);
+}
+MOEROUTE_INLINE ints_4 upper_words(doubles_2 a, doubles_2 b) {
+  return __builtin_shufflevector(__builtin_bit_cast(ints_4, a), __builtin_bit_cast(ints_4, b), 1, 3, 5, 7);
+}
+MOEROUTE_INLINE bool any(ints_4 mask) { return __builtin_ia32_movmskps(__builtin_bit_cast(floats_4, mask)) != 0; }
+
+#if defined(MOEROUTE_FMA_BY_DOUBLES)
+// a b + c rounded once, as by math::detail::fma_in_double, whose two conditions these are for four sums at once.
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline floats_4 fma(floats_4 a, floats_4 b, floats_4 c) {
   doubles_2 const low = low_doubles(a) * low_doubles(b) + low_doubles(c);
   doubles_2 const high = high_doubles(a) * high_doubles(b) + high_doubles(c);
-  ints_4 const l = __builtin_bit_cast(ints_4, low), h = __builtin_bit_cast(ints_4, high);
-  ints_4 const lower = __builtin_shufflevector(l, h, 0, 2, 4, 6), upper = __builtin_shufflevector(l, h, 1, 3, 5, 7);
   // Wrapping around, zero comes to lie beside the largest numbers, opposite to the tiny ones.
   typedef std::uint32_t words_4 __attribute__((vector_size(16)));
-  ints_4 const smallness = __builtin_bit_cast(ints_4, 0x80000000u - __builtin_bit_cast(words_4, upper & 0x7fffffff));
-  doubt |= ((lower & 0x1fffffff) == 0x10000000) | (smallness > 0x7fffffff - 0x38100000 + 1);
-  return as_floats(low, high);
+  words_4 const magnitude = __builtin_bit_cast(words_4, upper_words(low, high) & 0x7fffffff);
+  ints_4 const tiny = __builtin_bit_cast(ints_4, 0x80000000u - magnitude) > 0x7fffffff - 0x38100000 + 1;
+  floats_4 sum = as_floats(low, high);
+  if (__builtin_expect(any(((lower_words(low, high) & 0x1fffffff) == 0x10000000) | tiny), 0))
+    for (int i = 0; i < 4; ++i) sum[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return sum;
 }
 #endif
-
-MOEROUTE_INLINE bool any(ints_4 mask) { return __builtin_ia32_movmskps(__builtin_bit_cast(floats_4, mask)) != 0; }
 
 // The signs of 16 lanes in four registers.
 MOEROUTE_INLINE unsigned signs_of_16(ints_4 a, ints_4 b, ints_4 c, ints_4 d) {
