@@ -94,21 +94,23 @@ MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt& doubt) {
   tail = to_double(to_float(tail * d + D(c[4]), doubt));
   return {to_float(to_double(rr) * tail + d, doubt) + V(1), low_word(shifted)};
 }
+MOEROUTE_ON_DEMAND
+[[gnu::noinline]] inline exp_parts<float> exp_of_one(float x, float round) {
+  bool doubt = false;
+  exp_parts<float> const e = exp_by_doubles(x, round, doubt);
+  return __builtin_expect(doubt, 0) ? exp_by_fma(x, round) : e;
+}
 #endif
 
 // For floats x from -104 to 89, or NaN.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_in_parts(V x, scalar_t<V> round) {
 #if defined(MOEROUTE_FMA_BY_DOUBLES)
-  if constexpr (requires { simd_exp_in_parts(x, round); }) {
-    return simd_exp_in_parts(x, round);
-  } else if constexpr (std::same_as<V, float>) {
-    bool doubt = false;
-    exp_parts<float> const e = exp_by_doubles(x, round, doubt);
-    if (__builtin_expect(!doubt, 1)) return e;
-  }
+  if constexpr (std::same_as<V, float>) return exp_of_one(x, round);
+  else if constexpr (requires { simd_exp_in_parts(x, round); }) return simd_exp_in_parts(x, round);
+  else
 #endif
-  return exp_by_fma(x, V(round));
+    return exp_by_fma(x, V(round));
 }
 }  // namespace detail
 

@@ -59,8 +59,14 @@ MOEROUTE_SIMD_INLINE vec<float, N> low_word(vec<double, N> x) {
 MOEROUTE_ON_DEMAND
 [[gnu::noinline]] inline math::detail::exp_parts<floats> exp_of_16(floats const& x, float round) {
   sse2::ints_4 doubt{};
-  auto const e = math::detail::exp_by_doubles(x, round, doubt);
-  return __builtin_expect(sse2::any(doubt), 0) ? math::detail::exp_by_fma(x, floats(round)) : e;
+  auto e = math::detail::exp_by_doubles(x, round, doubt);
+  if (__builtin_expect(sse2::any(doubt), 0)) {
+    float p[16];
+    store(p, x);
+    for (float& y : p) y = math::detail::exp_by_fma(y, round).p;
+    e.p = load<floats>(p);
+  }
+  return e;
 }
 template <int N>
   requires(N >= 16)

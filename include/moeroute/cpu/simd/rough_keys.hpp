@@ -32,8 +32,9 @@ inline constexpr float rough_margin = 2 * Score::error + 0x1p-21f * largest_key;
 template <class Body>
 MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, float const* bias, index_t size,
                                            float* key) {
-  using V = vec<float, 32>;
-  for (index_t i = 0; i < size; i += 32) {
+  constexpr int N = register_bytes == 16 ? 16 : 32;  // four registers tell the compiler enough
+  using V = vec<float, N>;
+  for (index_t i = 0; i < size; i += N) {
     V const x = load<V>(logit + i);
     V y = b.r.score.approx(x);
     if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<V>(bias + i));
@@ -51,7 +52,7 @@ MOEROUTE_SIMD_INLINE unsigned surely_open(two_best const& part, int groups, int 
   floats const score = group_scores(of, sum), least = score - floats(margin), low = sum ? of.second : of.first;
   store(lane, score);
   ints reach(0);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
   for (int j = 0; j < groups; ++j) reach = detail::one_more_where(least <= floats(lane[j]), reach);
   unsigned const all = ((1u << groups) - 1) * 0x101u, open = bits_at_most(reach, ints(top_groups)) & all;
   ints const moderate = (of.first <= floats(largest_key)) & ((floats(-largest_key) <= low) | (score == floats(lowest)));

@@ -33,6 +33,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr int register_bytes = MOEROUTE_SIMD_BYTES;
+// How often loops over single numbers are unrolled: 16 lanes are four small registers already.
+inline constexpr int unrolled = register_bytes == 16 ? 1 : 4;
 template <class T, int N>
 inline constexpr bool one_register = N * int{sizeof(T)} <= register_bytes;
 template <class T>
