@@ -38,7 +38,7 @@ if(MOEROUTE_MARCH AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 
 # moeroute_own(<target> [VECTOR]): our include path, our warnings, threads, and Eigen if it is there.
-# VECTOR: compiled for the vector path, which costs seconds a router; without it, as any user's default.
+# VECTOR: compiled for MOEROUTE_MARCH; without it, as any user's default.
 function(moeroute_own target)
   target_link_libraries(${target} PRIVATE moeroute::moeroute Threads::Threads)
   if(TARGET Eigen3::Eigen)

@@ -1,9 +1,11 @@
 // Decides what routing costs when it is put together from public parts: a vector softmax or sigmoid, and the best k by
 // std::partial_sort on (score, id) pairs or, where Debian's libhwy-dev is there, by Highway's VQSort on 64-bit keys.
-// The numerators and sigmoids are ours, so that the difference is the selection.
+// The numerators and sigmoids are ours, so that the difference is the selection; built without fused sums, where ours cost
+// more than others', they are the C library's.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -18,6 +20,21 @@ using moeroute::simd::floats;
 using moeroute::simd::load;
 using moeroute::simd::store;
 
+#if defined(__FMA__) || defined(__aarch64__)
+template <class V>
+V exp_of(V x) {
+  return moeroute::math::exp(x);
+}
+#else
+inline float exp_of(float x) { return std::exp(x); }
+inline floats exp_of(floats x) {
+  float lane[16];
+  store(lane, x);
+  for (float& v : lane) v = std::exp(v);
+  return load<floats>(lane);
+}
+#endif
+inline floats sigmoid_of(floats x) { return floats(1.f) / (floats(1.f) + exp_of(-x)); }
 inline float sum_of(floats x) {
   float lane[16], s = 0;
   store(lane, x);
@@ -35,9 +52,9 @@ inline float max_of(float const* z, int experts) {
 }
 inline float denominator(float const* z, int experts, float top) {
   floats s(0.f);
-  for (int e = 0; e + 16 <= experts; e += 16) s += moeroute::math::exp(load<floats>(z + e) - floats(top));
+  for (int e = 0; e + 16 <= experts; e += 16) s += exp_of(load<floats>(z + e) - floats(top));
   float total = sum_of(s);
-  for (int e = experts / 16 * 16; e < experts; ++e) total += moeroute::math::exp(z[e] - top);
+  for (int e = experts / 16 * 16; e < experts; ++e) total += exp_of(z[e] - top);
   return total;
 }
 
@@ -81,7 +98,7 @@ template <class Best>
 void softmax_top_k(Best& best, float const* z, int experts, int k, int* ids, float* weights) {
   best(z, nullptr, experts, k, ids);
   float const top = max_of(z, experts), total = denominator(z, experts, top);
-  for (int j = 0; j < k; ++j) weights[j] = moeroute::math::exp(z[ids[j]] - top) / total;
+  for (int j = 0; j < k; ++j) weights[j] = exp_of(z[ids[j]] - top) / total;
 }
 
 // DeepSeek-V3: sigmoid, bias, the best 4 of 8 groups by their two best, the best k inside, renormalized.
@@ -90,7 +107,7 @@ void deepseek_v3(Best& best, float const* z, float const* bias, int experts, int
   alignas(64) float score[512], key[512], inside[512];
   int id[512], open[4];
   for (int e = 0; e < experts; e += 16) {
-    floats const s = moeroute::math::sigmoid(load<floats>(z + e));
+    floats const s = sigmoid_of(load<floats>(z + e));
     store(score + e, s);
     store(key + e, s + load<floats>(bias + e));
   }

@@ -15,6 +15,11 @@
 #define MOEROUTE_LIBM(name) __builtin_##name
 #endif
 
+// No instruction for a b + c: doubles do it.
+#if !defined(__CUDA_ARCH__) && defined(__SSE2__) && !defined(__FMA__)
+#define MOEROUTE_FMA_BY_DOUBLES
+#endif
+
 namespace moeroute::inline MOEROUTE_ABI {
 namespace math {
 
@@ -53,7 +58,7 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   if constexpr (!is_scalar<V>) {
     return simd_fma(a, b, c);
   } else if constexpr (sizeof(V) == 4) {
-#if !defined(__CUDA_ARCH__) && defined(__SSE2__) && !defined(__FMA__)
+#if defined(MOEROUTE_FMA_BY_DOUBLES)
     return detail::fma_in_double(a, b, c);
 #else
     return MOEROUTE_LIBM(fmaf)(a, b, c);
@@ -61,6 +66,16 @@ MOEROUTE_HD MOEROUTE_INLINE V fma(V a, V b, V c) {
   } else {
     return MOEROUTE_LIBM(fma)(a, b, c);
   }
+}
+// The same, or a product and a sum where the machine has no instruction for both: for products that are exact, so that the
+// bits are those of fma, and for guesses and bounds.
+template <class V>
+MOEROUTE_HD MOEROUTE_INLINE V multiply_add(V a, V b, V c) {
+#if defined(MOEROUTE_FMA_BY_DOUBLES)
+  return a * b + c;
+#else
+  return math::fma(a, b, c);
+#endif
 }
 namespace detail {
 template <class V>

@@ -21,6 +21,9 @@
 #elif defined(__aarch64__)
 #define MOEROUTE_LEVEL neon
 #define MOEROUTE_SIMD 1
+#elif defined(__x86_64__)
+#define MOEROUTE_LEVEL sse2
+#define MOEROUTE_SIMD 1
 #else
 #define MOEROUTE_LEVEL plain
 #endif

@@ -7,31 +7,13 @@
 // exp 1, log 2, sigmoid 2, softplus 3, tanh 3, in float and in double, tails and subnormals included.
 #pragma once
 
-#include <moeroute/core/arithmetic.hpp>
+#include <moeroute/core/exp_parts.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 namespace math {
 
 // ---- polynomials ---------------------------------------------------------------------------------------------
 
-// A polynomial by Horner's rule: the coefficient of the highest power comes first.
-template <class V, class S, class... C>
-MOEROUTE_HD MOEROUTE_INLINE V polynomial(V x, S highest, C... lower) {
-  V p(highest);
-  ((p = math::fma(p, x, V(lower))), ...);
-  return p;
-}
-
-// (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
-template <class V>
-MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
-  if constexpr (sizeof(scalar_t<V>) == 4)
-    return math::polynomial(r, .001381446706f, .008368780411f, .04166839421f, .1666652011f, .4999999341f);
-  else
-    return math::polynomial(r, 2.0826533961035145e-9, 2.5112144432828057e-8, 2.7557582803514972e-7,
-                            2.7557234558972452e-6, 2.4801586924595254e-5, .00019841269896680747, .0013888888889117269,
-                            .0083333333333169171, .041666666666666089, .16666666666666684, .5);
-}
 // (2 atanh(s) - 2 s) / s^3 with z = s^2 <= 1/9.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V atanh_tail(V z) {
@@ -58,23 +40,6 @@ MOEROUTE_HD MOEROUTE_INLINE V tanh_tail(V z) {
 
 // ---- the functions -------------------------------------------------------------------------------------------
 
-template <class S>
-struct constants;
-template <>
-struct constants<float> {
-  static constexpr int mantissa = 23, bias = 127;
-  static constexpr float round = 0x1.8p23f, log2e = 1.44269504f, ln2 = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f,
-                         exp_least = -104.f, exp_most = 89.f, smallest_normal = 0x1p-126f, into_normal = 0x1p24f,
-                         into_normal_log2 = 24;
-};
-template <>
-struct constants<double> {
-  static constexpr int mantissa = 52, bias = 1023;
-  static constexpr double round = 0x1.8p52, log2e = 1.4426950408889634, ln2 = 0x1.62e42fefa38p-1,
-                          ln2_low = 0x1.ef35793c7673p-45, exp_least = -746., exp_most = 710.,
-                          smallest_normal = 0x1p-1022, into_normal = 0x1p54, into_normal_log2 = 54;
-};
-
 // 2^n, n within the exponents of V.
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V power_of_two(typename bits_of<V>::type n) {
@@ -97,26 +62,15 @@ MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
 }
 
 namespace detail {
-// e^x = p * 2^n: n + round, whose last digit is worth 1, and p.
-template <class V>
-MOEROUTE_HD MOEROUTE_INLINE V shifted_exponent(V x, V round) {
-  return math::fma(x, V(constants<scalar_t<V>>::log2e), round);
-}
-template <class V>
-MOEROUTE_HD MOEROUTE_INLINE V exp_significand(V x, V n) {
-  using C = constants<scalar_t<V>>;
-  V const r = math::fma(n, V(-C::ln2_low), math::fma(n, V(-C::ln2), x));
-  return math::fma(math::mul(r, r), math::exp_tail(r), r) + V(1);
-}
 template <bool NotPositive, class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp(V x) {
   using C = constants<scalar_t<V>>;
   V a = x;
   if constexpr (!NotPositive) a = math::min(V(C::exp_most), a);
   if constexpr (!requires { simd_scale_by_power(x, x); }) a = math::max(V(C::exp_least), a);
-  V const shifted = shifted_exponent(a, V(C::round)), n = shifted - V(C::round), p = exp_significand(a, n);
+  auto const [p, shifted] = exp_in_parts(a, C::round);
   // 0 before the scaling: a product that vanishes takes many times as long.
-  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), n, shifted);
+  return math::scale_by_power(math::where(x <= V(C::exp_least), V(0), p), shifted - V(C::round), shifted);
 }
 }  // namespace detail
 // e^x. NaN stays NaN; +inf above the range, 0 below it.
@@ -148,7 +102,7 @@ MOEROUTE_HD MOEROUTE_INLINE V log_of_normal(V x, V less = V(0)) {
   V const k = math::to_number<V>(e) - less;
   V const f = m - V(1), s = f / (m + V(1)), z = math::mul(s, s);
   V const r = math::fma(math::mul(s, z), math::atanh_tail(z), s + s);
-  return math::fma(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
+  return math::multiply_add(k, V(C::ln2), math::fma(k, V(C::ln2_low), r));
 }
 // log(x) for x >= 0: -inf at 0, NaN below.
 template <class V>

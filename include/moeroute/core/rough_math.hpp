@@ -22,7 +22,8 @@ MOEROUTE_HD MOEROUTE_INLINE V rough_sigmoid(V x) {
     using I = typename bits_of<V>::type;
     V const t = math::max(math::min(x * V(-C::log2e), V(126.f)), V(-126.f)), shifted = t + V(C::round);
     V const f = t - (shifted - V(C::round));
-    V const p = math::polynomial(f, .0551716842f, .242611122f, .693260982f, .999928074f);  // 2^f for |f| <= 1/2
+    V p = math::multiply_add(V(.0551716842f), f, V(.242611122f));  // 2^f for |f| <= 1/2
+    p = math::multiply_add(math::multiply_add(p, f, V(.693260982f)), f, V(.999928074f));
     return V(1.f) / (V(1.f) + math::as<V>(math::as<I>(p) + (math::as<I>(shifted) << C::mantissa)));
   }
 }

@@ -31,8 +31,8 @@ MOEROUTE_SIMD_INLINE vec<float, N> gumbel_bound(vec<float, N> z, vec<std::uint32
   V v;  // 2^bound_scale v', exact
   if constexpr (bound_scale == 32) v = convert<float>(not_word & vec<std::uint32_t, N>(0xFFFFFE00u));
   else v = convert<float>(bits_as<std::int32_t>(not_word >> 9));
-  V const steep = math::fma(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f * temperature), z);
-  return math::fma(v, V((bound_scale == 32 ? -0x1p-33f : -0x1p-24f) * temperature), steep);
+  V const steep = math::multiply_add(convert<float>(bits_as<std::int32_t>(v)), V(-ln2 * 0x1p-23f * temperature), z);
+  return math::multiply_add(v, V((bound_scale == 32 ? -0x1p-33f : -0x1p-24f) * temperature), steep);
 }
 // What the bound reaches where z / temperature + G reaches `key`: eight roundings of numbers below |z / temperature| + 128
 // lie between.
@@ -48,9 +48,9 @@ MOEROUTE_SIMD_INLINE vec<float, N> rough_log(vec<float, N> x) {
   using I = vec<std::int32_t, N>;
   I const bits = bits_as<std::int32_t>(x), e = (bits - bits_as<std::int32_t>(V(0x1.6a09e6p-1f))) >> 23;
   V const f = bits_as<float>(bits - (e << 23)) - V(1.f), ff = math::mul(f, f);
-  V const a = math::fma(f, V(-.499902175f), V(1.00000456f)), b = math::fma(f, V(-.2540327f), V(.332580227f)),
-          c = math::fma(f, V(-.142920677f), V(.220559349f));
-  return math::fma(f, math::fma(ff, math::fma(ff, c, b), a), math::mul(convert<float>(e), V(ln2)));
+  V const a = math::multiply_add(f, V(-.499902175f), V(1.00000456f)), b = math::multiply_add(f, V(-.2540327f), V(.332580227f)),
+          c = math::multiply_add(f, V(-.142920677f), V(.220559349f));
+  return math::multiply_add(f, math::multiply_add(ff, math::multiply_add(ff, c, b), a), math::mul(convert<float>(e), V(ln2)));
 }
 // Within rough_gumbel_error of gumbel_of, from the complement of the word.
 inline constexpr float rough_gumbel_error = 1e-5f;

@@ -26,7 +26,7 @@ MOEROUTE_ON_DEMAND
   for (int i = 0; i < n; i += 16) {
     floats const part = load<floats>(x + i);
     ints larger(0);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
     for (int j = 0; j < n; ++j) larger = detail::one_more_where(part < floats(x[j]), larger);
     if (n == 16)  // the lane is known, sooner than a minimum, where no other before it is as large
       if (unsigned const there = bits_equal(larger, ints(k - 1)); there != 0) return floats(x[std::countr_zero(there)]);
@@ -49,7 +49,7 @@ MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
   alignas(64) std::int32_t lane[16];
   store(lane, key);
   ints before(0);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
   for (int j = 0; j < n; ++j)  // a lane behind j: j >= it, as j > it - 1
     before = detail::one_more_where(key + load<ints>(later + 15 - j) < ints(lane[j]), before);
   return before;
@@ -74,7 +74,7 @@ MOEROUTE_SIMD_INLINE ints guessed_order(floats x) {
   ints const key = (order_keys(x) & ints(~15)) | (ints(15) - lane_id());  // no two alike
   store(lane, key);
   ints before(0);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
   for (int j = 0; j < 16; ++j) before = detail::one_more_where(key < ints(lane[j]), before);
   return lanes_of(before);
 }

@@ -32,8 +32,9 @@ inline constexpr float rough_margin = 2 * Score::error + 0x1p-21f * largest_key;
 template <class Body>
 MOEROUTE_SIMD_INLINE void write_rough_keys(Body const& b, float const* logit, float const* bias, index_t size,
                                            float* key) {
-  using V = vec<float, 32>;
-  for (index_t i = 0; i < size; i += 32) {
+  constexpr int N = register_bytes == 16 ? 16 : 32;  // four registers tell the compiler enough
+  using V = vec<float, N>;
+  for (index_t i = 0; i < size; i += N) {
     V const x = load<V>(logit + i);
     V y = b.r.score.approx(x);
     if constexpr (!is_none<decltype(b.r.bias)>) y = b.r.bias(y, load<V>(bias + i));
@@ -51,7 +52,7 @@ MOEROUTE_SIMD_INLINE unsigned surely_open(two_best const& part, int groups, int 
   floats const score = group_scores(of, sum), least = score - floats(margin), low = sum ? of.second : of.first;
   store(lane, score);
   ints reach(0);
-#pragma GCC unroll 4
+#pragma GCC unroll unrolled
   for (int j = 0; j < groups; ++j) reach = detail::one_more_where(least <= floats(lane[j]), reach);
   unsigned const all = ((1u << groups) - 1) * 0x101u, open = bits_at_most(reach, ints(top_groups)) & all;
   ints const moderate = (of.first <= floats(largest_key)) & ((floats(-largest_key) <= low) | (score == floats(lowest)));
@@ -176,7 +177,8 @@ template <class Body>
 // When rows go this way: while few of them are in doubt.
 template <class Body>
 struct rough_rows {
-  int exact = 0;  // rows to be routed by exact keys before the next trial
+  int exact = 0;     // rows to be routed by exact keys before the next trial
+  int doubtful = 0;  // so many more rows than others lately
 
   // Leaves tokens that were not served in front, the last one again and again behind them; how many.
   int route(Body const& b, offset_t* token, int rows, scratch s) {
@@ -188,7 +190,10 @@ struct rough_rows {
     int n = 0;
     for (unsigned rest = doubt; rest != 0; rest &= rest - 1) token[n++] = token[std::countr_zero(rest)];
     for (int q = n; q < rows_at_once && n != 0; ++q) token[q] = token[n - 1];
-    exact = 2 * n > rows ? 64 : 0;
+    doubtful += 2 * n - rows;
+    if (doubtful < 0) doubtful = 0;
+    exact = doubtful < 4 ? 0 : 64;
+    if (exact != 0) doubtful = 0;
     return n;
   }
 };

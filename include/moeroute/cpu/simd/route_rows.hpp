@@ -56,7 +56,9 @@ void route_rows(Body const& b, offset_t first, offset_t last, scratch s) {
     } else if (blocks && n >= least_block<Select>) {
       if constexpr (routes_blocks<decltype(b.r)>) route_block(b, t, n, s);
       t += n;
-    } else if (few && (n > 1 || rows_at_once <= 2)) {
+    } else if (few && rows_at_once == 1 && n <= 2) {  // a lane to each of 16 tokens would be for little
+      for (; n > 0; --n) route_plainly(b, t++, s);
+    } else if (few && (n > 1 || rows_at_once == 2)) {
       if constexpr (!limits_groups<Select> && !chooses_rows<Select>) route_across_tokens(b, t, n, s);
       t += n;
     } else if (n == 1 && rows_at_once > 2 && !elementwise_score<decltype(b.r.score)>) {

@@ -97,6 +97,8 @@ MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
   return half(m.lo) | half(m.hi) << 8;
 #elif defined(__aarch64__)
   return neon::bits_of_16(neon::as_bytes(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v));
+#elif defined(__x86_64__)
+  return sse2::signs_of_16(m.lo.lo.v, m.lo.hi.v, m.hi.lo.v, m.hi.hi.v);
 #else
   std::int32_t lane[16];
   store(lane, m);

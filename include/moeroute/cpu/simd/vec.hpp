@@ -74,14 +74,20 @@ template <class R>
 MOEROUTE_SIMD_INLINE R smaller(R a, R b) {
   return a < b ? a : b;
 }
-#if defined(__AVX__) && !defined(__clang__)
+#if defined(__x86_64__) && !defined(__clang__)
 #define MOEROUTE_SIMD_PICK(R, larger_call, smaller_call)          \
   MOEROUTE_SIMD_INLINE R larger(R a, R b) { return larger_call; } \
   MOEROUTE_SIMD_INLINE R smaller(R a, R b) { return smaller_call; }
+using floats_128 = vec<float, 4, true>::raw;
+using doubles_128 = vec<double, 2, true>::raw;
+MOEROUTE_SIMD_PICK(floats_128, __builtin_ia32_maxps(a, b), __builtin_ia32_minps(a, b))
+MOEROUTE_SIMD_PICK(doubles_128, __builtin_ia32_maxpd(a, b), __builtin_ia32_minpd(a, b))
+#if defined(__AVX__)
 using floats_256 = vec<float, 8, true>::raw;
 using doubles_256 = vec<double, 4, true>::raw;
 MOEROUTE_SIMD_PICK(floats_256, __builtin_ia32_maxps256(a, b), __builtin_ia32_minps256(a, b))
 MOEROUTE_SIMD_PICK(doubles_256, __builtin_ia32_maxpd256(a, b), __builtin_ia32_minpd256(a, b))
+#endif
 #if defined(__AVX512F__)
 using floats_512 = vec<float, 16, true>::raw;
 using doubles_512 = vec<double, 8, true>::raw;

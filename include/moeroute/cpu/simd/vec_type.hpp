@@ -1,5 +1,5 @@
 // Decides what a vector of numbers is on the CPU: N lanes in one register or in two halves, by the vector
-// extensions of g++ and clang; one source for AVX-512, AVX2, NEON.
+// extensions of g++ and clang; one source for AVX-512, AVX2, SSE2, NEON.
 #pragma once
 
 #include <bit>
@@ -9,6 +9,7 @@
 
 #include <moeroute/core/types.hpp>
 #include <moeroute/cpu/simd/neon.hpp>
+#include <moeroute/cpu/simd/sse2.hpp>
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define MOEROUTE_SIMD_BYTES 64
@@ -32,6 +33,8 @@ namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
 inline constexpr int register_bytes = MOEROUTE_SIMD_BYTES;
+// How often loops over single numbers are unrolled: 16 lanes are four small registers already.
+inline constexpr int unrolled = register_bytes == 16 ? 1 : 4;
 template <class T, int N>
 inline constexpr bool one_register = N * int{sizeof(T)} <= register_bytes;
 template <class T>
