@@ -83,7 +83,8 @@ MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt& doubt) {
   using C = constants<float>;
   using D = decltype(to_double(x));
   constexpr auto const& c = exp_tail_of_float;
-  double const words = 0x1.8p52 + 0x4A800000 + round;  // the lower word of n + words are the bits of the float n + round
+  double const words =
+      0x1.8p52 + 0x4A800000 + round;  // the lower word of n + words are the bits of the float n + round
   D const w = to_double(x), shifted = w * D(C::log2e) + D(words), n = shifted - D(words);
   V const r = to_float(w - n * D(C::ln2) - n * D(C::ln2_low), doubt), rr = math::mul(r, r);
   D const d = to_double(r);

@@ -48,9 +48,11 @@ MOEROUTE_SIMD_INLINE vec<float, N> rough_log(vec<float, N> x) {
   using I = vec<std::int32_t, N>;
   I const bits = bits_as<std::int32_t>(x), e = (bits - bits_as<std::int32_t>(V(0x1.6a09e6p-1f))) >> 23;
   V const f = bits_as<float>(bits - (e << 23)) - V(1.f), ff = math::mul(f, f);
-  V const a = math::multiply_add(f, V(-.499902175f), V(1.00000456f)), b = math::multiply_add(f, V(-.2540327f), V(.332580227f)),
+  V const a = math::multiply_add(f, V(-.499902175f), V(1.00000456f)),
+          b = math::multiply_add(f, V(-.2540327f), V(.332580227f)),
           c = math::multiply_add(f, V(-.142920677f), V(.220559349f));
-  return math::multiply_add(f, math::multiply_add(ff, math::multiply_add(ff, c, b), a), math::mul(convert<float>(e), V(ln2)));
+  return math::multiply_add(f, math::multiply_add(ff, math::multiply_add(ff, c, b), a),
+                            math::mul(convert<float>(e), V(ln2)));
 }
 // Within rough_gumbel_error of gumbel_of, from the complement of the word.
 inline constexpr float rough_gumbel_error = 1e-5f;

@@ -22,8 +22,8 @@ inline constexpr every_lane all_lanes{}, all_eight{};
 // Calls: what a sum without an instruction takes is too much to be written out at every place.
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {
-  return each([](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA { return decltype(x)(sse2::fma(x.v, y.v, z.v), 0); }, a, b,
-              c);
+  return each([](auto x, auto y, auto z) MOEROUTE_SIMD_LAMBDA { return decltype(x)(sse2::fma(x.v, y.v, z.v), 0); }, a,
+              b, c);
 }
 // Through memory: what reads a half there waits for no shuffle.
 template <int N>

@@ -59,8 +59,8 @@ MOEROUTE_ON_DEMAND
 
 // The signs of 16 lanes in four registers.
 MOEROUTE_INLINE unsigned signs_of_16(ints_4 a, ints_4 b, ints_4 c, ints_4 d) {
-  return static_cast<unsigned>(
-      __builtin_ia32_pmovmskb128(__builtin_ia32_packsswb128(__builtin_ia32_packssdw128(a, b), __builtin_ia32_packssdw128(c, d))));
+  return static_cast<unsigned>(__builtin_ia32_pmovmskb128(
+      __builtin_ia32_packsswb128(__builtin_ia32_packssdw128(a, b), __builtin_ia32_packssdw128(c, d))));
 }
 
 }  // namespace sse2
