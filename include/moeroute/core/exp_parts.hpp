@@ -67,36 +67,36 @@ MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_fma(V x, V round) {
 }
 
 #if defined(MOEROUTE_FMA_BY_DOUBLES)
-inline double to_double(float x) { return static_cast<double>(x); }
-inline float to_float(double x, bool& doubt) {
+MOEROUTE_HD inline double to_double(float x) { return static_cast<double>(x); }
+MOEROUTE_HD inline float to_float(double x, bool& doubt) {
   doubt |= (__builtin_bit_cast(std::uint64_t, x) & 0x1fffffffu) == 0x10000000u;
   return static_cast<float>(x);
 }
-inline float low_word(double x) {
+MOEROUTE_HD inline float low_word(double x) {
   return __builtin_bit_cast(float, static_cast<std::uint32_t>(__builtin_bit_cast(std::uint64_t, x)));
 }
 // What rounds a sum from 2^E to 2^(E+1) to float's digits, when it is added and taken away again.
 template <int E>
 inline constexpr double grid = 0x1.8p29 / (1 << -E);
 template <class V, class Doubt>
-MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt& doubt) {
+MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt& doubt) {
   using C = constants<float>;
   using D = decltype(to_double(x));
   constexpr auto const& c = exp_tail_of_float;
-  double const words =
-      0x1.8p52 + 0x4A800000 + round;  // the lower word of n + words are the bits of the float n + round
+  // The lower word of n + words is what the float n + round is made of.
+  double const words = 0x1.8p52 + 0x4A800000 + to_double(round);
   D const w = to_double(x), shifted = w * D(C::log2e) + D(words), n = shifted - D(words);
   V const r = to_float(w - n * D(C::ln2) - n * D(C::ln2_low), doubt), rr = math::mul(r, r);
   D const d = to_double(r);
   D tail(c[0]);
-  tail = (tail * d + D(c[1] + grid<-7>)) - D(grid<-7>);
-  tail = (tail * d + D(c[2] + grid<-5>)) - D(grid<-5>);
-  tail = (tail * d + D(c[3] + grid<-3>)) - D(grid<-3>);
+  tail = (tail * d + D(to_double(c[1]) + grid<-7>)) - D(grid<-7>);
+  tail = (tail * d + D(to_double(c[2]) + grid<-5>)) - D(grid<-5>);
+  tail = (tail * d + D(to_double(c[3]) + grid<-3>)) - D(grid<-3>);
   tail = to_double(to_float(tail * d + D(c[4]), doubt));
   return {to_float(to_double(rr) * tail + d, doubt) + V(1), low_word(shifted)};
 }
 MOEROUTE_ON_DEMAND
-[[gnu::noinline]] inline exp_parts<float> exp_of_one(float x, float round) {
+MOEROUTE_HD [[gnu::noinline]] inline exp_parts<float> exp_of_one(float x, float round) {
   bool doubt = false;
   exp_parts<float> const e = exp_by_doubles(x, round, doubt);
   return __builtin_expect(doubt, 0) ? exp_by_fma(x, round) : e;
