@@ -196,7 +196,8 @@ void products_apart(report& to) {
   running_baseline reward{.value = .1, .started = true};
   std::int64_t slots = 0;
   for (std::size_t e = 0; e < n; ++e) {
-    bias[e] = noise(91, e) * .7, target[e] = noise(92, e) * .7, online[e] = noise(93, e) * .7;
+    auto const wide = [&](std::uint32_t seed) { return static_cast<double>(noise(seed, e)) * .7; };
+    bias[e] = wide(91), target[e] = wide(92), online[e] = wide(93);
     slots += counts[e] = static_cast<std::int64_t>(e * e);
   }
   auto const product = [](double a, double b) {

@@ -45,13 +45,15 @@ struct exp_parts {
 };
 
 // (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
-inline constexpr float exp_tail_of_float[5] = {.001381446706f, .008368780411f, .04166839421f, .1666652011f,
-                                               .4999999341f};
+struct exp_tail_of_float {
+  static constexpr float c4 = .001381446706f, c3 = .008368780411f, c2 = .04166839421f, c1 = .1666652011f,
+                         c0 = .4999999341f;
+};
 template <class V>
 MOEROUTE_HD MOEROUTE_INLINE V exp_tail(V r) {
   if constexpr (sizeof(scalar_t<V>) == 4) {
-    constexpr auto const& c = exp_tail_of_float;
-    return math::polynomial(r, c[0], c[1], c[2], c[3], c[4]);
+    using T = exp_tail_of_float;
+    return math::polynomial(r, T::c4, T::c3, T::c2, T::c1, T::c0);
   } else {
     return math::polynomial(r, 2.0826533961035145e-9, 2.5112144432828057e-8, 2.7557582803514972e-7,
                             2.7557234558972452e-6, 2.4801586924595254e-5, .00019841269896680747, .0013888888889117269,
@@ -82,17 +84,17 @@ template <class V, class Doubt>
 MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt& doubt) {
   using C = constants<float>;
   using D = decltype(to_double(x));
-  constexpr auto const& c = exp_tail_of_float;
+  using T = exp_tail_of_float;
   // The lower word of n + words is what the float n + round is made of.
   double const words = 0x1.8p52 + 0x4A800000 + to_double(round);
   D const w = to_double(x), shifted = w * D(C::log2e) + D(words), n = shifted - D(words);
   V const r = to_float(w - n * D(C::ln2) - n * D(C::ln2_low), doubt), rr = math::mul(r, r);
   D const d = to_double(r);
-  D tail(c[0]);
-  tail = (tail * d + D(to_double(c[1]) + grid<-7>)) - D(grid<-7>);
-  tail = (tail * d + D(to_double(c[2]) + grid<-5>)) - D(grid<-5>);
-  tail = (tail * d + D(to_double(c[3]) + grid<-3>)) - D(grid<-3>);
-  tail = to_double(to_float(tail * d + D(c[4]), doubt));
+  D tail(T::c4);
+  tail = (tail * d + D(to_double(T::c3) + grid<-7>)) - D(grid<-7>);
+  tail = (tail * d + D(to_double(T::c2) + grid<-5>)) - D(grid<-5>);
+  tail = (tail * d + D(to_double(T::c1) + grid<-3>)) - D(grid<-3>);
+  tail = to_double(to_float(tail * d + D(T::c0), doubt));
   return {to_float(to_double(rr) * tail + d, doubt) + V(1), low_word(shifted)};
 }
 MOEROUTE_ON_DEMAND
