@@ -2,8 +2,8 @@
 // machine, because each step is an explicit fused or an explicitly separate operation.
 //
 // Keys that rank experts are made of these functions, so two machines rank alike. Compile the CPU part
-// for a machine with fused multiply-add (-march=x86-64-v3 or later, any Arm): elsewhere they are right
-// but slow. Errors in units in the last place, measured in tests/core/math_test.cpp:
+// for a machine with fused multiply-add (-march=x86-64-v3 or later, any Arm): elsewhere doubles give the
+// same bits (core/exp_parts.hpp), several times as slowly. Errors in units in the last place, measured in tests/core/math_test.cpp:
 // exp 1, log 2, sigmoid 2, softplus 3, tanh 3, in float and in double, tails and subnormals included.
 #pragma once
 
