@@ -4,6 +4,7 @@
 #include <moeroute/moeroute.hpp>
 
 #include <cstdio>
+#include <vector>
 
 int main() {
   float const logits[4] = {0.5f, 2.0f, -1.0f, 1.0f};
@@ -12,10 +13,10 @@ int main() {
   moeroute::router const r{.score = moeroute::softmax{},
                            .select = moeroute::top_k{.k = moeroute::fixed<2>},
                            .weigh = moeroute::renormalize{}};
-  char work[4096];
+  std::vector<char> work(static_cast<std::size_t>(moeroute::route_workspace_bytes(moeroute::serial{}, r, 1, 4)));
   moeroute::status const s = moeroute::try_route(
       moeroute::serial{}, r, moeroute::batch<>{.logits = {logits, 1, 4}},
-      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}}, moeroute::workspace{work, sizeof work});
+      moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}}, moeroute::workspace(work));
   if (!s.ok()) {
     std::printf("%s\n", moeroute::message(s).c_str());
     return 1;
