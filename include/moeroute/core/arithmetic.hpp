@@ -41,15 +41,18 @@ template <class V>
 inline constexpr bool is_scalar = std::is_floating_point_v<V>;
 
 namespace detail {
+// Whether x lies halfway between two floats: the 29 bits that float lacks read 100...0.
+MOEROUTE_HD MOEROUTE_INLINE bool halfway(double x) {
+  return (__builtin_bit_cast(std::uint64_t, x) & 0x1fffffffu) == 0x10000000u;
+}
 // a * b + c rounded once, where the machine has no instruction for it. The product of two floats is exact in double.
 // The sum, rounded to double and then to float, is right unless the first rounding ends halfway between two floats
-// (the 29 bits that float lacks read 100...0) or the result is below the normal floats: those ask the library.
+// or the result is below the normal floats: those ask the library.
 MOEROUTE_HD MOEROUTE_INLINE float fma_in_double(float a, float b, float c) {
   double const sum = static_cast<double>(a) * static_cast<double>(b) + static_cast<double>(c);
   std::uint64_t const bits = __builtin_bit_cast(std::uint64_t, sum);
-  bool const halfway = (bits & 0x1fffffffu) == 0x10000000u;
   bool const tiny = 2 * bits - 1 < 2 * std::uint64_t{0x3810000000000000u} - 1;  // 0 < |sum| < 2^-126
-  if (__builtin_expect(halfway || tiny, 0)) return __builtin_fmaf(a, b, c);
+  if (__builtin_expect(halfway(sum) || tiny, 0)) return __builtin_fmaf(a, b, c);
   return static_cast<float>(sum);
 }
 }  // namespace detail

@@ -38,7 +38,7 @@ MOEROUTE_HD MOEROUTE_INLINE V polynomial(V x, S highest, C... lower) {
 }
 
 namespace detail {
-// n + round, whose last digit is worth 1, for |n| < 2^9.
+// e^x = p * 2^n, and n + round, whose last digit is worth 1.
 template <class V>
 struct exp_parts {
   V p, shifted;
@@ -71,7 +71,7 @@ MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_fma(V x, V round) {
 #if defined(MOEROUTE_FMA_BY_DOUBLES)
 MOEROUTE_HD inline double to_double(float x) { return static_cast<double>(x); }
 MOEROUTE_HD inline float to_float(double x, bool& doubt) {
-  doubt |= (__builtin_bit_cast(std::uint64_t, x) & 0x1fffffffu) == 0x10000000u;
+  doubt |= halfway(x);
   return static_cast<float>(x);
 }
 MOEROUTE_HD inline float low_word(double x) {

@@ -3,7 +3,8 @@
 //
 // Keys that rank experts are made of these functions, so two machines rank alike. Compile the CPU part
 // for a machine with fused multiply-add (-march=x86-64-v3 or later, any Arm): elsewhere doubles give the
-// same bits (core/exp_parts.hpp), several times as slowly. Errors in units in the last place, measured in tests/core/math_test.cpp:
+// same bits (core/exp_parts.hpp), several times as slowly.
+// Errors in units in the last place, measured in tests/core/math_test.cpp:
 // exp 1, log 2, sigmoid 2, softplus 3, tanh 3, in float and in double, tails and subnormals included.
 #pragma once
 

@@ -95,7 +95,7 @@ MOEROUTE_SIMD_INLINE vec<T, 16> permute(vec<T, 16> v, ints at) {
   return bits_as<T>(floats(__builtin_ia32_permvarsf512(bits_as<float>(v).v, at.v), 0));
 #elif defined(__AVX512F__)
   return bits_as<T>(floats(__builtin_shuffle(bits_as<float>(v).v, at.v), 0));
-#elif defined(__AVX2__)
+#elif MOEROUTE_SIMD_BYTES >= 32
   using half = vec<float, 8>;
   floats const x = bits_as<float>(v);
   auto const part = [&](vec<std::int32_t, 8> i) MOEROUTE_SIMD_LAMBDA {

@@ -82,7 +82,7 @@ MOEROUTE_SIMD_INLINE int places_reaching(Row const& row, int size, floats bound,
   places = list;
   return n;
 }
-#elif defined(__AVX2__)
+#elif MOEROUTE_SIMD_BYTES >= 32
 // The set bits of a byte, in order.
 inline constexpr auto set_bits = [] {
   struct {
@@ -142,7 +142,7 @@ MOEROUTE_SIMD_INLINE vec<T, 16> together(vec<T, 16> v, unsigned bits, vec<T, 16>
   auto const raw = [](vec<T, 16> x) MOEROUTE_SIMD_LAMBDA { return bits_as<std::int32_t>(x).v; };
   return bits_as<T>(ints(__builtin_ia32_compresssi512_mask(raw(v), raw(rest), static_cast<unsigned short>(bits)), 0));
 #else
-#if defined(__AVX2__)
+#if MOEROUTE_SIMD_BYTES >= 32
   if (bits < 256) {
     auto const at = convert<std::int32_t>(load<vec<std::uint16_t, 8>>(detail::set_bits.of[bits]));
     return select(lane_id() < ints(std::popcount(bits)), permute(v, join(at, at)), rest);

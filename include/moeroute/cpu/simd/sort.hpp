@@ -90,7 +90,7 @@ MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE unsigned lane_bits(ints m) {
 #if defined(__AVX512DQ__)
   return static_cast<unsigned short>(__builtin_ia32_cvtd2mask512(m.v));
-#elif defined(__AVX2__)
+#elif MOEROUTE_SIMD_BYTES >= 32
   auto const half = [](vec<std::int32_t, 8> h) MOEROUTE_SIMD_LAMBDA {
     return static_cast<unsigned>(__builtin_ia32_movmskps256(bits_as<float>(h).v));
   };

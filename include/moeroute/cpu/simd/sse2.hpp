@@ -1,5 +1,5 @@
-// Decides how a register of 16 bytes does on x86-64 without AVX what one instruction does on later machines: fused sums, the
-// larger and the smaller of two numbers, masks as bits.
+// Decides which instructions of the first x86-64 a register of 16 bytes takes where a compiler would go lane by lane: floats
+// widened and narrowed, fused sums by doubles, masks as bits.
 #pragma once
 
 #include <moeroute/core/arithmetic.hpp>
@@ -7,7 +7,7 @@
 namespace moeroute::inline MOEROUTE_ABI {
 namespace simd {
 
-#if defined(__x86_64__) && !defined(__AVX2__)
+#if defined(__x86_64__)
 namespace sse2 {
 
 typedef float floats_4 __attribute__((vector_size(16)));
@@ -38,6 +38,8 @@ MOEROUTE_INLINE ints_4 lower_words(doubles_2 a, doubles_2 b) {
 MOEROUTE_INLINE ints_4 upper_words(doubles_2 a, doubles_2 b) {
   return __builtin_shufflevector(__builtin_bit_cast(ints_4, a), __builtin_bit_cast(ints_4, b), 1, 3, 5, 7);
 }
+// math::detail::halfway of four sums.
+MOEROUTE_INLINE ints_4 halfway(doubles_2 a, doubles_2 b) { return (lower_words(a, b) & 0x1fffffff) == 0x10000000; }
 MOEROUTE_INLINE bool any(ints_4 mask) { return __builtin_ia32_movmskps(__builtin_bit_cast(floats_4, mask)) != 0; }
 
 #if defined(MOEROUTE_FMA_BY_DOUBLES)
@@ -51,7 +53,7 @@ MOEROUTE_ON_DEMAND
   words_4 const magnitude = __builtin_bit_cast(words_4, upper_words(low, high) & 0x7fffffff);
   ints_4 const tiny = __builtin_bit_cast(ints_4, 0x80000000u - magnitude) > 0x7fffffff - 0x38100000 + 1;
   floats_4 sum = as_floats(low, high);
-  if (__builtin_expect(any(((lower_words(low, high) & 0x1fffffff) == 0x10000000) | tiny), 0))
+  if (__builtin_expect(any(halfway(low, high) | tiny), 0))
     for (int i = 0; i < 4; ++i) sum[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return sum;
 }
