@@ -90,7 +90,7 @@ MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt&
   D const w = to_double(x), shifted = w * D(C::log2e) + D(words), n = shifted - D(words);
   V const r = to_float(w - n * D(C::ln2) - n * D(C::ln2_low), doubt), rr = math::mul(r, r);
   D const d = to_double(r);
-  D tail(T::c4);
+  D tail = D(T::c4);
   tail = (tail * d + D(to_double(T::c3) + grid<-7>)) - D(grid<-7>);
   tail = (tail * d + D(to_double(T::c2) + grid<-5>)) - D(grid<-5>);
   tail = (tail * d + D(to_double(T::c1) + grid<-3>)) - D(grid<-3>);
