@@ -87,14 +87,14 @@ MOEROUTE_HD MOEROUTE_INLINE exp_parts<V> exp_by_doubles(V x, float round, Doubt&
   using T = exp_tail_of_float;
   // The lower word of n + words is what the float n + round is made of.
   double const words = 0x1.8p52 + 0x4A800000 + to_double(round);
-  D const w = to_double(x), shifted = w * D(C::log2e) + D(words), n = shifted - D(words);
-  V const r = to_float(w - n * D(C::ln2) - n * D(C::ln2_low), doubt), rr = math::mul(r, r);
+  D const w = to_double(x), shifted = w * D(to_double(C::log2e)) + D(words), n = shifted - D(words);
+  V const r = to_float(w - n * D(to_double(C::ln2)) - n * D(to_double(C::ln2_low)), doubt), rr = math::mul(r, r);
   D const d = to_double(r);
-  D tail = D(T::c4);
+  D tail = D(to_double(T::c4));
   tail = (tail * d + D(to_double(T::c3) + grid<-7>)) - D(grid<-7>);
   tail = (tail * d + D(to_double(T::c2) + grid<-5>)) - D(grid<-5>);
   tail = (tail * d + D(to_double(T::c1) + grid<-3>)) - D(grid<-3>);
-  tail = to_double(to_float(tail * d + D(T::c0), doubt));
+  tail = to_double(to_float(tail * d + D(to_double(T::c0)), doubt));
   return {to_float(to_double(rr) * tail + d, doubt) + V(1), low_word(shifted)};
 }
 MOEROUTE_ON_DEMAND

@@ -34,6 +34,7 @@ template <int R, class Body>
   constexpr bool grouped = limits_groups<Select>, by_logits = ranks_logits<Router>;
   auto const& r = b.r;
   index_t const k = r.select.experts_per_token();
+  if (R == 1) rows = 1;
   if (rows < 1 || k < 1) return;  // there always are; g++ would warn of rows of nothing
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
   scratch const start = s;

@@ -21,7 +21,8 @@ MOEROUTE_SIMD_INLINE void keep_two_best(vec<float, N>& first, vec<float, N>& sec
   first = max(first, other_first);
 }
 namespace detail {
-inline constexpr int groups_at_once = register_bytes == 64 ? 8 : 4;  // pairs of halves of so many fill four registers
+// Pairs of halves of so many fill four registers or eight.
+inline constexpr int groups_at_once = register_bytes == 64 ? 8 : register_bytes == 32 ? 4 : 2;
 
 // Half of the lanes of groups of four: the first or last two of each, the first ones of all groups in front.
 template <int Odd, int N>
@@ -82,7 +83,9 @@ two_best best_of_parts(float const* key, int groups, int length) {
   }
   auto const joined = [](auto const& v) MOEROUTE_SIMD_LAMBDA {
     if constexpr (rounds == 1) return v[0];
-    else return join(join(low(v[0]), low(v[1])), join(high(v[0]), high(v[1])));
+    else
+      return join(side_by_side<rounds>([&](int i) MOEROUTE_SIMD_LAMBDA { return low(v[i]); }),
+                  side_by_side<rounds>([&](int i) MOEROUTE_SIMD_LAMBDA { return high(v[i]); }));
   };
   return {joined(f), joined(g)};
 }

@@ -57,6 +57,12 @@ MOEROUTE_SIMD_INLINE ints ranks(ints key, int n) {
 // Lane r is the lane of rank r: nibble r of a word names it. Even and odd lanes are the halves of 64-bit lanes.
 MOEROUTE_ON_DEMAND
 MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
+#if MOEROUTE_SIMD_BYTES == 16 && defined(__x86_64__)  // has no shifts by lanes
+  alignas(16) std::int32_t of[16], lane[16];
+  store(of, rank);
+  for (int i = 0; i < 16; ++i) lane[of[i]] = i;
+  return load<ints>(lane);
+#else
   using W = vec<std::uint64_t, 8>;
   static constexpr std::uint64_t even[8] = {0, 2, 4, 6, 8, 10, 12, 14}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
   W const shift = bits_as<std::uint64_t>(rank << 2), even_lane = load<W>(even), odd_lane = load<W>(odd);
@@ -66,6 +72,7 @@ MOEROUTE_SIMD_INLINE ints lanes_of(ints rank) {
   W const all = bits_as<std::uint64_t>(word | swap<2>(word));
   auto const nibble = [&](W n) MOEROUTE_SIMD_LAMBDA { return (all >> (n << 2)) & W(std::uint64_t{15}); };
   return bits_as<std::int32_t>(nibble(even_lane) | (nibble(odd_lane) << 32));
+#endif
 }
 // A guess of the order of 16 numbers: right but where some differ in their last four bits alone, or are equal.
 MOEROUTE_ON_DEMAND

@@ -83,6 +83,7 @@ template <class Body>
   using Id = std::remove_cvref_t<decltype(b.out.ids[0][0])>;
   using W = std::remove_cvref_t<decltype(b.out.weights[0][0])>;
   auto const& r = b.r;
+  if (rows_at_once == 1) rows = 1;
   if (rows < 1) return 0;  // there always are; g++ would warn of rows of nothing
   index_t const k = r.select.experts_per_token();
   key_layout const l = layout_of(r.select, static_cast<index_t>(b.in.logits.cols));
@@ -163,7 +164,7 @@ template <class Body>
   }
   for (int q = 0; q < rows; ++q) {
     if ((doubt >> q & 1u) != 0) continue;
-    if (k == 8) {
+    if (register_bytes > 16 && k == 8) {  // the usual number, known
       r.weigh(row_view<float>{number[q], 8});
       store_first_as<W>(&b.out.weights[token[q]][0], load<floats>(number[q]), 8);
     } else {
