@@ -199,29 +199,36 @@ status gate_logits(X const& x, R const& r, batch<T, H>& in, workspace& w) noexce
 }
 }  // namespace detail
 
-// Chooses experts and weights for every token of the batch. A router with a gate and a batch with hidden
-// states computes its logits first, in the workspace.
-template <executor X, token_choice_router R, class T, class H, class Id, class W>
-status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out, workspace w) noexcept {
-  if (status const s = detail::gate_logits(x, r, in, w); !s.ok()) return s;
-  // Checked where the rows will read it: a copy made after the checks would be read back in other widths than the
-  // arguments were just written, and all the call would wait for it.
-  route_row<R, T, H, Id, W> const body{r, in, out};
+namespace detail {
+template <executor X, class Body>
+status run_route(X const& x, Body const& body, workspace w) noexcept {
   if (status const s = validate(body.r, body.in, body.out); !s.ok()) return s;
   if (status const s = validate_modalities(x, body.r, body.in); !s.ok()) return s;
   return x.run(body.in.logits.rows, body, w);
 }
+}  // namespace detail
+
+// Chooses experts and weights for every token of the batch. A router with a gate and a batch with hidden
+// states computes its logits first, in the workspace.
+// Inlined, so that the caller writes the arguments once, where they are checked and the rows read them: a copy would
+// be read back in other widths than they were just written, and all the call would wait for it.
+template <executor X, token_choice_router R, class T, class H, class Id, class W>
+MOEROUTE_INLINE status try_route(X const& x, R const& r, batch<T, H> in, routing_view<Id, W> out,
+                                 workspace w) noexcept {
+  if (status const s = detail::gate_logits(x, r, in, w); !s.ok()) return s;
+  return detail::run_route(x, route_row<R, T, H, Id, W>{r, in, out}, w);
+}
 template <executor X, token_choice_router R, class Id, class W>
-status try_route(X const& x, R const& r, batch<> in, routing_view<Id, W> out, workspace w) noexcept {
+MOEROUTE_INLINE status try_route(X const& x, R const& r, batch<> in, routing_view<Id, W> out, workspace w) noexcept {
   return try_route<X, R, float, float, Id, W>(x, r, in, out, w);
 }
 
 template <executor X, token_choice_router R, class T, class H, class Id, class W>
-void route(X const& x, R const& r, batch<T, H> const& in, routing_view<Id, W> out, workspace w) {
+MOEROUTE_INLINE void route(X const& x, R const& r, batch<T, H> const& in, routing_view<Id, W> out, workspace w) {
   throw_if_bad(try_route(x, r, in, out, w));
 }
 template <executor X, token_choice_router R, class Id, class W>
-void route(X const& x, R const& r, batch<> const& in, routing_view<Id, W> out, workspace w) {
+MOEROUTE_INLINE void route(X const& x, R const& r, batch<> const& in, routing_view<Id, W> out, workspace w) {
   throw_if_bad(try_route(x, r, in, out, w));
 }
 }  // namespace moeroute::inline MOEROUTE_ABI

@@ -82,7 +82,7 @@ TEST_CASE("linear gate: inside a router, from hidden states; the same bits for e
   throw_if_bad(r.gate(serial{}, matrix_view<float const>(x.data(), 6, 40), matrix_view<float>(z.data(), 6, 16), {}));
   std::vector<index_t> ids(12);
   std::vector<float> weights(12);
-  std::vector<std::byte> space(8192);
+  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(serial{}, r, 6, 16)));
   route(serial{}, r, {.logits = {z.data(), 6, 16}}, routing_view<>{{ids.data(), 6, 2}, {weights.data(), 6, 2}},
         workspace(space));
   CHECK(std::pair{ids, weights} == want);

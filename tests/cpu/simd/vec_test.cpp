@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <moeroute/cpu/simd/vec.hpp>
 
@@ -47,6 +48,28 @@ TEST_CASE("vec: every operation acts lane by lane, in one register or in halves"
   check_lanes<8>();
   check_lanes<16>();
   check_lanes<64>();
+}
+
+namespace {
+template <class To, class From>
+int wrongly_widened() {
+  int wrong = 0;
+  for (int first = 0; first <= std::numeric_limits<From>::max(); first += 16) {
+    From from[16];
+    To to[16];
+    for (int i = 0; i < 16; ++i) from[i] = static_cast<From>(first + i);
+    simd::store(to, simd::convert<To>(simd::load<simd::vec<From, 16>>(from)));
+    for (int i = 0; i < 16; ++i) wrong += to[i] != static_cast<To>(first + i);
+  }
+  return wrong;
+}
+}  // namespace
+TEST_CASE("vec: small numbers without a sign stay what they are in 32 bits and as floats") {
+  CHECK(wrongly_widened<std::uint32_t, std::uint16_t>() == 0);
+  CHECK(wrongly_widened<std::int32_t, std::uint16_t>() == 0);
+  CHECK(wrongly_widened<std::int32_t, std::uint8_t>() == 0);
+  CHECK(wrongly_widened<std::uint32_t, std::uint8_t>() == 0);
+  CHECK(wrongly_widened<float, std::uint16_t>() == 0);
 }
 
 TEST_CASE("vec: the second operand where one is NaN") {

@@ -9,15 +9,6 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 namespace simd {
 
-// A mask with every bit set, as whatever type a compiler's builtin wants it.
-struct every_lane {
-  template <std::integral T>
-  constexpr operator T() const {
-    return static_cast<T>(-1);
-  }
-};
-inline constexpr every_lane all_lanes{}, all_eight{};
-
 #if !defined(MOEROUTE_FMA_BY_DOUBLES)
 template <int N>
 MOEROUTE_SIMD_INLINE vec<float, N> simd_fma(vec<float, N> a, vec<float, N> b, vec<float, N> c) {

@@ -60,14 +60,8 @@ MOEROUTE_SIMD_INLINE ints append(ints list, int n, std::uint64_t word, ints firs
                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                      32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
                                      48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
-  typedef char sixteen __attribute__((vector_size(16)));
   auto const z = __builtin_bit_cast(vec<std::uint8_t, 64>, __builtin_ia32_compressqi512_mask(position, bytes{}, word));
-  auto const some = __builtin_bit_cast(sixteen, low(low(z)).v);
-#if defined(__clang__)
-  ints const at = ints(__builtin_convertvector(some, ints::raw), 0) + first;
-#else
-  ints const at = ints(__builtin_ia32_pmovzxbd512_mask(some, ints(0).v, all_lanes), 0) + first;
-#endif
+  ints const at = convert<std::int32_t>(low(low(z))) + first;
   return lookup(list, at, load<ints>(behind.of[n < 16 ? n : 16]));
 }
 template <placed_row Row>
