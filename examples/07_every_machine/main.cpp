@@ -1,5 +1,5 @@
-// One x86-64 program for every machine: routing is compiled for SSE2, AVX2 and AVX-512, and the program takes the best that
-// the processor has. Ids and weights are the same on all. `--level` prints which one ran.
+// One x86-64 program for every machine: the routing is compiled for SSE2, AVX2 and AVX-512, and the program takes the best
+// that the processor has. Ids and weights are the same on all. `--level` prints which one ran.
 #include "route_tokens.hpp"
 
 #include <cstdio>
@@ -17,6 +17,7 @@ moeroute::per_level const compiled{
     .sse2 = app::sse2::route_tokens,
     .avx2 = app::avx2::route_tokens,
     .avx512 = app::avx512::route_tokens,
+    .avx512_vbmi2 = app::avx512_vbmi2::route_tokens,
 #else
     .MOEROUTE_LEVEL = app::MOEROUTE_LEVEL::route_tokens,
 #endif

@@ -19,6 +19,9 @@ route_tokens_function route_tokens;
 namespace avx512 {
 route_tokens_function route_tokens;
 }
+namespace avx512_vbmi2 {
+route_tokens_function route_tokens;
+}
 namespace neon {
 route_tokens_function route_tokens;
 }

@@ -32,12 +32,14 @@ int main(int count, char const* const* argument) {
   for (std::size_t t = 0; t < tokens; ++t)
     for (int e = 0; e < program::experts; ++e) logits.push_back(noise.normal(static_cast<int>(t), e));
 
-  constexpr moeroute::per_level compiled{
-      .sse2 = program::sse2::route, .avx2 = program::avx2::route, .avx512 = program::avx512::route};
+  constexpr moeroute::per_level compiled{.sse2 = program::sse2::route,
+                                         .avx2 = program::avx2::route,
+                                         .avx512 = program::avx512::route,
+                                         .avx512_vbmi2 = program::avx512_vbmi2::route};
   result const lowest = routed(compiled.chosen(level::sse2), logits, tokens);
   int failures = std::strcmp(lowest.level, "sse2") != 0 || program::sum(lowest.weights) != lowest.sums[0];
   result chosen = lowest;
-  for (level const at_most : {level::avx2, level::avx512}) {
+  for (level const at_most : {level::avx2, level::avx512, level::avx512_vbmi2}) {
     chosen = routed(compiled.chosen(at_most), logits, tokens);
     failures += chosen.ids != lowest.ids || chosen.weights != lowest.weights || chosen.sums != lowest.sums;
   }

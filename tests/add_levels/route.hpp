@@ -37,5 +37,8 @@ route_function route;
 namespace avx512 {
 route_function route;
 }
+namespace avx512_vbmi2 {
+route_function route;
+}
 
 }  // namespace program

@@ -12,14 +12,14 @@ using namespace moeroute;
 #define MOEROUTE_TEST_TEXT(x) MOEROUTE_TEST_TEXT_(x)
 
 namespace {
-constexpr level all[] = {level::plain, level::neon, level::sse2, level::avx2, level::avx512};
+constexpr level all[] = {level::plain, level::neon, level::sse2, level::avx2, level::avx512, level::avx512_vbmi2};
 int one() { return 1; }
 int two() { return 2; }
 // What stands for a level in a table of which bit `l` says whether level l is there.
-constexpr int things[] = {0, 1, 2, 3, 4};
+constexpr int things[] = {0, 1, 2, 3, 4, 5};
 constexpr per_level<int const> given(unsigned bits) {
   auto const at = [&](int l) { return (bits >> l & 1) != 0 ? &things[l] : nullptr; };
-  return {at(0), at(1), at(2), at(3), at(4)};
+  return {at(0), at(1), at(2), at(3), at(4), at(5)};
 }
 }  // namespace
 
@@ -30,6 +30,7 @@ TEST_CASE("level: a unit knows its own, and names it") {
   CHECK(name(level::sse2) == std::string("sse2"));
   CHECK(name(level::avx2) == std::string("avx2"));
   CHECK(name(level::avx512) == std::string("avx512"));
+  CHECK(name(level::avx512_vbmi2) == std::string("avx512_vbmi2"));
 }
 
 TEST_CASE("level: the processor runs this unit, and has what each level is compiled for") {
@@ -40,12 +41,13 @@ TEST_CASE("level: the processor runs this unit, and has what each level is compi
   bool const avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512cd");
-  CHECK(processor_level() == (avx512 ? level::avx512 : avx2 ? level::avx2 : level::sse2));
+  bool const vbmi2 = avx512 && __builtin_cpu_supports("avx512vbmi2");
+  CHECK(processor_level() == (vbmi2 ? level::avx512_vbmi2 : avx512 ? level::avx512 : avx2 ? level::avx2 : level::sse2));
 #endif
 }
 
 TEST_CASE("level: the highest that is given, for every set of levels and every limit") {
-  for (unsigned bits = 0; bits < 32; ++bits)
+  for (unsigned bits = 0; bits < 64; ++bits)
     for (level const limit : all) {
       int expected = -1;
       for (int l = 0; l <= static_cast<int>(limit); ++l)
@@ -57,13 +59,13 @@ TEST_CASE("level: the highest that is given, for every set of levels and every l
 }
 
 TEST_CASE("level: the chosen one is given, runs here and is not above the limit") {
-  for (unsigned bits = 0; bits < 32; ++bits)
+  for (unsigned bits = 0; bits < 64; ++bits)
     for (level const limit : all) {
       int const* const runs = given(bits).up_to(limit < processor_level() ? limit : processor_level());
       if (runs != nullptr) CHECK(given(bits).chosen(limit) == runs);
       else CHECK_THROWS_AS(static_cast<void>(given(bits).chosen(limit)), error);
     }
-  CHECK(given(31).chosen() == &things[static_cast<int>(processor_level())]);
+  CHECK(given(63).chosen() == &things[static_cast<int>(processor_level())]);
 }
 
 TEST_CASE("level: functions, by their type or deduced") {

@@ -14,17 +14,18 @@ namespace moeroute::inline MOEROUTE_ABI {
 
 // A processor has all up to its own. On x86-64 a level's units are compiled with the flag beside it, or with less.
 enum class level : std::uint8_t {
-  plain,   // any
-  neon,    // any 64-bit Arm
-  sse2,    // -march=x86-64
-  avx2,    // -march=x86-64-v3
-  avx512,  // -march=x86-64-v4
+  plain,         // any
+  neon,          // any 64-bit Arm
+  sse2,          // -march=x86-64
+  avx2,          // -march=x86-64-v3
+  avx512,        // -march=x86-64-v4
+  avx512_vbmi2,  // -march=x86-64-v4 -mavx512vbmi2
 };
 // That of the unit which includes this file.
 inline constexpr level this_level = level::MOEROUTE_LEVEL;
 
 constexpr char const* name(level l) {
-  char const* const names[] = {"plain", "neon", "sse2", "avx2", "avx512"};
+  char const* const names[] = {"plain", "neon", "sse2", "avx2", "avx512", "avx512_vbmi2"};
   return names[static_cast<std::size_t>(l)];
 }
 
@@ -40,7 +41,8 @@ inline level processor_level() {
 #else
   bool const v3 = __builtin_cpu_supports("x86-64-v3"), v4 = __builtin_cpu_supports("x86-64-v4");
 #endif
-  return v4 ? level::avx512 : v3 ? level::avx2 : level::sse2;
+  if (v4) return __builtin_cpu_supports("avx512vbmi2") ? level::avx512_vbmi2 : level::avx512;
+  return v3 ? level::avx2 : level::sse2;
 #elif defined(__aarch64__)
   return level::neon;
 #else
@@ -56,16 +58,17 @@ struct per_level {
   Function* sse2 = nullptr;
   Function* avx2 = nullptr;
   Function* avx512 = nullptr;
+  Function* avx512_vbmi2 = nullptr;
 
   // That of the highest level up to `limit`, or null.
   constexpr Function* up_to(level limit) const {
-    Function* const all[] = {plain, neon, sse2, avx2, avx512};
+    Function* const all[] = {plain, neon, sse2, avx2, avx512, avx512_vbmi2};
     for (std::size_t l = static_cast<std::size_t>(limit) + 1; l-- > 0;)
       if (all[l] != nullptr) return all[l];
     return nullptr;
   }
   // That of the highest level that runs here, up to `at_most`; never null. Throws errc::unsupported.
-  Function* chosen(level at_most = level::avx512) const {
+  Function* chosen(level at_most = level::avx512_vbmi2) const {
     level const here = processor_level();
     Function* const best = up_to(at_most < here ? at_most : here);
     if (best == nullptr)

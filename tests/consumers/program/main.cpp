@@ -1,4 +1,4 @@
-// A consumer's program: units that all include everything and route the same token, one of them compiled for every level.
+// A consumer's program: units that all include everything and route the same token, one of them compiled for two levels.
 #include "routes.hpp"
 
 #include <moeroute/cpu/level.hpp>
@@ -27,7 +27,6 @@ int main() {
 #if defined(__x86_64__)
       .sse2 = consumer::sse2::weight_of,
       .avx2 = consumer::avx2::weight_of,
-      .avx512 = consumer::avx512::weight_of,
 #else
       .MOEROUTE_LEVEL = consumer::MOEROUTE_LEVEL::weight_of,
 #endif

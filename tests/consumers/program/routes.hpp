@@ -1,4 +1,4 @@
-// What the units of the consumer's program share: one function, compiled for every level.
+// What the units of the consumer's program share: one function, compiled for several levels.
 #pragma once
 
 namespace consumer {
@@ -9,9 +9,6 @@ namespace sse2 {
 weight_function weight_of;
 }
 namespace avx2 {
-weight_function weight_of;
-}
-namespace avx512 {
 weight_function weight_of;
 }
 namespace neon {
