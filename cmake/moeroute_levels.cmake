@@ -11,7 +11,8 @@
 # The order of linking matters. Of an inline function that is not ours, say std::vector<float>::resize, every object that
 # calls it out of line brings a copy, and the linker keeps the FIRST, for all. So the target's own sources come first, then
 # the levels as they rise: the copy that a level calls is then its own or one of a lower level. The sources are therefore
-# added when CMake has read the whole project, whatever the order of calls. Compile the target itself for the oldest machine.
+# added when CMake has read the whole project, whatever the order of calls (docs/performance.md, Levels). Compile the target
+# itself for the oldest machine.
 function(moeroute_add_levels target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LEVELS")
   if(NOT TARGET ${target} OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
