@@ -1,6 +1,7 @@
 # What a consumer sees: moeroute::moeroute (headers, nothing else), and moeroute::eigen and
 # moeroute::cuda where their needs are met. No flag and no option reaches the consumer.
 include(moeroute_components)
+include(moeroute_levels)
 
 file(GLOB_RECURSE moeroute_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/moeroute/*.hpp)
 file(GLOB_RECURSE moeroute_cuda_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/moeroute/*.cuh)
@@ -67,5 +68,6 @@ if(MOEROUTE_INSTALL)
     COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
   install(FILES ${PROJECT_BINARY_DIR}/moeroute-config.cmake
     ${PROJECT_BINARY_DIR}/moeroute-config-version.cmake
-    ${PROJECT_SOURCE_DIR}/cmake/moeroute_components.cmake DESTINATION ${moeroute_package_dir})
+    ${PROJECT_SOURCE_DIR}/cmake/moeroute_components.cmake
+    ${PROJECT_SOURCE_DIR}/cmake/moeroute_levels.cmake DESTINATION ${moeroute_package_dir})
 endif()

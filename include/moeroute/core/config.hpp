@@ -13,7 +13,11 @@
 #if defined(__CUDACC__) || defined(MOEROUTE_PLAIN)
 #define MOEROUTE_LEVEL plain
 #elif defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(__AVX512VBMI2__)
+#define MOEROUTE_LEVEL avx512_vbmi2
+#else
 #define MOEROUTE_LEVEL avx512
+#endif
 #define MOEROUTE_SIMD 1
 #elif defined(__AVX2__) && defined(__FMA__)
 #define MOEROUTE_LEVEL avx2

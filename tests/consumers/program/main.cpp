@@ -1,6 +1,7 @@
-// A consumer's program: two translation units that both include everything and route the same token.
+// A consumer's program: units that all include everything and route the same token, one of them compiled for two levels.
 #include "routes.hpp"
 
+#include <moeroute/cpu/level.hpp>
 #include <moeroute/moeroute.hpp>
 
 #include <cstdio>
@@ -22,6 +23,14 @@ int main() {
     return 1;
   }
   std::printf("experts %d %d, weights %.6f %.6f\n", ids[0], ids[1], double(weights[0]), double(weights[1]));
-  bool const same = weights[0] == first_weight(2);
+  moeroute::per_level const weight_of{
+#if defined(__x86_64__)
+      .sse2 = consumer::sse2::weight_of,
+      .avx2 = consumer::avx2::weight_of,
+#else
+      .MOEROUTE_LEVEL = consumer::MOEROUTE_LEVEL::weight_of,
+#endif
+  };
+  bool const same = weight_of.chosen()(1) == weights[0] && weight_of.up_to(moeroute::level::sse2)(3) == weights[1];
   return same && ids[0] == 1 && ids[1] == 3 ? 0 : 1;
 }

@@ -4,7 +4,9 @@
 
 #include <vector>
 
-float first_weight(int) {
+namespace consumer::MOEROUTE_LEVEL {
+
+float weight_of(int expert) {
   float const logits[4] = {0.5f, 2.0f, -1.0f, 1.0f};
   moeroute::index_t ids[2] = {};
   float weights[2] = {};
@@ -15,5 +17,9 @@ float first_weight(int) {
   moeroute::status const s = moeroute::try_route(
       moeroute::serial{}, r, moeroute::batch<>{.logits = {logits, 1, 4}},
       moeroute::routing_view<>{.ids = {ids, 1, 2}, .weights = {weights, 1, 2}}, moeroute::workspace(work));
-  return s.ok() ? weights[0] : -1.0f;
+  for (int j = 0; s.ok() && j < 2; ++j)
+    if (ids[j] == expert) return weights[j];
+  return -1.0f;
 }
+
+}  // namespace consumer::MOEROUTE_LEVEL

@@ -1,5 +1,6 @@
 # The program of every consumer; `moeroute::moeroute` is there by now, and brought no flag with it.
-add_executable(consumer ${CMAKE_CURRENT_LIST_DIR}/main.cpp ${CMAKE_CURRENT_LIST_DIR}/other.cpp)
+add_executable(consumer ${CMAKE_CURRENT_LIST_DIR}/main.cpp)
+moeroute_add_levels(consumer SOURCES ${CMAKE_CURRENT_LIST_DIR}/other.cpp LEVELS sse2 avx2)
 target_link_libraries(consumer PRIVATE moeroute::moeroute)
 
 foreach(property INTERFACE_COMPILE_OPTIONS INTERFACE_COMPILE_DEFINITIONS INTERFACE_LINK_OPTIONS
