@@ -14,6 +14,8 @@
 #include <moeroute/select/noisy_top_k.hpp>
 #include <moeroute/select/replay.hpp>
 
+#include "turns.hpp"
+
 namespace {
 
 using namespace moeroute;
@@ -53,6 +55,15 @@ void routed(benchmark::State& s, X on, Make make) {
     d.run(on, r);
     benchmark::ClobberMemory();
   }
+  s.SetItemsProcessed(s.iterations() * tokens);
+}
+// A draw and the plain choice in turns.
+template <class Make, class Other>
+void routed_beside_routed(benchmark::State& s, Make make, Other other) {
+  routes d(s), e(s);
+  auto const r = router{.select = make(d)};
+  auto const plain = router{.select = other(e)};
+  take_turns(s, [&] { d.run(serial{}, r); }, [&] { e.run(serial{}, plain); });
   s.SetItemsProcessed(s.iterations() * tokens);
 }
 auto const plain = [](routes const& d) { return top_k{d.k}; };
@@ -156,6 +167,10 @@ void sizes(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK_CAPTURE(routed, plain_top_k, serial{}, plain)->Apply(sizes);
 BENCHMARK_CAPTURE(routed, gumbel_top_k, serial{}, gumbel)->Apply(sizes);
+BENCHMARK_CAPTURE(routed_beside_routed, gumbel_top_k, gumbel, plain)
+    ->ArgNames({"experts", "k"})
+    ->Args({128, 8})
+    ->Apply(by_turns);
 BENCHMARK_CAPTURE(routed, noisy_top_k, serial{}, v_moe)->Apply(sizes);
 BENCHMARK_CAPTURE(routed, learned_noise, serial{}, shazeer)->Apply(sizes);
 BENCHMARK_CAPTURE(routed, multinomial, serial{}, with_replacement)->Apply(sizes);

@@ -17,6 +17,7 @@
 #include <moeroute/plan.hpp>
 
 #include "memory.hpp"
+#include "turns.hpp"
 
 namespace {
 
@@ -69,19 +70,30 @@ data<T>& shared(benchmark::State const& state) {
   return all.try_emplace(state.range(0), state.range(0)).first->second;
 }
 
+// What is timed, a call at a time.
 template <class T, class X>
-void write_limit(benchmark::State& state, X const& x, bool read) {
-  data<T>& d = shared<T>(state);
-  write_bytes const body{reinterpret_cast<line const*>(d.x.data()), reinterpret_cast<line*>(d.grouped.data()), read};
-  for (auto _ : state) throw_if_bad(x.run(d.bytes() / 64 / body.lines, body, {}));
-  d.report(state);
+auto limit_write(data<T>& d, X const& x, bool read) {
+  return [&d, x, read] {
+    write_bytes const body{reinterpret_cast<line const*>(d.x.data()), reinterpret_cast<line*>(d.grouped.data()), read};
+    throw_if_bad(x.run(d.bytes() / 64 / body.lines, body, {}));
+  };
 }
 template <class T, class X>
-void read_limit(benchmark::State& state, X const& x, bool write) {
-  data<T>& d = shared<T>(state);
-  read_bytes const body{reinterpret_cast<line const*>(d.grouped.data()), reinterpret_cast<line*>(d.y.data()), write};
-  for (auto _ : state) throw_if_bad(x.run(d.bytes() / 64 / body.lines, body, {}));
-  d.report(state);
+auto limit_read(data<T>& d, X const& x, bool write) {
+  return [&d, x, write] {
+    read_bytes const body{reinterpret_cast<line const*>(d.grouped.data()), reinterpret_cast<line*>(d.y.data()), write};
+    throw_if_bad(x.run(d.bytes() / 64 / body.lines, body, {}));
+  };
+}
+template <class T, class X>
+auto permute_rows(data<T>& d, X const& x) {
+  return [&d, x] { permute(x, d.plan, d.tokens_of(d.x), d.rows()); };
+}
+template <class T, class X>
+auto combine_rows(data<T>& d, X const& x) {
+  return [&d, x] {
+    combine(x, d.plan, d.rows(), matrix_view<float const>(d.weights.data(), d.tokens, d.k), d.tokens_of(d.y));
+  };
 }
 template <class T>
 void copy_by_slot(benchmark::State& state) {  // the plain way: for every row its token
@@ -92,12 +104,6 @@ void copy_by_slot(benchmark::State& state) {  // the plain way: for every row it
                   static_cast<std::size_t>(d.width) * sizeof(T));
     benchmark::ClobberMemory();
   }
-  d.report(state);
-}
-template <class T, class X>
-void permute_rows(benchmark::State& state, X const& x) {
-  data<T>& d = shared<T>(state);
-  for (auto _ : state) permute(x, d.plan, d.tokens_of(d.x), d.rows());
   d.report(state);
 }
 void add_by_row(benchmark::State& state) {  // the plain way: y[t] += w rows[slot], row after row
@@ -116,36 +122,51 @@ void add_by_row(benchmark::State& state) {  // the plain way: y[t] += w rows[slo
   }
   d.report(state);
 }
-template <class T, class X>
-void combine_rows(benchmark::State& state, X const& x) {
-  data<T>& d = shared<T>(state);
-  for (auto _ : state)
-    combine(x, d.plan, d.rows(), matrix_view<float const>(d.weights.data(), d.tokens, d.k), d.tokens_of(d.y));
-  d.report(state);
-}
-
-// Names: what/type/threads/width.
+// Names: what/type/threads/width, what_beside_other/type/threads/width where they take turns.
 template <class T>
 void enter(std::string const& type) {
   auto const add = [&](std::string const& what, std::string const& where, auto f) {
-    benchmark::RegisterBenchmark((what + "/" + type + "/" + where).c_str(), f)
+    return benchmark::RegisterBenchmark((what + "/" + type + "/" + where).c_str(), f)
         ->Arg(2048)
         ->Arg(7168)
-        ->Unit(benchmark::kMillisecond)
-        ->UseRealTime();
+        ->Unit(benchmark::kMillisecond);
   };
+  auto const alone = [&](std::string const& what, std::string const& where, auto make) {
+    add(what, where, [make](benchmark::State& s) {
+      auto const call = make(shared<T>(s));
+      for (auto _ : s) call();
+      shared<T>(s).report(s);
+    })->UseRealTime();
+  };
+  auto const beside = [&](std::string const& what, std::string const& where, auto ours, auto other) {
+    add(what, where, [ours, other](benchmark::State& s) {
+      take_turns(s, ours(shared<T>(s)), other(shared<T>(s)));
+    })->Apply(by_turns);
+  };
+  auto const write = [](auto x, bool both) { return [=](data<T>& d) { return limit_write(d, x, both); }; };
+  auto const read = [](auto x, bool both) { return [=](data<T>& d) { return limit_read(d, x, both); }; };
+  auto const gather = [](auto x) { return [=](data<T>& d) { return permute_rows(d, x); }; };
+  auto const sum = [](auto x) { return [=](data<T>& d) { return combine_rows(d, x); }; };
   auto const on = [&](std::string const& where, auto const& x) {
-    add("limit_write", where, [x](benchmark::State& s) { write_limit<T>(s, x, false); });
-    add("limit_write_and_read", where, [x](benchmark::State& s) { write_limit<T>(s, x, true); });
-    add("permute", where, [x](benchmark::State& s) { permute_rows<T>(s, x); });
-    add("limit_read", where, [x](benchmark::State& s) { read_limit<T>(s, x, false); });
-    add("limit_read_and_write", where, [x](benchmark::State& s) { read_limit<T>(s, x, true); });
-    add("combine", where, [x](benchmark::State& s) { combine_rows<T>(s, x); });
+    alone("limit_write", where, write(x, false));
+    alone("limit_write_and_read", where, write(x, true));
+    alone("permute", where, gather(x));
+    alone("limit_read", where, read(x, false));
+    alone("limit_read_and_write", where, read(x, true));
+    alone("combine", where, sum(x));
   };
-  on("one", serial{});
-  on("two", threads{2});
-  add("copy_by_slot", "one", copy_by_slot<T>);
-  if constexpr (std::same_as<T, float>) add("add_by_row", "one", add_by_row);
+  serial const one;
+  threads const two{2};
+  on("one", one);
+  on("two", two);
+  beside("permute_beside_limit_write", "one", gather(one), write(one, false));
+  beside("permute_beside_limit_write_and_read", "one", gather(one), write(one, true));
+  beside("combine_beside_limit_read", "one", sum(one), read(one, false));
+  beside("combine_beside_limit_read_and_write", "one", sum(one), read(one, true));
+  beside("permute_beside_permute", "two", gather(two), gather(one));
+  beside("combine_beside_combine", "two", sum(two), sum(one));
+  add("copy_by_slot", "one", copy_by_slot<T>)->UseRealTime();
+  if constexpr (std::same_as<T, float>) add("add_by_row", "one", add_by_row)->UseRealTime();
 }
 int const entered = (enter<float>("fp32"), enter<bf16>("bf16"), 0);
 

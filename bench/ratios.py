@@ -2,13 +2,14 @@
 """The tables of ratios beside their goals, and a picture of how far each goal is met.
 
 usage: bench/ratios.py bench_*.json [--svg FILE.svg]
-Reads the JSON files of Google Benchmark, each called after its program. A figure is the best repetition; a row is
-compared with a peer or a limit of the same program, so of the same run. Routers: nanoseconds a token, beside the fastest
-peer put together from public parts.
+Reads the JSON files of Google Benchmark, each called after its program. A time is the best repetition; a row is
+compared with a peer or a limit of the same program, so of the same run: where the two take turns, by the median of that
+ratio, else by their times. Routers: nanoseconds a token, beside the fastest peer put together from public parts.
 """
 import argparse
 import json
 import pathlib
+import statistics
 
 # (our benchmark, its peers, tokens, experts, k, goal as a ratio over the peer)
 ROWS = [
@@ -60,13 +61,19 @@ def program(path):
 
 def read(path, figure, best=min):
     """Benchmark name without its suffixes -> the best figure of its repetitions."""
+    suffixes = ("real_time", "manual_time", "repeats", "iterations")
     found = {}
     with open(path) as file:
         for b in json.load(file)["benchmarks"]:
             if b.get("run_type") == "iteration" and (x := figure(b)) is not None:
-                name = "/".join(p for p in b["name"].split("/") if p != "real_time" and not p.startswith("repeats"))
-                found[name] = best(found.get(name, x), x)
-    return found
+                name = "/".join(p for p in b["name"].split("/") if not p.startswith(suffixes))
+                found.setdefault(name, []).append(x)
+    return {name: best(figures) for name, figures in found.items()}
+
+
+def ratios(path):
+    """Of those that take turns: how many times as long the other takes."""
+    return read(path, lambda b: b.get("ratio"), statistics.median)
 
 
 def nanoseconds(b):
@@ -81,7 +88,7 @@ def at(tokens, experts, k):
     return f"/tokens:{tokens}/experts:{experts}/k:{k}"
 
 
-def table(best):
+def table(best, in_turns):
     rows = []
     for ours, peers, tokens, experts, k, goal in ROWS:
         where = at(tokens, experts, k)
@@ -90,25 +97,28 @@ def table(best):
         one = best[f"{ours}/one_thread{where}"]
         found = {n.split("/")[1]: t for n, t in best.items() if n.startswith(peers + "/") and n.endswith(where)}
         peer = min(found, key=found.get) if found else None
-        two = best.get(f"{ours}/two_threads{where}") if tokens > 1 else None
         rows.append({
             "work": f"{ours} {tokens} x {experts} / {k}", "ns": one, "peer": peer, "peer_ns": found.get(peer),
-            "ratio": found[peer] / one if peer else None, "goal": goal, "two": one / two if two else None,
+            "ratio": found[peer] / one if peer else None, "goal": goal, "two": in_turns.get(f"{ours}/two_beside_one{where}"),
             "plain": best.get(f"{ours}/plain_path{where}"), "read": best.get(f"limit_read{where}"),
             "exp": best.get(f"limit_exp{where}"),
         })
     return rows
 
 
-def compared(times):
+def compared(files):
     rows = []
+    times = {name: read(path, nanoseconds) for name, path in files.items()}
+    in_turns = {name: ratios(path) for name, path in files.items()}
     for work, where, ours, peer, goal in COMPARED:
         one, other = times.get(where, {}).get(ours), times.get(where, {}).get(peer)
         if one is None:
             continue
-        inverse = goal is not None and goal < 0
+        what, _, rest = ours.partition("/")
+        ratio = in_turns[where].get(f"{what}_beside_{peer.partition('/')[0]}/{rest}", other / one if other else None)
+        inverse = ratio is not None and goal is not None and goal < 0
         rows.append({"work": work, "ns": one, "peer": peer, "peer_ns": other, "goal": goal,
-                     "ratio": (one / other if inverse else other / one) if other else None})
+                     "ratio": 1 / ratio if inverse else ratio})
     return rows
 
 
@@ -192,10 +202,10 @@ def main():
     routers = []
     if "route" in files:
         best = read(files["route"], nanoseconds_an_item)
-        routers = table(best)
+        routers = table(best, ratios(files["route"]))
         print_table(routers)
         print_others(best)
-    others = compared({name: read(path, nanoseconds) for name, path in files.items()})
+    others = compared(files)
     if others:
         print_compared(others)
     if "limits" in files:

@@ -35,6 +35,14 @@ void deepseek_v3(benchmark::State& s, X on) {
   rows d(s);
   run(s, d, on, presets::deepseek_v3(row_view<float const>(d.bias)));
 }
+void softmax_two_beside_one(benchmark::State& s) {
+  rows d(s);
+  run_two_beside_one(s, d, router{.select = top_k{d.k}});
+}
+void deepseek_v3_two_beside_one(benchmark::State& s) {
+  rows d(s);
+  run_two_beside_one(s, d, presets::deepseek_v3(row_view<float const>(d.bias)));
+}
 // Rows that break branches and filters.
 void softmax_of(benchmark::State& s, row_kind kind) {
   rows d(s, kind);
@@ -114,14 +122,21 @@ void limit_exp(benchmark::State& s) {
            [&](float const* z, index_t*, float* weights) { *weights = composed::denominator(z, d.experts, 4.f); });
 }
 
-void sizes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "experts", "k"})->UseRealTime();
+void many_tokens(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"tokens", "experts", "k"});
   for (auto [e, k] : {std::pair{8L, 2L}, {64L, 6L}, {128L, 8L}, {256L, 8L}}) b->Args({4096, e, k});
-  b->Args({1, 128, 8})->Args({1, 8, 2})->Args({1024, 512, 10})->Args({1024, 512, 22});
+  b->Args({1024, 512, 10})->Args({1024, 512, 22});
+}
+void sizes(benchmark::internal::Benchmark* b) {
+  many_tokens(b);
+  b->Args({1, 128, 8})->Args({1, 8, 2})->UseRealTime();
+}
+void gate_of_many_tokens(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"tokens", "experts", "k"})->Args({256, 256, 8})->Args({4096, 256, 8});
 }
 void gate(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"tokens", "experts", "k"})->UseRealTime();
-  for (long t : {1L, 256L, 4096L}) b->Args({t, 256, 8});
+  gate_of_many_tokens(b);
+  b->Args({1, 256, 8})->UseRealTime();
 }
 void one(benchmark::internal::Benchmark* b) {
   b->ArgNames({"tokens", "experts", "k"})->UseRealTime()->Args({4096, 128, 8});
@@ -136,6 +151,7 @@ BENCHMARK(softmax_by_vqsort)->Name("softmax_by/vqsort")->Apply(sizes);
 BENCHMARK(deepseek_v3_by_vqsort)->Name("deepseek_v3_by/vqsort")->Apply(gate);
 #endif
 BENCHMARK_CAPTURE(softmax_top_k, two_threads, thread_pair())->Apply(sizes);
+BENCHMARK(softmax_two_beside_one)->Name("softmax_top_k/two_beside_one")->Apply(many_tokens)->Apply(by_turns);
 BENCHMARK_CAPTURE(softmax_top_k, plain_path, row_by_row{serial{}})->Apply(sizes);
 BENCHMARK_CAPTURE(renormalized, one_thread, serial{})->Apply(sizes);
 BENCHMARK_CAPTURE(with_scores, one_thread, serial{})->Apply(sizes);
@@ -144,6 +160,10 @@ BENCHMARK(limit_exp)->Apply(sizes);
 BENCHMARK_CAPTURE(deepseek_v3, one_thread, serial{})->Apply(gate);
 BENCHMARK_CAPTURE(deepseek_v3_by, partial_sort, composed::partial_sort{})->Apply(gate);
 BENCHMARK_CAPTURE(deepseek_v3, two_threads, thread_pair())->Apply(gate);
+BENCHMARK(deepseek_v3_two_beside_one)
+    ->Name("deepseek_v3/two_beside_one")
+    ->Apply(gate_of_many_tokens)
+    ->Apply(by_turns);
 BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(gate);
 BENCHMARK(user_softmax)->Apply(one);
 BENCHMARK(sigmoid_top_k)->Apply(one);

@@ -9,6 +9,8 @@
 #include <moeroute/cpu/threads.hpp>
 #include <moeroute/route.hpp>
 
+#include "turns.hpp"
+
 enum class row_kind { normal, ties, constant, ascending, descending, some_nan, some_infinite };
 
 // tokens x experts logits; where a call routes one token, 509 of them in turn.
@@ -54,31 +56,6 @@ inline void count(benchmark::State& s, rows const& d) {
   s.SetItemsProcessed(s.iterations() * d.tokens);
   s.SetBytesProcessed(s.iterations() * d.tokens * d.experts * 4);
 }
-template <class X, class R>
-void run(benchmark::State& s, rows& d, X const& on, R const& r) {
-  using namespace moeroute;
-  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(on, r, d.tokens, d.experts)));
-  routing_view<> out{{d.ids.data(), d.tokens, d.k}, {d.weights.data(), d.tokens, d.k}};
-  if (!d.scores.empty()) out.scores = {d.scores.data(), d.tokens, d.experts};
-  offset_t turn = 0;
-  for (auto _ : s) {
-    route(on, r, {.logits = {d.next(turn), d.tokens, d.experts}}, out, workspace(space));
-    benchmark::ClobberMemory();
-  }
-  count(s, d);
-}
-template <class F>
-void each_row(benchmark::State& s, rows& d, F f) {
-  moeroute::offset_t turn = 0;
-  for (auto _ : s) {
-    float const* const z = d.next(turn);
-    for (moeroute::offset_t t = 0; t < d.tokens; ++t)
-      f(z + t * d.experts, d.ids.data() + t * d.k, d.weights.data() + t * d.k);
-    benchmark::ClobberMemory();
-  }
-  count(s, d);
-}
-
 // Two threads that wait between calls.
 struct thread_pair {
   moeroute::thread_team const& team() const {
@@ -94,3 +71,41 @@ struct thread_pair {
     return team().run(n, body, w);
   }
 };
+
+// One call after another.
+template <class X, class R>
+auto routing_of(rows& d, X const& on, R const& r) {
+  using namespace moeroute;
+  routing_view<> out{{d.ids.data(), d.tokens, d.k}, {d.weights.data(), d.tokens, d.k}};
+  if (!d.scores.empty()) out.scores = {d.scores.data(), d.tokens, d.experts};
+  std::vector<std::byte> space(static_cast<std::size_t>(route_workspace_bytes(on, r, d.tokens, d.experts)));
+  return [&d, on, r, out, space, turn = offset_t{0}]() mutable {
+    route(on, r, {.logits = {d.next(turn), d.tokens, d.experts}}, out, workspace(space));
+  };
+}
+template <class X, class R>
+void run(benchmark::State& s, rows& d, X const& on, R const& r) {
+  auto call = routing_of(d, on, r);
+  for (auto _ : s) {
+    call();
+    benchmark::ClobberMemory();
+  }
+  count(s, d);
+}
+// Two threads and one in turns.
+template <class R>
+void run_two_beside_one(benchmark::State& s, rows& d, R const& r) {
+  take_turns(s, routing_of(d, thread_pair(), r), routing_of(d, moeroute::serial{}, r));
+  count(s, d);
+}
+template <class F>
+void each_row(benchmark::State& s, rows& d, F f) {
+  moeroute::offset_t turn = 0;
+  for (auto _ : s) {
+    float const* const z = d.next(turn);
+    for (moeroute::offset_t t = 0; t < d.tokens; ++t)
+      f(z + t * d.experts, d.ids.data() + t * d.k, d.weights.data() + t * d.k);
+    benchmark::ClobberMemory();
+  }
+  count(s, d);
+}
