@@ -70,20 +70,21 @@ inline void gradients_apart(report& to) {
   std::vector<std::byte> w(1 << 12);
   added<float>(to, "reinforce", 128, [&](std::vector<float>& d) {
     return try_reinforce(serial{}, x, row_view<index_t const>(drawn), row_view<float const>(c), .1f, .3f,
-                  matrix_view<float>{d.data(), rows, cols}, workspace(w));
+                         matrix_view<float>{d.data(), rows, cols}, workspace(w));
   });
   added<float>(to, "logits of slots", 64, [&](std::vector<float>& d) {
     std::vector<float> d_x(128);
-    return try_soft_slots_backward(serial{}, matrix_view<float const>{b.data(), rows, 8}, x, y, matrix_view<float>{d_x.data(), rows, cols},
-                        matrix_view<float>{d.data(), rows, 8});
+    return try_soft_slots_backward(serial{}, matrix_view<float const>{b.data(), rows, 8}, x, y,
+                                   matrix_view<float>{d_x.data(), rows, cols}, matrix_view<float>{d.data(), rows, 8});
   });
   added<float>(to, "identity experts", 128, [&](std::vector<float>& d) {
     return try_add_identity_experts(serial{}, matrix_view<index_t const>{drawn.data(), rows, 1},
-                             matrix_view<float const>{c.data(), rows, 1}, 2, x, matrix_view<float>{d.data(), rows, cols},
-                             .7f);
+                                    matrix_view<float const>{c.data(), rows, 1}, 2, x,
+                                    matrix_view<float>{d.data(), rows, cols}, .7f);
   });
   added<double>(to, "weighted second moments", 256, [&](std::vector<double>& d) {
-    return try_weighted_gram(x.middle_rows(0, 1), row_view<double const>(weight), matrix_view<double>{d.data(), cols, cols});
+    return try_weighted_gram(x.middle_rows(0, 1), row_view<double const>(weight),
+                             matrix_view<double>{d.data(), cols, cols});
   });
 }
 
