@@ -3,9 +3,7 @@
 // numbers are right is decided by the tests of each.
 #include <moeroute/assign/balanced.hpp>
 #include <moeroute/assign/sinkhorn.hpp>
-#include <moeroute/balance/bias_update.hpp>
 #include <moeroute/combine.hpp>
-#include <moeroute/estimate/reinforce.hpp>
 #include <moeroute/gate/cosine.hpp>
 #include <moeroute/grpo/advantage.hpp>
 #include <moeroute/loss/info_nce.hpp>
@@ -16,6 +14,7 @@
 #include <moeroute/route_experts.hpp>
 #include <moeroute/smoes/inter_bin_mi.hpp>
 
+#include "apart.hpp"
 #include "rows.hpp"
 
 namespace levels {
@@ -188,42 +187,12 @@ void train(report& to, char const* name, R const& r) {
   to.number(std::string(name) + ": gradient of the weights", way_back);
 }
 
-// What training moves step by step is the number whose products were rounded before they were added.
-void products_apart(report& to) {
-  std::size_t const n = 64;
-  std::vector<double> bias(n), target(n), online(n), want_bias(n), want_target(n);
-  std::vector<std::int64_t> counts(n);
-  running_baseline reward{.value = .1, .started = true};
-  std::int64_t slots = 0;
-  for (std::size_t e = 0; e < n; ++e) {
-    auto const wide = [&](std::uint32_t seed) { return static_cast<double>(noise(seed, e)) * .7; };
-    bias[e] = wide(91), target[e] = wide(92), online[e] = wide(93);
-    slots += counts[e] = static_cast<std::int64_t>(e * e);
-  }
-  auto const product = [](double a, double b) {
-    double const volatile rounded = a * b;
-    return rounded;
-  };
-  for (std::size_t e = 0; e < n; ++e) {
-    double const wanted = 8. / (12. * 64.), share = static_cast<double>(counts[e]) / static_cast<double>(slots);
-    want_bias[e] = bias[e] + product(1e-3, wanted - share);
-    want_target[e] = product(1 - .005, target[e]) + product(.005, online[e]);
-    double const want = reward.value + product(.05, online[e] - reward.value);
-    reward.observe(online[e]);
-    if (reward.value != want) to.failed("running baseline", static_cast<long long>(e));
-  }
-  target_update{}(serial_group{}, load_of_step<std::int64_t>{.counts = counts}, row_view<double>(bias));
-  ema_copy{}(row_view<double const>(online), row_view<double>(target));
-  for (std::size_t e = 0; e < n; ++e) {
-    if (bias[e] != want_bias[e]) to.failed("bias moved to its target", static_cast<long long>(e));
-    if (target[e] != want_target[e]) to.failed("slow copy", static_cast<long long>(e));
-  }
-}
-
 }  // namespace
 
 void verbs(report& to) {
-  products_apart(to);
+  steps_apart(to);
+  gradients_apart(to);
+  figures_apart(to);
   gates(to);
   experts_choose(to);
   plans(to);

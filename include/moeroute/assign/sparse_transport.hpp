@@ -100,11 +100,11 @@ status try_sparse_transport_plan(X const& x, sparse_transport how, matrix_view<T
   for (index_t round = 0;; ++round) {
     status const bad = x.run(z.cols, detail::transport_column<T, V>{how, z, price, plan, column, best, ids}, rest);
     if (!bad.ok() || round == how.rounds) return bad;
-    double const rate = how.step * how.gamma / (1 + .02 * round);
+    double const rate = how.step * how.gamma / (1 + math::mul(.02, 1. * round));
     for (offset_t t = 0; t < z.rows; ++t) {  // too much mass: dearer
       double mass = 0;
       for (offset_t e = 0; e < z.cols; ++e) mass += static_cast<double>(plan[t][e]);
-      price[t] += rate * (mass * static_cast<double>(z.rows) - 1);
+      price[t] += math::mul(rate, math::mul(mass, static_cast<double>(z.rows)) - 1);
     }
   }
 }

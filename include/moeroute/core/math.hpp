@@ -58,7 +58,7 @@ MOEROUTE_HD MOEROUTE_INLINE V scale_by_power(V p, V n, V shifted) {
   } else {
     I const power = math::as<I>(shifted) - math::as<I>(V(C::round)),
             half = power >> 1;  // two steps: subnormals
-    return p * math::power_of_two<V>(half) * math::power_of_two<V>(power - half);
+    return math::mul(p * math::power_of_two<V>(half), math::power_of_two<V>(power - half));
   }
 }
 

@@ -38,7 +38,8 @@ struct reinforce_row {
     g.sync();
     auto const m = softmax{}.summarize(g, row);
     V const advantage = drawn[t] >= 0 ? scale * (reward[t] - baseline) : V(0);
-    row.each(g, [&](index_t e, V& x) { d_z[t][e] += advantage * (V(e == drawn[t] ? 1 : 0) - softmax{}(m, x)); });
+    row.each(g,
+             [&](index_t e, V& x) { d_z[t][e] += math::mul(advantage, V(e == drawn[t] ? 1 : 0) - softmax{}(m, x)); });
     g.sync();
   }
 };

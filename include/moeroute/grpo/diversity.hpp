@@ -19,7 +19,7 @@ constexpr double total_of(row_view<N> counts) {
   for (auto n : counts) total += static_cast<double>(n);
   return total;
 }
-inline double nats(double p) { return p > 0 ? -p * math::log(p) : 0; }
+inline double nats(double p) { return p > 0 ? math::mul(-p, math::log(p)) : 0; }
 }  // namespace detail
 
 template <class N>

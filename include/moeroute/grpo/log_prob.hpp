@@ -97,7 +97,7 @@ struct route_log_prob_backward_row {
     g.sync();
     row_context const c = routes.in.context(t);
     memory_row<V>{walk.z, experts}.each(g, [&](index_t e, V x) {
-      V dz = d * walk.slope(f, routes.ids[t], e) / V(routes.measure.temperature);
+      V dz = math::mul(d, walk.slope(f, routes.ids[t], e)) / V(routes.measure.temperature);
       if constexpr (requires { routes.prior.derivative(c, e, x); })
         if (x != -infinity<V>) dz = math::mul(dz, routes.prior.derivative(c, e, x));
       out[e] = static_cast<D>(accumulate ? static_cast<V>(out[e]) + dz : dz);

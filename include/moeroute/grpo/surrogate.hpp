@@ -54,7 +54,7 @@ MOEROUTE_HD inline term_value surrogate_term(policy_surrogate const& s, double r
   if (s.bound == ratio_bound::soft_gate) {
     double const tau = a > 0 ? s.tau_positive : s.tau_negative;
     double const gate = math::sigmoid(tau * (ratio - 1));
-    return {-a * (4 / tau) * gate, -a * 4 * gate * (1 - gate) * ratio, false};
+    return {math::mul(-a * (4 / tau), gate), -a * 4 * gate * (1 - gate) * ratio, false};
   }
   double const low = 1 - s.clip_low, high = 1 + s.clip_high;
   double const bounded = math::min(math::max(ratio, low), high);

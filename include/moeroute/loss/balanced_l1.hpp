@@ -34,7 +34,8 @@ struct balanced_l1 {
     };
     if (!out.empty())
       for (offset_t e = g.rank(); e < experts; e += g.size()) out[e] = price(e);
-    return tree_sum<double>(g, experts, [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
+    return tree_sum<double>(g, experts,
+                            [&](offset_t e) { return math::mul(price(e), s.mass(static_cast<index_t>(e))); });
   }
   template <lane_group G, class Row>
   MOEROUTE_HD void add_gradient(G const& g, Row const& row, row_view<double const> price) const {

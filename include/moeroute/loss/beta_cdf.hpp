@@ -42,8 +42,8 @@ struct beta_distribution {
     if (!(x > 0)) return 0;
     if (x >= 1) return 1;
     double const front = math::exp(log_constant + math::mul(a, math::log(x)) + math::mul(b, detail::log_one_minus(x)));
-    if (x * (a + b + 2) < a + 1) return front * fraction(x, a, b) / a;
-    return 1 - front * fraction(1 - x, b, a) / b;
+    if (x * (a + b + 2) < a + 1) return math::mul(front, fraction(x, a, b)) / a;
+    return 1 - math::mul(front, fraction(1 - x, b, a)) / b;
   }
 
  private:

@@ -24,7 +24,7 @@ struct router_distillation {
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     double const sum = tree_sum<double>(g, row.experts, [&](offset_t e) {
       double const p = static_cast<double>(row.scores.data[e]) / per, q = static_cast<double>(teacher[row.t][e]);
-      if (kl) return q > 0 ? q * (math::log(q) - math::log(p > 1e-300 ? p : 1e-300)) : 0.;
+      if (kl) return q > 0 ? math::mul(q, math::log(q) - math::log(p > 1e-300 ? p : 1e-300)) : 0.;
       return math::mul(p - q, p - q);
     });
     if (g.rank() != 0) return;
@@ -53,7 +53,7 @@ struct router_distillation {
     }
     add_score_gradient(g, row, normalize, eps, [&](index_t e) {
       double const p = static_cast<double>(row.scores.data[e]) / per, q = static_cast<double>(teacher[row.t][e]);
-      return kl ? -c[0] * q / (p > 1e-300 ? p : 1e-300) : c[0] * 2 / row.experts * (p - q);
+      return kl ? -c[0] * q / (p > 1e-300 ? p : 1e-300) : math::mul(c[0] * 2 / row.experts, p - q);
     });
   }
   status validate(index_t experts) const {

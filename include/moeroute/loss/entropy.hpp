@@ -16,7 +16,7 @@ namespace detail {
 MOEROUTE_HD inline double entropy_part(double p, double q) {
   if (!(p > 0)) return 0;
   double const l = math::log(p);
-  return q == 1 ? -p * l : -p * MOEROUTE_LIBM(expm1)((q - 1) * l) / (q - 1);
+  return q == 1 ? math::mul(-p, l) : -p * MOEROUTE_LIBM(expm1)((q - 1) * l) / (q - 1);
 }
 // Its derivative; 0 at p = 0, where every score's own derivative is 0 as well.
 MOEROUTE_HD inline double entropy_slope(double p, double q) {
@@ -74,8 +74,9 @@ struct token_entropy {
     if (segment_of(by, row.context) != only) return;
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     double const each = relative ? c[0] / detail::most_entropy(row.experts, q) : c[0];
-    add_score_gradient(g, row, normalize, eps,
-                       [&](index_t e) { return each * slope(static_cast<double>(row.scores.data[e]) / per); });
+    add_score_gradient(g, row, normalize, eps, [&](index_t e) {
+      return math::mul(each, slope(static_cast<double>(row.scores.data[e]) / per));
+    });
   }
   status validate(index_t) const {
     return checks{}.at_least("token_entropy.q (must be positive)", q > 0 ? 1 : 0, 1).result();
@@ -90,7 +91,7 @@ struct token_entropy {
   MOEROUTE_HD double part(double p) const {
     if (!(shift > 0)) return detail::entropy_part(p, q);
     double const l = math::log(p + shift);
-    return q == 1 ? -(p + shift) * l : math::exp(q * l);
+    return q == 1 ? math::mul(-(p + shift), l) : math::exp(q * l);
   }
   MOEROUTE_HD double slope(double p) const {
     if (!(shift > 0)) return detail::entropy_slope(p, q);

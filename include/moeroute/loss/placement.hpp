@@ -152,7 +152,7 @@ struct group_variance {
     double const per = segment_sums<wide_sum>::score_divisor(g, row, normalize, eps);
     index_t const width = row.experts / groups;
     add_score_gradient(g, row, normalize, eps,
-                       [&](index_t e) { return c[0] * 2 / width * off_mean(row, e, width, per); });
+                       [&](index_t e) { return math::mul(c[0] * 2 / width, off_mean(row, e, width, per)); });
   }
   status validate(index_t experts) const { return checks{}.divides("group_variance.groups", groups, experts).result(); }
   void describe(text& t) const { t.add(alpha).add(" mean variance of p inside ").add(groups).add(" groups"); }

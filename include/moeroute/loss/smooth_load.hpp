@@ -42,7 +42,7 @@ struct smooth_load_cv {
     auto const slope = [&](offset_t e) {
       double const u = distance(row, static_cast<index_t>(e), least);
       double const density = math::exp(-.5 * u * u) * 0.39894228040143268;
-      return density == density ? price[e] * density / sigma : 0.;
+      return density == density ? math::mul(price[e], density) / sigma : 0.;
     };
     double const all = tree_sum<double>(g, row.experts, slope);
     row.d_logits.each(g, [&](index_t e, V& d) {

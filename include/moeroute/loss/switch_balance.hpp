@@ -76,7 +76,8 @@ struct switch_balance {
         for (index_t j = first; j < first + width; ++j) sum += static_cast<double>(s.count(j));
         return factor * sum / width;
       };
-      total += tree_sum<double>(g, experts, [&](offset_t e) { return price(e) * s.mass(static_cast<index_t>(e)); });
+      total += tree_sum<double>(g, experts,
+                                [&](offset_t e) { return math::mul(price(e), s.mass(static_cast<index_t>(e))); });
       if (!out.empty())
         for (offset_t e = g.rank(); e < experts; e += g.size()) out[i * experts + e] = price(e);
     }

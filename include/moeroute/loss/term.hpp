@@ -129,7 +129,7 @@ struct terms<First, Rest...> {
   MOEROUTE_EXEC_CHECK_DISABLE
   MOEROUTE_HD double finish(auto const& g, index_t e, row_view<wide_sum const> s, row_view<double> c) const {
     offset_t const n = first.sums(e), m = c.empty() ? 0 : first.coefficients(e);
-    double const a = first.finish(g, e, head(s, n), head(c, m));
+    double const a = math::mul(first.finish(g, e, head(s, n), head(c, m)), 1.);  // a term may end in a product
     return a + rest.finish(g, e, tail(s, n), tail(c, m));
   }
   MOEROUTE_EXEC_CHECK_DISABLE

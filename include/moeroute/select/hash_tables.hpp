@@ -76,7 +76,7 @@ inline std::vector<index_t> clustered_hash(matrix_view<float const> embedding, i
         double sum = 0;
         for (offset_t i = 0; i < d; ++i) {
           double const x = static_cast<double>(embedding[v][i]) - center[detail::at(e * d + i)];
-          sum += x * x;
+          sum += math::mul(x, x);
         }
         if (sum < least_distance) least_distance = sum, nearest = e;
       }

@@ -26,7 +26,7 @@ struct identity_experts_row {
     for (offset_t j = 0; j < ids.cols; ++j)
       if (ids[t][j] >= experts) w += static_cast<V>(weights[t][j]);
     w *= V(scale);
-    for (offset_t i = g.rank(); i < x.cols; i += g.size()) y[t][i] += w * x[t][i];
+    for (offset_t i = g.rank(); i < x.cols; i += g.size()) y[t][i] += math::mul(w, x[t][i]);
     g.sync();
   }
 };

@@ -40,7 +40,7 @@ MOEROUTE_HD key_t<V> search_cut(key_t<V> low, key_t<V> high, offset_t wanted, of
     V const share = guess % 2 == 1
                         ? V(.5)
                         : V(.05) + V(.9) * static_cast<V>(reached - wanted) / static_cast<V>(reached - beyond + 1);
-    V const between = a + (b - a) * share;
+    V const between = math::multiply_add(b - a, share, a);
     if (!(between > a && between <= b)) break;  // infinite, or nothing between
     I const cut = order_key(between);
     if (cut <= low || cut > high) break;

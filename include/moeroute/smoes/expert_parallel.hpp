@@ -80,19 +80,19 @@ transfer_tally transfers(matrix_view<Id const> ids, row_view<index_t const> devi
 inline double uniform_r_any(index_t experts, index_t k, index_t devices) {
   index_t const local = experts / devices;
   double all_home = 1;  // C(local, k) / C(experts, k)
-  for (index_t i = 0; i < k; ++i) all_home *= math::max(1. * (local - i), 0.) / (experts - i);
+  for (index_t i = 0; i < k; ++i) all_home = math::mul(all_home, math::max(1. * (local - i), 0.) / (experts - i));
   return 1 - all_home;
 }
 inline double uniform_r_slot(index_t devices) { return 1 - 1. / devices; }
 // P(experts on more than one device) = 1 - Q C(local, k) / C(E, k).
 inline double uniform_r_span(index_t experts, index_t k, index_t devices) {
-  return 1 - devices * (1 - uniform_r_any(experts, k, devices));
+  return 1 - math::mul(1. * devices, 1 - uniform_r_any(experts, k, devices));
 }
 // Expected foreign copies of a token: (Q - 1) P(a given device is used).
 inline double uniform_copies(index_t experts, index_t k, index_t devices) {
   index_t const others = experts - experts / devices;
   double unused = 1;
-  for (index_t i = 0; i < k; ++i) unused *= math::max(1. * (others - i), 0.) / (experts - i);
+  for (index_t i = 0; i < k; ++i) unused = math::mul(unused, math::max(1. * (others - i), 0.) / (experts - i));
   return (devices - 1) * (1 - unused);
 }
 
@@ -167,10 +167,11 @@ struct link_model {
   bool overlapped = true;          // transfer runs behind the compute
 
   double transfer(std::int64_t messages, std::int64_t bytes) const {
-    return static_cast<double>(messages) * latency + static_cast<double>(bytes) / bandwidth;
+    return math::mul(static_cast<double>(messages), latency) + static_cast<double>(bytes) / bandwidth;
   }
   double layer(std::int64_t busiest_slots, std::int64_t messages, std::int64_t bytes) const {
-    double const compute = static_cast<double>(busiest_slots) * seconds_per_slot, moved = transfer(messages, bytes);
+    double const compute = math::mul(static_cast<double>(busiest_slots), seconds_per_slot),
+                 moved = transfer(messages, bytes);
     return overlapped ? math::max(compute, moved) : compute + moved;
   }
 };

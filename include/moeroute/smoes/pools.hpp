@@ -35,7 +35,7 @@ struct expert_pools {
   constexpr double specialization() const {
     double const seen_by_vision = 1. / (vision + shared), seen_by_text = 1. / (text + shared);
     double const t = seen_by_text / (seen_by_text + seen_by_vision), off = t < .5 ? 1 - 2 * t : 2 * t - 1;
-    return (vision + text + off * shared) / experts();
+    return (vision + text + math::mul(off, 1. * shared)) / experts();
   }
   void describe(moeroute::text& t) const {
     t.add(vision).add(" vision, ").add(shared).add(" shared, ").add(text).add(" text experts");

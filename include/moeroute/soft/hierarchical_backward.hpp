@@ -59,7 +59,7 @@ struct group_d_x_row {
         d_u = math::fma(d_assignment[t][s], inverse_rms(phi, V(how.epsilon)) * phi[i], d_u);
         slots = math::fma(assignment[t][s], d_slots[base + s][i], slots);
       }
-      d_x[t][i] += slots + scale * (d_u - scale * x[t][i] * through / static_cast<V>(x.cols));
+      d_x[t][i] += slots + math::mul(scale, d_u - scale * x[t][i] * through / static_cast<V>(x.cols));
     }
     g.sync();
   }

@@ -60,8 +60,8 @@ struct slot_logits_d_token {  // rows: tokens
     for (offset_t i = g.rank(); i < x.cols; i += g.size()) {
       V sum = 0;
       for (offset_t s = 0; s < phi.cols; ++s)
-        sum += d_logits[t][s] * phi[i][s] / slot_length(how, phi.data + s, phi.rows, phi.stride);
-      d_x[t][i] += V(how.scale) * sum / mine - (how.normalized ? along * x[t][i] / (mine * mine) : V(0));
+        sum += math::mul(d_logits[t][s], phi[i][s]) / slot_length(how, phi.data + s, phi.rows, phi.stride);
+      d_x[t][i] += math::mul(V(how.scale), sum) / mine - (how.normalized ? along * x[t][i] / (mine * mine) : V(0));
     }
     g.sync();
   }
@@ -79,8 +79,9 @@ struct slot_logits_d_slot {  // rows: slots
     for (offset_t t = 0; t < x.rows && how.normalized; ++t) along = math::fma(d_logits[t][s], logits[t][s], along);
     for (offset_t i = g.rank(); i < phi.rows; i += g.size()) {
       V sum = 0;
-      for (offset_t t = 0; t < x.rows; ++t) sum += d_logits[t][s] * x[t][i] / slot_length(how, x[t].data, x.cols, 1);
-      d_phi[i][s] += V(how.scale) * sum / mine - (how.normalized ? along * phi[i][s] / (mine * mine) : V(0));
+      for (offset_t t = 0; t < x.rows; ++t)
+        sum += math::mul(d_logits[t][s], x[t][i]) / slot_length(how, x[t].data, x.cols, 1);
+      d_phi[i][s] += math::mul(V(how.scale), sum) / mine - (how.normalized ? along * phi[i][s] / (mine * mine) : V(0));
     }
     g.sync();
   }

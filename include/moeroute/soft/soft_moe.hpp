@@ -120,7 +120,7 @@ struct soft_d_dispatch {                   // rows: slots; adds d logits from th
     V const mean = tree_sum<V>(
         g, dispatch.rows, [&](offset_t t) { return dispatch[t][s] > V(0) ? math::mul(dispatch[t][s], d(t)) : V(0); });
     for (offset_t t = g.rank(); t < dispatch.rows; t += g.size())
-      if (dispatch[t][s] > V(0)) d_logits[t][s] += dispatch[t][s] * (d(t) - mean);
+      if (dispatch[t][s] > V(0)) d_logits[t][s] += math::mul(dispatch[t][s], d(t) - mean);
     g.sync();
   }
 };

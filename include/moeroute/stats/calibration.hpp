@@ -7,9 +7,9 @@
 //   weighted_gram        H = sum_i c_i x_i x_i^T, c the router's weight of row i; c = 1: the plain Hessian of GPTQ
 #pragma once
 
-#include <cmath>
 #include <vector>
 
+#include <moeroute/core/arithmetic.hpp>
 #include <moeroute/core/status.hpp>
 #include <moeroute/core/view.hpp>
 
@@ -24,9 +24,9 @@ inline double usage_deviation(matrix_view<std::int64_t const> counts) {
     double const even = 1 / static_cast<double>(counts.cols);
     for (offset_t e = 0; e < counts.cols && all > 0; ++e) {
       double const d = static_cast<double>(counts[l][e]) / all - even;
-      squares += d * d;
+      squares += math::mul(d, d);
     }
-    sum += std::sqrt(squares * even);
+    sum += math::sqrt(squares * even);
   }
   return counts.rows > 0 ? sum / static_cast<double>(counts.rows) : 0;
 }
@@ -85,7 +85,7 @@ status try_weighted_gram(matrix_view<T const> x, row_view<double const> weight, 
   for (offset_t i = 0; i < x.rows; ++i)
     for (offset_t a = 0; a < x.cols; ++a) {
       double const s = (weight.empty() ? 1. : weight[i]) * static_cast<double>(load(x[i][a]));
-      for (offset_t b = 0; b < x.cols; ++b) h[a][b] += s * static_cast<double>(load(x[i][b]));
+      for (offset_t b = 0; b < x.cols; ++b) h[a][b] += math::mul(s, static_cast<double>(load(x[i][b])));
     }
   return {};
 }

@@ -46,8 +46,8 @@ load_summary summarize_load(row_view<Count> counts) {
   double squares = 0, pairs = 0;
   for (offset_t i = 0; i < counts.size; ++i) {
     double const x = static_cast<double>(n(i)), p = x / all;
-    squares += (x - s.mean) * (x - s.mean);
-    if (p > 0) s.entropy -= p * math::log(p);
+    squares += math::mul(x - s.mean, x - s.mean);
+    if (p > 0) s.entropy -= math::mul(p, math::log(p));
     for (offset_t j = 0; j < i; ++j) pairs += static_cast<double>(n(i) > n(j) ? n(i) - n(j) : n(j) - n(i));
   }
   s.cv = math::sqrt(squares / experts) / s.mean;

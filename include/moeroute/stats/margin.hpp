@@ -51,7 +51,7 @@ struct margin_histogram {
     auto const rank = static_cast<std::int64_t>(q * static_cast<double>(tokens - 1));
     index_t i = 0;
     while ((before += sums[i].count()) <= rank) ++i;
-    return low + (high - low) * i / bins;
+    return low + math::mul(high - low, 1. * i) / bins;
   }
   status validate(index_t) const {
     return checks{}

@@ -141,7 +141,7 @@ double mutual_information(matrix_view<Count> counts) {
       double column = 0;
       double const here = static_cast<double>(counts[m][e]);
       for (offset_t i = 0; i < counts.rows; ++i) column += static_cast<double>(counts[i][e]);
-      if (here > 0) sum += here / total * math::log(here * total / (row * column));
+      if (here > 0) sum += math::mul(here / total, math::log(here * total / (row * column)));
     }
   }
   return sum > 0 ? sum : 0;
