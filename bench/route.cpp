@@ -160,10 +160,7 @@ BENCHMARK(limit_exp)->Apply(sizes);
 BENCHMARK_CAPTURE(deepseek_v3, one_thread, serial{})->Apply(gate);
 BENCHMARK_CAPTURE(deepseek_v3_by, partial_sort, composed::partial_sort{})->Apply(gate);
 BENCHMARK_CAPTURE(deepseek_v3, two_threads, thread_pair())->Apply(gate);
-BENCHMARK(deepseek_v3_two_beside_one)
-    ->Name("deepseek_v3/two_beside_one")
-    ->Apply(gate_of_many_tokens)
-    ->Apply(by_turns);
+BENCHMARK(deepseek_v3_two_beside_one)->Name("deepseek_v3/two_beside_one")->Apply(gate_of_many_tokens)->Apply(by_turns);
 BENCHMARK_CAPTURE(deepseek_v3, plain_path, row_by_row{serial{}})->Apply(gate);
 BENCHMARK(user_softmax)->Apply(one);
 BENCHMARK(sigmoid_top_k)->Apply(one);
