@@ -82,7 +82,7 @@ MOEROUTE_HD MOEROUTE_INLINE V multiply_add(V a, V b, V c) {
 }
 namespace detail {
 template <class V>
-MOEROUTE_HD MOEROUTE_INLINE constexpr V separate_product(V a, V b) {
+MOEROUTE_HD MOEROUTE_INLINE V separate_product(V a, V b) {
 #if defined(__CUDA_ARCH__)
   if constexpr (sizeof(V) == 4) return __fmul_rn(a, b);
   else return __dmul_rn(a, b);
@@ -103,7 +103,7 @@ MOEROUTE_HD MOEROUTE_INLINE constexpr V separate_product(V a, V b) {
 }  // namespace detail
 // A product that is rounded by itself: no compiler may fuse it into a sum.
 template <class V>
-MOEROUTE_HD MOEROUTE_INLINE constexpr V mul(V a, V b) {
+MOEROUTE_HD MOEROUTE_INLINE V mul(V a, V b) {
   if constexpr (is_scalar<V>) return detail::separate_product(a, b);
   else return simd_mul(a, b);
 }

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include <moeroute/core/arithmetic.hpp>
+#include <moeroute/core/config.hpp>
 
 namespace moeroute::inline MOEROUTE_ABI {
 
@@ -35,8 +35,7 @@ class text {
     int exponent = 0;
     while (x >= 10) x /= 10, ++exponent;
     while (x < 1) x *= 10, --exponent;
-    auto mantissa =
-        static_cast<std::int64_t>(math::mul(x, 1e5) + .5);  // six digits; NOLINT(bugprone-incorrect-roundings)
+    std::int64_t mantissa = (static_cast<std::int64_t>(x * 1e6) + 5) / 10;  // six digits, rounded in integers
     if (mantissa == 1'000'000) mantissa /= 10, ++exponent;
     char digits[7]{};
     for (int i = 5; i >= 0; --i, mantissa /= 10) digits[i] = static_cast<char>('0' + mantissa % 10);

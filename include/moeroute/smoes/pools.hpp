@@ -32,10 +32,10 @@ struct expert_pools {
   }
   // MSI of this layout when every open expert is used alike: 1 for isolated, the share of bound experts plus
   // what unequal pools add for shared ones.
-  constexpr double specialization() const {
+  double specialization() const {
     double const seen_by_vision = 1. / (vision + shared), seen_by_text = 1. / (text + shared);
     double const t = seen_by_text / (seen_by_text + seen_by_vision), off = t < .5 ? 1 - 2 * t : 2 * t - 1;
-    return (vision + text + math::mul(off, 1. * shared)) / experts();
+    return (vision + text + math::mul(off, static_cast<double>(shared))) / experts();
   }
   void describe(moeroute::text& t) const {
     t.add(vision).add(" vision, ").add(shared).add(" shared, ").add(text).add(" text experts");
