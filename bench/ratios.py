@@ -74,9 +74,8 @@ def read(path, figure, best=min):
 
 def ratios(path):
     """Of those that take turns: how many times as long the other takes."""
-    figure = lambda b: b.get("ratio")
-    two = {name: x for name, x in read(path, figure, max).items() if "/two" in name}
-    return read(path, figure, statistics.median) | two
+    every = read(path, lambda b: b.get("ratio"), list)
+    return {name: (max if "/two" in name else statistics.median)(found) for name, found in every.items()}
 
 
 def nanoseconds(b):

@@ -13,12 +13,22 @@
 # the levels as they rise: the copy that a level calls is then its own or one of a lower level. The sources are therefore
 # added when CMake has read the whole project, whatever the order of calls (docs/performance.md, Levels). Compile the target
 # itself for the oldest machine.
+
+# The levels of x86-64 as they rise, in `levels`, and the flags of each, in flags_<level>.
+macro(moeroute_x86_levels)
+  set(levels sse2 avx2 avx512 avx512_vbmi2)
+  set(flags_sse2 -march=x86-64)
+  set(flags_avx2 -march=x86-64-v3)
+  set(flags_avx512 -march=x86-64-v4)
+  set(flags_avx512_vbmi2 -march=x86-64-v4 -mavx512vbmi2)
+endmacro()
+
 function(moeroute_add_levels target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LEVELS")
   if(NOT TARGET ${target} OR NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "moeroute_add_levels(<target> SOURCES <file>... [LEVELS <level>...]): got (${ARGV})")
   endif()
-  set(levels sse2 avx2 avx512 avx512_vbmi2)  # as they rise
+  moeroute_x86_levels()
   if(NOT arg_LEVELS)
     set(arg_LEVELS ${levels})
   endif()
@@ -27,10 +37,6 @@ function(moeroute_add_levels target)
     return()
   endif()
 
-  set(flags_sse2 -march=x86-64)
-  set(flags_avx2 -march=x86-64-v3)
-  set(flags_avx512 -march=x86-64-v4)
-  set(flags_avx512_vbmi2 -march=x86-64-v4 -mavx512vbmi2)
   get_target_property(deferred ${target} moeroute_levels_deferred)
   if(NOT deferred)
     set_target_properties(${target} PROPERTIES moeroute_levels_deferred TRUE)

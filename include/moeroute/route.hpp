@@ -197,9 +197,6 @@ status gate_logits(X const& x, R const& r, batch<T, H>& in, workspace& w) noexce
   } else static_cast<void>(x), static_cast<void>(r), static_cast<void>(in), static_cast<void>(w);
   return {};
 }
-}  // namespace detail
-
-namespace detail {
 template <executor X, class Body>
 status run_route(X const& x, Body const& body, workspace w) noexcept {
   if (status const s = validate(body.r, body.in, body.out); !s.ok()) return s;

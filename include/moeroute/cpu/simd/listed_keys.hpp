@@ -19,17 +19,17 @@ struct group_of_register {
 MOEROUTE_SIMD_INLINE int list_slots(key_layout const& l, unsigned open, group_of_register const& group,
                                     std::int32_t* place) {
   int const n = std::popcount(open) * l.vectors;
-  if constexpr (register_bytes == 16) {
+  if constexpr (register_bytes == 16) {  // vectors would be four registers, and products of lanes several steps
     int i = 0;
     for (; open != 0; open &= open - 1)
       for (int v = 0; v < l.vectors; ++v) place[i++] = 16 * (std::countr_zero(open) * l.vectors + v);
     for (; i % 16 != 0; ++i) place[i] = l.size;
-    return (n + 3) / 4 * 4;
-  }
-  ints const first = together(lane_id() * ints(l.vectors), open, ints(0));
-  for (int i = 0; i < n; i += 16) {
-    ints const slot = lane_id() + i, g = group(slot), rest = slot - g * ints(l.vectors);
-    store(place + i, select(slot < ints(n), (permute(first, g & ints(15)) + rest) << 4, ints(l.size)));
+  } else {
+    ints const first = together(lane_id() * ints(l.vectors), open, ints(0));
+    for (int i = 0; i < n; i += 16) {
+      ints const slot = lane_id() + i, g = group(slot), rest = slot - g * ints(l.vectors);
+      store(place + i, select(slot < ints(n), (permute(first, g & ints(15)) + rest) << 4, ints(l.size)));
+    }
   }
   return (n + 3) / 4 * 4;
 }
